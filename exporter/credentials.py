@@ -1,0 +1,159 @@
+"""Credentials of a target through Alibaba's own library, with rotation picked up while running."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from alibabacloud_credentials.provider import (
+    DefaultCredentialsProvider,
+    ProfileCredentialsProvider,
+    RamRoleArnCredentialsProvider,
+    StaticAKCredentialsProvider,
+    StaticSTSCredentialsProvider,
+)
+
+from exporter.errors import CredentialsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+# The library attaches a handler of its own when it is imported; what it says goes our logging's way instead.
+logging.getLogger("credentials").handlers.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """What a request is signed with."""
+
+    key_id: str
+    secret: str = field(repr=False)
+    security_token: str = field(default="", repr=False)
+
+
+class CredentialChoice(Protocol):
+    """Where a target's credentials come from; all empty means Alibaba's default chain."""
+
+    @property
+    def access_key_id_env(self) -> str: ...  # noqa: D102 - the settings describe each
+    @property
+    def access_key_secret_env(self) -> str: ...  # noqa: D102
+    @property
+    def security_token_env(self) -> str: ...  # noqa: D102
+    @property
+    def file(self) -> str: ...  # noqa: D102
+    @property
+    def profile(self) -> str: ...  # noqa: D102
+    @property
+    def role_arn(self) -> str: ...  # noqa: D102
+    @property
+    def role_session_name(self) -> str: ...  # noqa: D102
+    @property
+    def external_id(self) -> str: ...  # noqa: D102
+    @property
+    def sts_endpoint(self) -> str: ...  # noqa: D102
+
+
+class Provider(Protocol):
+    """The part of Alibaba's `ICredentialsProvider` that is used here."""
+
+    async def get_credentials_async(self) -> object:
+        """Returns the library's credentials, refreshed where they have to be."""
+
+
+class CredentialSource:
+    """Gives the current access key; builds its provider anew when a watched file changes or after `forget`."""
+
+    def __init__(self, build: Callable[[], Provider], watched: Sequence[Path] = ()) -> None:
+        self._build = build
+        self._watched = tuple(watched)
+        self._provider: Provider | None = None
+        self._seen: tuple[tuple[int, int] | None, ...] = ()
+
+    async def current(self) -> AccessKey:
+        """Returns the key to sign with now; raises CredentialsError where none is to be had."""
+        stamps = tuple(_stamp(path) for path in self._watched)
+        try:
+            if self._provider is None or stamps != self._seen:
+                self._provider, self._seen = self._build(), stamps
+            found = await self._provider.get_credentials_async()
+        except Exception as error:  # noqa: BLE001 - the library raises many kinds; here they all mean the same
+            raise CredentialsError(f"no credentials: {error}", code="NoCredentials") from error
+        return AccessKey(
+            key_id=found.get_access_key_id(),  # type: ignore[attr-defined] # the library is untyped
+            secret=found.get_access_key_secret(),  # type: ignore[attr-defined] # the library is untyped
+            security_token=found.get_security_token() or "",  # type: ignore[attr-defined] # the library is untyped
+        )
+
+    def forget(self) -> None:
+        """Drops what is cached, so that the next key is a fresh one."""
+        self._provider = None
+
+
+def credential_source(choice: CredentialChoice | None, environ: Mapping[str, str]) -> CredentialSource:
+    """Returns the source that a target's settings ask for."""
+    if choice is None:
+        return CredentialSource(DefaultCredentialsProvider, _default_files(environ))
+    base, watched = _base(choice, environ)
+    if not choice.role_arn:
+        return CredentialSource(base, watched)
+
+    def assume() -> Provider:
+        provider: Provider = RamRoleArnCredentialsProvider(
+            credentials_provider=base(),
+            role_arn=choice.role_arn,
+            role_session_name=choice.role_session_name or "ims-smartjob-exporter",
+            external_id=choice.external_id or None,
+            sts_endpoint=choice.sts_endpoint or None,
+        )
+        return provider
+
+    return CredentialSource(assume, watched)
+
+
+def _base(
+    choice: CredentialChoice, environ: Mapping[str, str]
+) -> tuple[Callable[[], Provider], tuple[Path, ...]]:
+    if choice.access_key_id_env:
+        return (lambda: _from_environment(choice, environ)), ()
+    if choice.file:
+        path = Path(choice.file).expanduser()
+        profile = choice.profile or "default"
+        return (lambda: ProfileCredentialsProvider(profile_file=str(path), profile_name=profile)), (path,)
+    return DefaultCredentialsProvider, _default_files(environ)
+
+
+def _from_environment(choice: CredentialChoice, environ: Mapping[str, str]) -> Provider:
+    names = (choice.access_key_id_env, choice.access_key_secret_env)
+    missing = [name for name in names if not environ.get(name)]
+    if missing:
+        raise CredentialsError(f"the environment variable {' and '.join(missing)} is not set")
+    key_id, secret = (environ[name] for name in names)
+    token = environ.get(choice.security_token_env, "")
+    provider: Provider = (
+        StaticSTSCredentialsProvider(access_key_id=key_id, access_key_secret=secret, security_token=token)
+        if token
+        else StaticAKCredentialsProvider(access_key_id=key_id, access_key_secret=secret)
+    )
+    return provider
+
+
+def _default_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
+    named = environ.get("ALIBABA_CLOUD_CREDENTIALS_FILE", "")
+    return (
+        Path(named) if named else home / ".alibabacloud" / "credentials.ini",
+        home / ".alibabacloud" / "credentials",
+        home / ".aliyun" / "config.json",
+    )
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

@@ -1,0 +1,123 @@
+"""The ledger's tables, as migrations: append only, each applied once, counted by SQLite's `user_version`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exporter.errors import LedgerError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+MIGRATIONS = (
+    """
+    CREATE TABLE target (
+      id INTEGER PRIMARY KEY,
+      account TEXT NOT NULL,
+      region_id TEXT NOT NULL,
+      polls INTEGER NOT NULL DEFAULT 0 CHECK (polls >= 0),
+      horizon INTEGER,
+      proven_to INTEGER NOT NULL DEFAULT 0,
+      seams TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(seams)),
+      baseline INTEGER NOT NULL DEFAULT 0,
+      truncated_at INTEGER,
+      surveyed_at INTEGER,
+      surveyed_from INTEGER,
+      UNIQUE (account, region_id)
+    ) STRICT;
+
+    CREATE TABLE open_job (
+      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
+      job_id TEXT NOT NULL,
+      job_type TEXT NOT NULL,
+      job_state TEXT NOT NULL CHECK (job_state NOT IN ('Finished', 'Failed')),
+      created_at INTEGER NOT NULL,
+      missing_polls INTEGER NOT NULL CHECK (missing_polls >= 0),
+      PRIMARY KEY (target_id, job_id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE ended_job (
+      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
+      job_id TEXT NOT NULL,
+      job_type TEXT NOT NULL,
+      job_state TEXT NOT NULL CHECK (job_state IN ('Finished', 'Failed')),
+      created_at INTEGER NOT NULL,
+      ended_at INTEGER NOT NULL CHECK (ended_at >= created_at),
+      PRIMARY KEY (target_id, job_id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE bucket (
+      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
+      series TEXT NOT NULL CHECK (series IN ('ended by hour of creation', 'failed by minute of end')),
+      job_type TEXT NOT NULL,
+      job_state TEXT NOT NULL,
+      start INTEGER NOT NULL,
+      live INTEGER NOT NULL DEFAULT 0 CHECK (live >= 0),
+      surveyed INTEGER NOT NULL DEFAULT 0 CHECK (surveyed >= 0),
+      PRIMARY KEY (target_id, series, job_type, job_state, start)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE counter (
+      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
+      name TEXT NOT NULL CHECK (name IN ('created', 'ended', 'failures', 'deleted')),
+      job_type TEXT NOT NULL,
+      label TEXT NOT NULL,
+      value INTEGER NOT NULL CHECK (value >= 0),
+      PRIMARY KEY (target_id, name, job_type, label)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE duration (
+      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
+      job_type TEXT NOT NULL,
+      job_state TEXT NOT NULL,
+      bound REAL NOT NULL,
+      count INTEGER NOT NULL CHECK (count >= 0),
+      sum_seconds INTEGER NOT NULL,
+      PRIMARY KEY (target_id, job_type, job_state, bound)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE failure (
+      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
+      job_id TEXT NOT NULL,
+      job_type TEXT NOT NULL,
+      created_at INTEGER NOT NULL,
+      ended_at INTEGER NOT NULL,
+      error_code TEXT NOT NULL,
+      error_message TEXT NOT NULL,
+      PRIMARY KEY (target_id, job_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX failure_by_end ON failure (target_id, ended_at);
+
+    CREATE TABLE survey (
+      target_id INTEGER PRIMARY KEY REFERENCES target (id) ON DELETE CASCADE,
+      started_at INTEGER NOT NULL,
+      horizon INTEGER NOT NULL,
+      window_start INTEGER NOT NULL,
+      job_state TEXT NOT NULL,
+      next_token TEXT NOT NULL DEFAULT '',
+      cursor_at INTEGER,
+      cursor_ids TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(cursor_ids))
+    ) STRICT;
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Brings the tables to the newest version, each step together with its record in one transaction.
+
+    Raises LedgerError for a ledger that a newer version of the exporter has written.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise LedgerError(
+            f"the ledger has version {version}, this exporter knows up to {len(MIGRATIONS)}: "
+            "use the exporter that wrote it, or another ledger_path"
+        )
+    for number in range(version, len(MIGRATIONS)):
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT"
+            )
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")

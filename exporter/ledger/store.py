@@ -1,0 +1,189 @@
+"""The ledger's file: opening it, and one transaction for each poll and each page of a survey."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.errors import LedgerError
+from exporter.ledger import counting, survey, totals
+from exporter.ledger.schema import migrate
+from exporter.reconcile import Known, OpenJob, OpenSeam
+from exporter.walk import Seam
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from exporter.ledger.survey import SurveyState
+    from exporter.observe import Reason
+    from exporter.reconcile import Outcome
+    from exporter.snapshot import Snapshot, TargetKey
+    from exporter.walk import Row
+
+MEMORY = ":memory:"
+LOCK_WAIT_SECONDS = 5.0
+
+
+class Ledger:
+    """The ledger of all targets; its methods block, may be called from any thread, and raise LedgerError.
+
+    A commit is on the disk when it returns (`synchronous=FULL`): a counter once shown never falls back, not even after
+    a power loss.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        with translated(path):
+            self._db = sqlite3.connect(
+                path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.execute("PRAGMA foreign_keys = ON")
+                migrate(self._db)
+            except BaseException:
+                self._db.close()
+                raise
+
+    def close(self) -> None:
+        """Closes the file; a transaction under way is finished first."""
+        with self._lock:
+            self._db.close()
+
+    def load(self, key: TargetKey) -> Known:
+        """Returns what is known of a target; nothing for a new one."""
+        with self._atomic() as db:
+            return _load(db, _target_id(db, key))
+
+    def commit(
+        self,
+        key: TargetKey,
+        known: Known,
+        outcome: Outcome,
+        reasons: Mapping[str, Reason],
+        *,
+        taken_at: float,
+        window_start: int,
+        job_types: tuple[str, ...],
+    ) -> Snapshot:
+        """Stores one poll as a whole, and returns the totals as they stand with it.
+
+        `known` must be what `load` gave at the poll's start: if another poll of the same target has been stored since,
+        nothing is, so that storing twice cannot count twice.
+        """
+        with self._atomic() as db:
+            target_id = _target_id(db, key)
+            _claim(db, target_id, known.polls, outcome)
+            if outcome.is_truncated:
+                db.execute("UPDATE target SET truncated_at = ? WHERE id = ?", (outcome.started_at, target_id))
+            counting.store_jobs(db, target_id, outcome)
+            counting.count(db, target_id, outcome, reasons)
+            if survey.state_of(db, target_id) is None:
+                counting.fold(db, target_id, outcome.horizon)
+            counting.prune(db, target_id, window_start, outcome.started_at)
+            return totals.read(
+                db,
+                target_id,
+                taken_at=taken_at,
+                now=outcome.started_at,
+                window_start=window_start,
+                job_types=job_types,
+            )
+
+    def survey_state(self, key: TargetKey, window_start: int) -> tuple[SurveyState | None, survey.LastSurvey]:
+        """Returns the survey under way, if any, and how the last complete one covers the window."""
+        with self._atomic() as db:
+            target_id = _target_id(db, key)
+            return survey.state_of(db, target_id), survey.last(db, target_id, window_start)
+
+    def start_survey(self, key: TargetKey, now: int, window_start: int) -> SurveyState:
+        """Begins a survey anew; the target must have been polled."""
+        with self._atomic() as db:
+            target_id = _target_id(db, key)
+            state = survey.start(db, target_id, now, window_start)
+            counting.fold(db, target_id, state.horizon)
+            return state
+
+    def store_survey_page(
+        self, key: TargetKey, state: SurveyState, rows: tuple[Row, ...], next_token: str
+    ) -> SurveyState | None:
+        """Counts one page of a survey and moves on; returns None when this was the last page of the last list."""
+        with self._atomic() as db:
+            return survey.store_page(db, _target_id(db, key), state, rows, next_token)
+
+    def size_bytes(self) -> int:
+        """Returns what the ledger takes on disk (its write-ahead log included), or in memory."""
+        if self._path == MEMORY:
+            with self._lock, translated(self._path):
+                pages, size = (
+                    self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+                )
+            return int(pages) * int(size)
+        files = (Path(self._path), Path(f"{self._path}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    @contextmanager
+    def _atomic(self) -> Iterator[sqlite3.Connection]:
+        """Runs a block in one transaction: all of it is stored, or nothing, also when COMMIT itself fails."""
+        with self._lock, translated(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turns every error of SQLite into a LedgerError that names the file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise LedgerError(f"the ledger {path} failed: {error}") from error
+
+
+def _target_id(db: sqlite3.Connection, key: TargetKey) -> int:
+    names = (key.account, key.region_id)
+    db.execute("INSERT INTO target (account, region_id) VALUES (?, ?) ON CONFLICT DO NOTHING", names)
+    row = db.execute("SELECT id FROM target WHERE account = ? AND region_id = ?", names).fetchone()
+    return int(row[0])
+
+
+def _load(db: sqlite3.Connection, target_id: int) -> Known:
+    polls, horizon, proven_to, seams, baseline = db.execute(
+        "SELECT polls, horizon, proven_to, seams, baseline FROM target WHERE id = ?", (target_id,)
+    ).fetchone()
+    jobs = db.execute(
+        "SELECT job_id, job_type, job_state, created_at, missing_polls FROM open_job WHERE target_id = ?",
+        (target_id,),
+    )
+    ended = db.execute("SELECT job_id FROM ended_job WHERE target_id = ?", (target_id,))
+    return Known(
+        polls=polls,
+        horizon=horizon,
+        proven_to=proven_to,
+        seams=tuple(OpenSeam(Seam(older, newer), readings) for older, newer, readings in json.loads(seams)),
+        baseline=baseline,
+        open_jobs={row[0]: OpenJob(*row) for row in jobs},
+        lately_ended=frozenset(job_id for (job_id,) in ended),
+        job_types=totals.job_types(db, target_id),
+    )
+
+
+def _claim(db: sqlite3.Connection, target_id: int, polls: int, outcome: Outcome) -> None:
+    seams = json.dumps([[*again.seam, again.readings] for again in outcome.seams])
+    stored = db.execute(
+        "UPDATE target SET polls = polls + 1, horizon = ?, proven_to = ?, seams = ?, baseline = ?"
+        " WHERE id = ? AND polls = ?",
+        (outcome.horizon, outcome.proven_to, seams, outcome.baseline, target_id, polls),
+    )
+    if stored.rowcount != 1:
+        raise LedgerError("another process has stored a poll of the same target: only one may use a ledger")

@@ -1,0 +1,218 @@
+"""The calls of one poll: open lists, the head of all jobs, and a search for the jobs that left the open lists."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from exporter.errors import ApiError, BadRequestError, ForbiddenError, NotFoundError, TransientError
+from exporter.reconcile import Observed, OpenJob
+from exporter.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
+from exporter.walk import PAGE_SIZE, Labels, Row, Walk, read_pages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from exporter.api import RetryBudget
+    from exporter.reconcile import Known
+    from exporter.wire import Page, SmartHandleJob
+
+FEW = 2
+"""So few jobs of a type are asked for one by one at once: a list would cost as much."""
+
+
+class Api(Protocol):
+    """The calls of IMS that a poll makes."""
+
+    async def list_smart_jobs(  # noqa: D102 - see ImsClient
+        self,
+        *,
+        job_type: str = "",
+        job_state: str = "",
+        max_results: int | None = None,
+        next_token: str = "",
+        budget: RetryBudget,
+        weight: int = 1,
+    ) -> Page: ...
+
+    async def get_smart_handle_job(self, job_id: str, *, budget: RetryBudget) -> SmartHandleJob: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a job failed, as the service tells it."""
+
+    error_code: str
+    error_message: str
+
+
+@dataclass(slots=True)
+class Reader:
+    """Makes the calls of one poll and keeps everything it saw."""
+
+    api: Api
+    budget: RetryBudget
+    labels: Labels
+    job_types: tuple[str, ...]
+    """The only types to look at; empty for all."""
+    page_size: int
+    may_get: bool
+    """Whether GetSmartHandleJob may be called."""
+    local_time: int
+    beat: Callable[[], None] = lambda: None
+    """Called after every page: the poll is alive."""
+    rows: list[Row] = field(default_factory=list)
+    reasons: dict[str, Reason] = field(default_factory=dict)
+    started_at: int | None = None
+    list_calls: int = 0
+    was_forbidden: bool = False
+    """Whether the service refused GetSmartHandleJob for want of permission."""
+
+    async def page(self, job_type: str, job_state: str, token: str) -> Page:
+        """Reads one page; the first one tells the service's clock, of which the earlier reading is the safe one."""
+        page = await self.api.list_smart_jobs(
+            job_type=job_type or (self.job_types[0] if len(self.job_types) == 1 else ""),
+            job_state=job_state,
+            max_results=self.page_size,
+            next_token=token,
+            budget=self.budget,
+        )
+        if self.started_at is None:
+            self.started_at = min(self.local_time, page.server_time or self.local_time)
+        self.list_calls += 1
+        self.beat()
+        return page
+
+    async def walk(
+        self,
+        job_type: str = "",
+        job_state: str = "",
+        down_to: float = -math.inf,
+        goes_on: Callable[[tuple[Row, ...]], bool] = lambda _: True,
+    ) -> Walk:
+        """Reads a list down to a creation time, as long as `goes_on` wants the page after the one it is given."""
+        result = Walk()
+        async for rows, is_last in read_pages(
+            lambda token: self.page(job_type, job_state, token), self.labels, self.local_time
+        ):
+            result.pages.append(rows)
+            result.is_complete = is_last
+            self.rows.extend(row for row in rows if not self.job_types or row.job_type in self.job_types)
+            if (rows and rows[-1].created_at < down_to) or not goes_on(rows):
+                break
+        return result
+
+    async def get(self, job: OpenJob) -> bool:
+        """Asks for one job; returns whether it is deleted. Raises ApiError, but not for a deleted one."""
+        try:
+            answer = await self.api.get_smart_handle_job(job.job_id, budget=self.budget)
+        except NotFoundError:
+            return True
+        finally:
+            self.beat()
+        self.rows.append(Row(job.job_id, job.job_type, answer.state, job.created_at, answer.modified_time))
+        self.reasons[job.job_id] = Reason(answer.error_code, answer.error_message)
+        return False
+
+
+async def observe(reader: Reader, known: Known, slack: int, lookback_seconds: int) -> Observed:
+    """Makes one poll's calls.
+
+    A job only moves forward, so reading the open lists in the order of a job's life, then all new jobs, then the
+    ended lists, meets every job at least once. Raises ApiError for whatever the retries did not mend.
+    """
+    open_walks = [await _open_walk(reader, state) for state in _open_states(known)]
+    started_at = reader.started_at or reader.local_time
+    oldest = started_at - lookback_seconds
+    horizon = started_at - slack if known.horizon is None else known.horizon
+    head = await reader.walk(down_to=max(horizon, oldest))
+    found = {row.job_id for row in reader.rows}
+    vanished = [job for job in known.open_jobs.values() if job.job_id not in found]
+    absent = await _search(reader, vanished, open_walks)
+    return Observed(
+        started_at=started_at,
+        rows=reader.rows,
+        absent=absent,
+        head_seams=head.seams(),
+        is_truncated=horizon < oldest,
+    )
+
+
+def _open_states(known: Known) -> tuple[str, ...]:
+    """The open states in the order of a job's life, then any unknown ones that jobs are in."""
+    unknown = {job.job_state for job in known.open_jobs.values()} - set(OPEN_STATES)
+    return (*OPEN_STATES, *sorted(unknown))
+
+
+async def _open_walk(reader: Reader, state: str) -> Walk:
+    try:
+        return await reader.walk(job_state=state)
+    except BadRequestError:
+        if state in OPEN_STATES:
+            raise
+        return Walk()  # a state that cannot be listed: proves nothing
+
+
+async def _search(reader: Reader, vanished: Iterable[OpenJob], open_walks: list[Walk]) -> set[str]:
+    """Looks for jobs that left the open lists; returns those proven to be in no list any more."""
+    by_filter: dict[str, dict[str, OpenJob]] = defaultdict(dict)
+    for job in vanished:
+        by_filter[job.job_type if job.job_type in JOB_TYPES else ""][job.job_id] = job
+    absent: set[str] = set()
+    for job_type, wanted in by_filter.items():
+        if reader.may_get and len(wanted) > FEW:
+            await _read_ended(reader, job_type, wanted, while_it_pays=True)
+        absent |= await _get_each(reader, wanted)
+        ended_walks = await _read_ended(reader, job_type, wanted, while_it_pays=False)
+        absent |= {
+            job.job_id
+            for job in wanted.values()
+            if all(walk.covers(job.created_at) for walk in (*open_walks, *ended_walks))
+        }
+    return absent
+
+
+async def _get_each(reader: Reader, wanted: dict[str, OpenJob]) -> set[str]:
+    """Asks for each job wanted, as long as that is allowed, and takes it out of `wanted`; returns the deleted ones."""
+    absent = set()
+    for job in list(wanted.values()):
+        if not reader.may_get:
+            break
+        try:
+            if await reader.get(job):
+                absent.add(job.job_id)
+            del wanted[job.job_id]
+        except TransientError:
+            raise
+        except ApiError as error:
+            reader.may_get = False
+            reader.was_forbidden = isinstance(error, ForbiddenError)
+    return absent
+
+
+async def _read_ended(
+    reader: Reader, job_type: str, wanted: dict[str, OpenJob], *, while_it_pays: bool
+) -> list[Walk]:
+    """Reads the ended lists down to the oldest job wanted, and takes each job found out of `wanted`.
+
+    With `while_it_pays`, a list is left at the first page that shows none of them: from there on, asking for the
+    remaining ones by id costs fewer calls.
+    """
+
+    def take(rows: tuple[Row, ...]) -> bool:
+        hits = [wanted.pop(row.job_id) for row in rows if row.job_id in wanted]
+        return bool(wanted) and bool(hits or not while_it_pays)
+
+    walks = []
+    for state in ENDED_STATES:
+        if wanted:
+            down_to = min(job.created_at for job in wanted.values())
+            walks.append(await reader.walk(job_type, state, down_to, take))
+    return walks
+
+
+def page_size(polls: int) -> int:
+    """Returns the page size of a poll: it changes from poll to poll, so that the seams never stay in one place."""
+    return PAGE_SIZE - polls % 2

@@ -1,0 +1,24 @@
+"""The bundled Prometheus rules, built from one set of thresholds and written as rule files."""
+
+from __future__ import annotations
+
+from exporter.rules.rule import Alert, Recording
+from exporter.rules.rulefile import (
+    DASHBOARD_BASE_URL,
+    RUNBOOK_BASE_URL,
+    groups,
+    rule_files,
+    write_rules,
+)
+from exporter.rules.thresholds import Thresholds
+
+__all__ = [
+    "DASHBOARD_BASE_URL",
+    "RUNBOOK_BASE_URL",
+    "Alert",
+    "Recording",
+    "Thresholds",
+    "groups",
+    "rule_files",
+    "write_rules",
+]

@@ -1,0 +1,76 @@
+"""The rule files: every rule in its group, as YAML that Prometheus loads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+from exporter.rules.exporter_rules import exporter_rules
+from exporter.rules.job_rules import job_rules
+from exporter.rules.promql import Series
+from exporter.rules.rule import Links
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from exporter.rules.rule import Alert, Recording
+    from exporter.rules.thresholds import Thresholds
+
+RUNBOOK_BASE_URL = "https://github.com/ims-smartjob-exporter/ims-smartjob-exporter/blob/main/docs/runbooks"
+DASHBOARD_BASE_URL = "http://localhost:3000/d"
+HEADER = "# Written by `ims-smartjob-exporter rules`; change the options there rather than this file.\n"
+
+
+def groups(thresholds: Thresholds, selector: str = "") -> dict[str, list[Recording | Alert]]:
+    """Returns every rule by the name of its group."""
+    series = Series(selector)
+    return {
+        "ims-smartjob-jobs": job_rules(thresholds, series),
+        "ims-smartjob-exporter": exporter_rules(thresholds, series),
+    }
+
+
+def rule_files(
+    thresholds: Thresholds,
+    *,
+    runbook_base_url: str = RUNBOOK_BASE_URL,
+    dashboard_base_url: str = DASHBOARD_BASE_URL,
+    selector: str = "",
+) -> dict[str, str]:
+    """Returns the text of each rule file by its name, one group a file.
+
+    `selector` is added to every metric, for example `namespace="media"`; it may name labels of the scrape
+    target except `instance` and `pod`, which the rules aggregate away.
+    """
+    links = Links(runbook_base_url.rstrip("/"), dashboard_base_url.rstrip("/"))
+    return {
+        f"{name}.rules.yaml": _text({"name": name, "rules": [rule.entry(links) for rule in rules]})
+        for name, rules in groups(thresholds, selector).items()
+    }
+
+
+def write_rules(folder: Path, files: Mapping[str, str]) -> list[Path]:
+    """Writes rule files into a folder, which is made if missing, and returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in files]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text of several lines as a block, so that expressions can be read."""
+
+
+def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _block)
+
+
+def _text(group: dict[str, object]) -> str:
+    return HEADER + yaml.dump(
+        {"groups": [group]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000
+    )

@@ -1,0 +1,243 @@
+"""The settings: every field with its bounds, default and description, and nothing else that reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from exporter.address import endpoint_url, listen_pair
+from exporter.settings_rules import (
+    account_name,
+    credential_problems,
+    job_type_list,
+    known_job_type,
+    listenable,
+    longer_than_interval,
+    lower_case,
+    variable_name,
+)
+from exporter.snapshot import JOB_TYPES, TargetKey
+from exporter.target import Credentials, Target
+
+if TYPE_CHECKING:
+    from typing import Self
+
+RegionId = Annotated[str, Field(pattern="^[a-z]{2,}(-[a-z0-9]+)+$", max_length=64)]
+EndpointUrl = Annotated[str, AfterValidator(endpoint_url)]
+JobTypes = Annotated[
+    tuple[Annotated[str, AfterValidator(known_job_type)], ...], BeforeValidator(job_type_list)
+]
+VariableName = Annotated[str, AfterValidator(variable_name)]
+
+# A setting of a target is described once, for the list of targets as for the single one.
+ACCOUNT = Field(
+    description="Name of the account, as it shall appear in the label `account`; free to choose, 1 to 64 "
+    "printable characters without quotes, slashes and backslashes.",
+    examples=["prod"],
+)
+REGION_ID = Field(description="Region to poll.", examples=["cn-shanghai"])
+ENDPOINT = Field(
+    description="Where to call the service: a host, or `https://host[:port]`; `http://` only to this machine "
+    "itself, unless `allow_plain_http` is on.",
+    examples=["ice-vpc.cn-shanghai.aliyuncs.com"],
+    json_schema_extra={"default": "ice.<region_id>.aliyuncs.com"},
+)
+JOB_TYPES_POLLED = Field(
+    description=f"Job types to poll, of {', '.join(f'`{name}`' for name in JOB_TYPES)}: a list, or one "
+    "text with commas; empty means all, including those that the service adds later.",
+    examples=["ASR,TextToSpeech"],
+    json_schema_extra={"default": "all types"},
+)
+CREDENTIALS = Field(
+    description="Where the credentials come from; without it, Alibaba Cloud's default chain.",
+    json_schema_extra={"default": "the default chain"},
+)
+
+
+class CredentialSettings(BaseModel):
+    """Where the credentials of a target come from; they themselves never stand in the configuration."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    access_key_id_env: VariableName = Field(
+        default="",
+        description="Name of the environment variable that holds the access key id.",
+        examples=["PROD_KEY_ID"],
+    )
+    access_key_secret_env: VariableName = Field(
+        default="",
+        description="Name of the environment variable that holds the access key secret.",
+        examples=["PROD_KEY_SECRET"],
+    )
+    security_token_env: VariableName = Field(
+        default="",
+        description="Name of the environment variable that holds the security token of a temporary key.",
+        examples=["PROD_KEY_TOKEN"],
+    )
+    file: str = Field(
+        default="",
+        description="Credentials file in Alibaba Cloud's `credentials.ini` format; read again when "
+        "it changes.",
+        examples=["/etc/ims-exporter/credentials.ini"],
+    )
+    profile: str = Field(
+        default="default", description="Section of `file` to use.", min_length=1, examples=["prod"]
+    )
+    role_arn: str = Field(
+        default="",
+        description="RAM role to assume with the credentials found above, or by the default chain.",
+        pattern="^(acs:ram::[0-9]+:role/[A-Za-z0-9._-]+)?$",
+        examples=["acs:ram::1234567890123456:role/ims-reader"],
+    )
+    role_session_name: str = Field(
+        default="",
+        description="Session name shown in the audit trail when the role is assumed.",
+        pattern="^([A-Za-z0-9.@_-]{2,64})?$",
+        examples=["ims-smartjob-exporter"],
+        json_schema_extra={"default": "ims-smartjob-exporter"},
+    )
+    external_id: str = Field(
+        default="", description="External id that the role's trust policy asks for.", max_length=1224
+    )
+    sts_endpoint: str = Field(
+        default="",
+        description="Host of the STS service that hands out the role's keys.",
+        pattern="^([A-Za-z0-9.-]+(:[0-9]{1,5})?)?$",
+        examples=["sts.cn-shanghai.aliyuncs.com"],
+        json_schema_extra={"default": "sts.aliyuncs.com"},
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        problems = credential_problems(self.model_dump(), self.model_fields_set)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+class TargetSettings(BaseModel):
+    """One account in one region."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    account: Annotated[str, AfterValidator(account_name), ACCOUNT] = "default"
+    region_id: Annotated[RegionId, REGION_ID]
+    endpoint: Annotated[EndpointUrl | None, ENDPOINT] = None
+    job_types: Annotated[JobTypes, JOB_TYPES_POLLED] = ()
+    credentials: Annotated[CredentialSettings | None, CREDENTIALS] = None
+
+
+class Settings(BaseSettings):
+    """All settings of the exporter; made by `exporter.configuration.load_settings` alone."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="IMS_EXPORTER_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
+
+    region_id: Annotated[RegionId | None, REGION_ID] = None
+    account: Annotated[str, AfterValidator(account_name), ACCOUNT] = "default"
+    endpoint: Annotated[EndpointUrl | None, ENDPOINT] = None
+    job_types: Annotated[JobTypes, JOB_TYPES_POLLED] = ()
+    credentials: Annotated[CredentialSettings | None, CREDENTIALS] = None
+    targets: list[TargetSettings] = Field(
+        default=[],
+        description="The targets, where there is more than one; then the five settings above stay unset. "
+        "Each has its own account and region_id.",
+        max_length=500,
+    )
+    allow_plain_http: bool = Field(
+        default=False,
+        description="Whether endpoints on other machines may be called without TLS.",
+    )
+    poll_interval_seconds: float = Field(
+        default=60, description="Time from one poll of a target to the next.", ge=0.1, le=86400
+    )
+    lookback_days: int = Field(
+        default=30,
+        description="Age up to which ended jobs are counted in `ims_smart_jobs`, and up to which an end is "
+        "still found after downtime.",
+        ge=1,
+        le=365,
+    )
+    survey_interval_hours: float = Field(
+        default=24,
+        description="Time from one recount of all ended jobs within the lookback to the next.",
+        ge=0.001,
+        le=8760,
+    )
+    max_requests_per_second: float = Field(
+        default=10, description="Calls of the service per second, for each account.", ge=0.1, le=1000
+    )
+    request_timeout_seconds: float = Field(
+        default=10, description="Time after which a call without an answer has failed.", ge=0.1, le=300
+    )
+    stale_after_seconds: Annotated[float, AfterValidator(longer_than_interval)] = Field(
+        default_factory=lambda others: 5.0 * others.get("poll_interval_seconds", 60),
+        description="Age of the last good poll from which on the job metrics of a target are withdrawn; more "
+        "than `poll_interval_seconds`.",
+        ge=0.1,
+        le=604800,
+        json_schema_extra={"default": "five times poll_interval_seconds"},
+    )
+    ledger_path: str = Field(
+        default="./ims-smartjob-exporter.db",
+        description="SQLite file in which counters survive restarts; `:memory:` to keep nothing.",
+        min_length=1,
+        examples=["/var/lib/ims-smartjob-exporter/ledger.db"],
+    )
+    failure_details: bool = Field(
+        default=True,
+        description="Whether the reason of each failed job is fetched, which needs the permission "
+        "`ice:GetSmartHandleJob`.",
+    )
+    listen_address: Annotated[str, AfterValidator(listenable)] = Field(
+        default="0.0.0.0:9912",
+        description="Address to serve on: `host:port` or `[IPv6 address]:port`; port 0 lets the system pick.",
+        examples=["127.0.0.1:9912"],
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower_case)] = Field(
+        default="info", description="Least severity that is logged."
+    )
+    log_format: Annotated[Literal["logfmt", "json"], BeforeValidator(lower_case)] = Field(
+        default="logfmt", description="Form of a log line."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Takes values from the caller alone: `load_settings` has put the sources together already."""
+        del settings_cls
+        return (init_settings,)
+
+    @property
+    def polled_targets(self) -> tuple[Target, ...]:
+        """The targets as plain values, from whichever of the two ways they were given."""
+        return tuple(_target(each) for each in self.targets) or (_target(self),)
+
+    @property
+    def listen_pair(self) -> tuple[str, int]:
+        """Host and port to serve on."""
+        return listen_pair(self.listen_address)
+
+
+def _target(given: TargetSettings | Settings) -> Target:
+    if given.region_id is None:
+        raise ValueError("settings without a target")
+    return Target(
+        key=TargetKey(given.account, given.region_id),
+        endpoint=given.endpoint or f"https://ice.{given.region_id}.aliyuncs.com",
+        job_types=tuple(dict.fromkeys(given.job_types)),
+        credentials=Credentials(**given.credentials.model_dump()) if given.credentials else None,
+    )

@@ -1,0 +1,91 @@
+"""The simulator as a command: an IMS endpoint to try things on, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+
+from exporter.simulator.gate import Key
+from exporter.simulator.life import Life
+from exporter.simulator.server import DEMO_KEY, Simulator
+
+MAX_PORT = 65535
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not (host and port.isdigit() and int(port) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return host, int(port)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m exporter.simulator", description=__doc__)
+    parser.add_argument(
+        "--listen", type=_address, default="127.0.0.1:9913", metavar="HOST:PORT", help="port 0 picks one"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same life and faults")
+    parser.add_argument("--speed", type=float, default=1.0, help="more than 1: more jobs with shorter lives")
+    parser.add_argument(
+        "--history", type=int, default=20_000, metavar="N", help="ended jobs there at the start"
+    )
+    parser.add_argument(
+        "--no-life", action="store_true", help="an empty world in which nothing happens by itself"
+    )
+    parser.add_argument("--total-count", action="store_true", help="lists carry TotalCount")
+    parser.add_argument("--key-id", default=DEMO_KEY.key_id)
+    parser.add_argument("--key-secret", default=DEMO_KEY.secret)
+    return parser.parse_args(argv)
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    simulator = _simulator(arguments)
+    async with simulator, asyncio.TaskGroup() as group:
+        tasks = [] if arguments.no_life else [group.create_task(_begun(simulator, arguments).run())]
+        sys.stdout.write(_greeting(simulator, arguments.key_id, arguments.key_secret))
+        sys.stdout.flush()
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+
+
+def _simulator(arguments: argparse.Namespace) -> Simulator:
+    host, port = arguments.listen
+    key = Key(arguments.key_id, arguments.key_secret)
+    total_count, seed = arguments.total_count, arguments.seed
+    return Simulator(keys=[key], total_count=total_count, host=host, port=port, seed=seed)
+
+
+def _begun(simulator: Simulator, arguments: argparse.Namespace) -> Life:
+    life = Life(simulator.world, seed=arguments.seed, speed=arguments.speed)
+    life.begin(arguments.history)
+    return life
+
+
+def _greeting(simulator: Simulator, key_id: str, key_secret: str) -> str:
+    return (
+        f"simulated IMS endpoint: {simulator.url}\n"
+        "export IMS_EXPORTER_ACCOUNT=demo\n"
+        "export IMS_EXPORTER_REGION_ID=cn-shanghai\n"
+        f"export IMS_EXPORTER_ENDPOINT={simulator.url}\n"
+        f"export ALIBABA_CLOUD_ACCESS_KEY_ID={key_id}\n"
+        f"export ALIBABA_CLOUD_ACCESS_KEY_SECRET={key_secret}\n"
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serves until told to stop; exits with a message where the address cannot be listened on."""
+    arguments = _arguments(argv)
+    try:
+        asyncio.run(_serve(arguments))
+    except OSError as error:
+        sys.exit(f"cannot listen on {':'.join(map(str, arguments.listen))}: {error}")
+
+
+if __name__ == "__main__":
+    main()

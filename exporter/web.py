@@ -1,0 +1,147 @@
+"""The HTTP server: metrics, probes and the status page."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from exporter.errors import SettingsError
+from exporter.exposition import render
+from exporter.status_page import STYLE, page
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from exporter.exposition import Registry
+    from exporter.snapshot import TargetView
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+SHUTDOWN_SECONDS = 0.5
+"""So long aiohttp waits for a request under way when the server stops, and again once it is cancelled."""
+
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Server": "ims-smartjob-exporter",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What every answer carries."""
+
+
+def make_app(
+    *,
+    registry: Registry,
+    views: Callable[[], Sequence[TargetView]],
+    live: Callable[[], list[str]],
+    ready: Callable[[], list[str]],
+    now: Callable[[], float],
+    version: str,
+) -> web.Application:
+    """Returns the application; `live` and `ready` say what is wrong, nothing if all is well.
+
+    Paths added to it later are named on the status page and in the answer to unknown paths.
+    """
+    app = web.Application(middlewares=[name_known_paths])
+    app.on_response_prepare.append(add_headers)
+
+    async def status(request: web.Request) -> web.Response:
+        links = [path for path in known_paths(request.app) if path != "/"]
+        text = page(views(), now=now(), version=version, links=links)
+        return web.Response(body=encoded(text), content_type="text/html", charset="utf-8")
+
+    app.router.add_get("/", status)
+    app.router.add_get("/metrics", metrics(registry))
+    app.router.add_get("/livez", probe(live))
+    app.router.add_get("/readyz", probe(ready))
+    app.router.add_get("/healthz", probe(live))
+    return app
+
+
+async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, tuple[str, int]]:
+    """Starts to serve, port 0 for any; returns what `await runner.cleanup()` stops, and the address bound.
+
+    Raises SettingsError where the address cannot be had. Handles no signals and writes no access log.
+    """
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        reason = error.strerror or str(error)
+        raise SettingsError(
+            f"cannot listen on {host}:{port} ({reason}): set another listen_address"
+        ) from error
+    bound = runner.addresses[0]
+    return runner, (bound[0], bound[1])
+
+
+def metrics(registry: Registry) -> Handler:
+    """Returns the handler that shows the registry in the format and encoding asked for."""
+
+    async def show(request: web.Request) -> web.Response:
+        body, content_type = render(registry, ",".join(request.headers.getall("Accept", [])))
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
+            body = gzip.compress(body, compresslevel=5, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=body, headers=headers)
+
+    return show
+
+
+def probe(problems: Callable[[], list[str]]) -> Handler:
+    """Returns the handler that answers `ok`, or 503 and a line for each problem."""
+
+    async def check(_request: web.Request) -> web.Response:
+        found = [" ".join(line.split()) for line in problems()]
+        return plain("\n".join(found or ["ok"]), status=503 if found else 200)
+
+    return check
+
+
+def accepts_gzip(header: str) -> bool:
+    """Says whether an Accept-Encoding header takes gzip."""
+    for choice in header.lower().split(","):
+        coding, _, weight = choice.replace(" ", "").partition(";q=")
+        if coding == "gzip":
+            return weight.strip("0.") != "" if weight else True
+    return False
+
+
+def known_paths(app: web.Application) -> list[str]:
+    """Returns the paths that are served to GET."""
+    routes = [route for route in app.router.routes() if route.method == "GET"]
+    return sorted({route.resource.canonical for route in routes if route.resource is not None})
+
+
+@web.middleware
+async def name_known_paths(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers an unknown path with the known ones."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return plain(f"not found; there is {', '.join(known_paths(request.app))}", status=404)
+
+
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Adds the headers that every answer carries."""
+    response.headers.update(HEADERS)
+
+
+def plain(text: str, status: int) -> web.Response:
+    """Returns a plain-text answer."""
+    return web.Response(body=encoded(f"{text}\n"), status=status, content_type="text/plain", charset="utf-8")
+
+
+def encoded(text: str) -> bytes:
+    """Returns the bytes of a text that may hold what UTF-8 cannot carry (lone surrogates from JSON)."""
+    return text.encode("utf-8", "backslashreplace")
