@@ -165,7 +165,8 @@ async def survey_at_rest(history: History) -> None:
     history.service.time += 90_000
     for _ in range(4):
         await history.attempt()
-        history.service.time += history.interval
+        history.service.time += 4000
+    await history.attempt()
     await history.survey.run()
     await history.poller.poll()
 
