@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.errors import ApiError, BadRequestError, ForbiddenError, NotFoundError, TransientError
-from exporter.reconcile import Observed, OpenJob
+from exporter.reconcile import READINGS_OF_A_SEAM, Observed, OpenJob
 from exporter.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
 from exporter.walk import PAGE_SIZE, Labels, Row, Walk, read_pages
 
@@ -124,6 +124,8 @@ async def observe(reader: Reader, known: Known, slack: int, lookback_seconds: in
     ended lists, meets every job at least once. Raises ApiError for whatever the retries did not mend.
     """
     open_walks = [await _open_walk(reader, state) for state in _open_states(known)]
+    if known.horizon is None:
+        await _prove(reader, open_walks)
     started_at = reader.started_at or reader.local_time
     oldest = started_at - lookback_seconds
     horizon = started_at - slack if known.horizon is None else known.horizon
@@ -144,6 +146,17 @@ def _open_states(known: Known) -> tuple[str, ...]:
     """The open states in the order of a job's life, then any unknown ones that jobs are in."""
     unknown = {job.job_state for job in known.open_jobs.values()} - set(OPEN_STATES)
     return (*OPEN_STATES, *sorted(unknown))
+
+
+async def _prove(reader: Reader, open_walks: list[Walk]) -> None:
+    """Reads the open lists again until their seams are covered: jobs from before the first poll show up nowhere else."""
+    for state, walk in zip(OPEN_STATES, open_walks, strict=True):
+        seams = walk.seams()
+        for _ in range(READINGS_OF_A_SEAM):
+            if seams:
+                reader.page_size -= 1
+                again = await reader.walk(job_state=state)
+                seams = [seam for seam in again.seams() if any(seam.meets(before) for before in seams)]
 
 
 async def _open_walk(reader: Reader, state: str) -> Walk:

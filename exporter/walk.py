@@ -53,6 +53,10 @@ class Seam(NamedTuple):
     older: int
     newer: int
 
+    def meets(self, other: Seam) -> bool:
+        """Whether the two spans have a second in common."""
+        return self.older <= other.newer and other.older <= self.newer
+
 
 @dataclass(slots=True)
 class Walk:

@@ -39,7 +39,7 @@ class Temper:
 
 @dataclass(slots=True)
 class ModelService:
-    """Serves pages of 3 where 100 are asked for, so that few jobs make many pages."""
+    """Serves pages of 2 to 4 jobs, by the page size asked for, so that few jobs make many pages."""
 
     random: random.Random
     temper: Temper = field(default_factory=Temper)
@@ -67,7 +67,7 @@ class ModelService:
         del budget, weight
         await self._between_calls()
         self.list_calls += 1
-        limit = max((max_results or 10) - 97, 1)
+        limit = 2 + (max_results or 10) % 3
         offset = int(next_token or 0)
         jobs = self.world.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
         total = self.world.total(job_type or None, job_state or None)

@@ -6,9 +6,10 @@ import asyncio
 import random
 import tempfile
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,14 +22,30 @@ from exporter.snapshot import ENDED_STATES, OPEN_STATES, TargetKey
 from exporter.survey import Survey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exporter.reconcile import Outcome
     from exporter.snapshot import Snapshot
 
+T = TypeVar("T")
 KEY = TargetKey("prod", "cn-shanghai")
 HISTORIES = 500
 MEMORY_DISK = Path("/dev/shm")
 FOLDER = str(MEMORY_DISK) if MEMORY_DISK.is_dir() else None
 LOOKBACK_DAYS = 14
+
+
+class InlineExecutor(ThreadPoolExecutor):
+    """Runs what is submitted at once, so that a seed always gives the same history."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Runs it."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 - handed on to whoever waits
+            future.set_exception(error)
+        return future
 
 
 class WatchedLedger(Ledger):
@@ -56,6 +73,7 @@ class History:
         self.service = ModelService(self.dice)
         self.interval = self.dice.choice((10, 60, 300, 900))
         self.counted: list[str] = []
+        self.seen_once: set[str] = set()
         self.must_count: set[str] = set()
         self.must_not_count: set[str] = set()
         self.history_ends: set[str] | None = None
@@ -88,8 +106,12 @@ class History:
             self.history_ends = set(self.service.ended_at)
 
     async def attempt(self) -> None:
-        """Makes one poll, often with a survey beside it, and notes which ends it has to have counted."""
+        """Makes one poll, often with a survey beside it, and notes which ends have to be counted by now.
+
+        A job deleted in mid-poll may hide another one from that poll; so an end must have been there for two polls.
+        """
         ended_before = set(self.service.ended_at)
+        started = self.service.time
         is_first = self.history_ends is None
         survey = asyncio.create_task(self.survey.run()) if self.poller.polled_at else None
         is_dead = False
@@ -97,11 +119,13 @@ class History:
             with suppress(ExporterError):
                 await self.poller.poll()
                 if not is_first:
-                    self.must_count |= ended_before - self.service.deleted - (self.history_ends or set())
+                    there = ended_before - self.service.deleted - (self.history_ends or set())
+                    self.must_count |= there & self.seen_once
+                    self.seen_once |= there
         except Crash:
             is_dead = True
         if is_first and self.history_ends is not None:
-            self.must_not_count = ended_before
+            self.must_not_count = {job for job in ended_before if self.service.ended_at[job] < started - 1}
         if await self._is_survey_fatal(survey) or is_dead:
             self.ledger.close()
             self.start()
@@ -162,17 +186,19 @@ async def come_to_rest(history: History) -> None:
 
 async def survey_at_rest(history: History) -> None:
     """Surveys anew once the ledger keeps none of the ended jobs one by one: that corrects deleted ones, too."""
-    history.service.time += 90_000
-    for _ in range(4):
-        await history.attempt()
+    for _ in range(6):
         history.service.time += 4000
-    await history.attempt()
+        await history.poller.poll()
+    await history.survey.run()
+    history.service.time += 4000
+    await history.poller.poll()
     await history.survey.run()
     await history.poller.poll()
 
 
 async def check(seed: int, folder: str) -> None:
     """Lives through one history, lets it come to rest, and compares."""
+    asyncio.get_running_loop().set_default_executor(InlineExecutor())
     history = History(seed, folder)
     try:
         await live_through(history)
