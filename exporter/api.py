@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_any
+from tenacity.stop import stop_base
 from tenacity.wait import wait_random_exponential
 
 from exporter import signature
@@ -84,15 +85,15 @@ class V3Auth(httpx.Auth):
         yield request
 
 
-class RetryBudget:
+class RetryBudget(stop_base):
     """The seconds that the calls of one poll may spend on second and further attempts, all together."""
 
     def __init__(self, seconds: float) -> None:
         self._left = seconds
 
-    def is_spent(self, state: RetryCallState) -> bool:
-        """Says whether the attempt coming up would start beyond the budget (a tenacity `stop`)."""
-        return (state.seconds_since_start or 0.0) + state.upcoming_sleep > self._left
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        """Says whether the attempt coming up would start beyond the budget."""
+        return (retry_state.seconds_since_start or 0.0) + retry_state.upcoming_sleep > self._left
 
     def charge(self, seconds: float) -> None:
         """Takes what a retried call has spent."""
@@ -168,7 +169,7 @@ class ImsClient:
     ) -> tuple[bytes, int | None]:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
-            stop=stop_any(stop_after_attempt(ATTEMPTS), budget.is_spent),
+            stop=stop_any(stop_after_attempt(ATTEMPTS), budget),
             wait=retry_pause,
             reraise=True,
         )

@@ -21,6 +21,8 @@ from exporter.errors import CredentialsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from exporter.target import Credentials
+
 # The library attaches a handler of its own when it is imported; what it says goes our logging's way instead.
 logging.getLogger("credentials").handlers.clear()
 
@@ -32,29 +34,6 @@ class AccessKey:
     key_id: str
     secret: str = field(repr=False)
     security_token: str = field(default="", repr=False)
-
-
-class CredentialChoice(Protocol):
-    """Where a target's credentials come from; all empty means Alibaba's default chain."""
-
-    @property
-    def access_key_id_env(self) -> str: ...  # noqa: D102 - the settings describe each
-    @property
-    def access_key_secret_env(self) -> str: ...  # noqa: D102
-    @property
-    def security_token_env(self) -> str: ...  # noqa: D102
-    @property
-    def file(self) -> str: ...  # noqa: D102
-    @property
-    def profile(self) -> str: ...  # noqa: D102
-    @property
-    def role_arn(self) -> str: ...  # noqa: D102
-    @property
-    def role_session_name(self) -> str: ...  # noqa: D102
-    @property
-    def external_id(self) -> str: ...  # noqa: D102
-    @property
-    def sts_endpoint(self) -> str: ...  # noqa: D102
 
 
 class Provider(Protocol):
@@ -93,7 +72,7 @@ class CredentialSource:
         self._provider = None
 
 
-def credential_source(choice: CredentialChoice | None, environ: Mapping[str, str]) -> CredentialSource:
+def credential_source(choice: Credentials | None, environ: Mapping[str, str]) -> CredentialSource:
     """Returns the source that a target's settings ask for."""
     if choice is None:
         return CredentialSource(DefaultCredentialsProvider, _default_files(environ))
@@ -114,9 +93,7 @@ def credential_source(choice: CredentialChoice | None, environ: Mapping[str, str
     return CredentialSource(assume, watched)
 
 
-def _base(
-    choice: CredentialChoice, environ: Mapping[str, str]
-) -> tuple[Callable[[], Provider], tuple[Path, ...]]:
+def _base(choice: Credentials, environ: Mapping[str, str]) -> tuple[Callable[[], Provider], tuple[Path, ...]]:
     if choice.access_key_id_env:
         return (lambda: _from_environment(choice, environ)), ()
     if choice.file:
@@ -126,7 +103,7 @@ def _base(
     return DefaultCredentialsProvider, _default_files(environ)
 
 
-def _from_environment(choice: CredentialChoice, environ: Mapping[str, str]) -> Provider:
+def _from_environment(choice: Credentials, environ: Mapping[str, str]) -> Provider:
     names = (choice.access_key_id_env, choice.access_key_secret_env)
     missing = [name for name in names if not environ.get(name)]
     if missing:

@@ -123,9 +123,7 @@ async def observe(reader: Reader, known: Known, slack: int, lookback_seconds: in
     A job only moves forward, so reading the open lists in the order of a job's life, then all new jobs, then the
     ended lists, meets every job at least once. Raises ApiError for whatever the retries did not mend.
     """
-    open_walks = [await _open_walk(reader, state) for state in _open_states(known)]
-    if known.horizon is None:
-        await _prove(reader, open_walks)
+    open_walks = [await _open_walk(reader, state, known) for state in _open_states(known)]
     started_at = reader.started_at or reader.local_time
     oldest = started_at - lookback_seconds
     horizon = started_at - slack if known.horizon is None else known.horizon
@@ -148,24 +146,21 @@ def _open_states(known: Known) -> tuple[str, ...]:
     return (*OPEN_STATES, *sorted(unknown))
 
 
-async def _prove(reader: Reader, open_walks: list[Walk]) -> None:
-    """Reads the open lists again until their seams are covered: jobs from before the first poll show up nowhere else."""
-    for state, walk in zip(OPEN_STATES, open_walks, strict=True):
-        seams = walk.seams()
-        for _ in range(READINGS_OF_A_SEAM):
-            if seams:
-                reader.page_size -= 1
-                again = await reader.walk(job_state=state)
-                seams = [seam for seam in again.seams() if any(seam.meets(before) for before in seams)]
-
-
-async def _open_walk(reader: Reader, state: str) -> Walk:
+async def _open_walk(reader: Reader, state: str, known: Known) -> Walk:
+    """Reads an open list; at a first poll as often as it takes to cover the seams, for what it misses is not new."""
     try:
-        return await reader.walk(job_state=state)
+        walk = await reader.walk(job_state=state)
     except BadRequestError:
         if state in OPEN_STATES:
             raise
         return Walk()  # a state that cannot be listed: proves nothing
+    seams = walk.seams() if known.horizon is None else []
+    for _ in range(READINGS_OF_A_SEAM):
+        if seams:
+            reader.page_size -= 1
+            again = await reader.walk(job_state=state)
+            seams = [seam for seam in again.seams() if any(seam.meets(before) for before in seams)]
+    return walk
 
 
 async def _search(reader: Reader, vanished: Iterable[OpenJob], open_walks: list[Walk]) -> set[str]:

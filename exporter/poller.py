@@ -173,7 +173,11 @@ class Poller:
 
     def _record_failure(self, error: Exception, reason: str, seconds: float) -> None:
         known = isinstance(error, ExporterError)
-        hint = error.hint if isinstance(error, ExporterError) else "this is a fault of the exporter: please report it"
+        hint = (
+            error.hint
+            if isinstance(error, ExporterError)
+            else "this is a fault of the exporter: please report it"
+        )
         message = f"{error}; {hint}" if hint else str(error)
         health = replace(
             self.view.health, up=False, last_attempt_at=self._now(), last_error=message, last_reason=reason
@@ -182,7 +186,9 @@ class Poller:
         fields = {"outcome": "failed", "reason": reason, "error": str(error), "hint": hint}
         if isinstance(error, ApiError):
             fields |= {"code": error.code, "request_id": error.request_id}
-        self._log.error("poll", **fields, duration_seconds=round(seconds, 3), exc_info=None if known else error)
+        self._log.error(
+            "poll", **fields, duration_seconds=round(seconds, 3), exc_info=None if known else error
+        )
 
     def _log_poll(self, outcome: Outcome, reader: Reader, seconds: float) -> None:
         for row in outcome.ended:
@@ -209,5 +215,3 @@ class Poller:
 
     def _beat(self) -> None:
         self.last_beat = time.monotonic()
-
-

@@ -53,17 +53,22 @@ class Survey:
     def _key(self) -> TargetKey:
         return self._poller.key
 
-    async def run(self) -> None:
+    async def run(self) -> bool:
         """Surveys if a survey is due or was interrupted, after a good poll.
 
         Returns whether one was completed. An error is logged, and the next call resumes.
         """
         try:
             state = await self._due()
-            if state is not None:
-                await self._read(state)
+            if state is None:
+                return False
+            await self._read(state)
         except ExporterError as error:
-            self._log.warning("survey", outcome="interrupted", reason=error.reason, error=str(error), hint=error.hint)
+            self._log.warning(
+                "survey", outcome="interrupted", reason=error.reason, error=str(error), hint=error.hint
+            )
+            return False
+        return True
 
     async def _due(self) -> SurveyState | None:
         now = self._poller.polled_at
@@ -110,11 +115,15 @@ class Survey:
             weight=WEIGHT,
         )
         if page.next_token and page.next_token == state.next_token:
-            raise BadResponseError("the list gives the same NextToken again: it would never end", code="EndlessList")
+            raise BadResponseError(
+                "the list gives the same NextToken again: it would never end", code="EndlessList"
+            )
         rows = labels.rows(page, state.started_at if state.cursor_at is None else state.cursor_at)
         if self._job_types:
             rows = tuple(row for row in rows if row.job_type in self._job_types)
-        return await asyncio.to_thread(self._ledger.store_survey_page, self._key, state, rows, page.next_token)
+        return await asyncio.to_thread(
+            self._ledger.store_survey_page, self._key, state, rows, page.next_token
+        )
 
     def _show(self, before: SurveyState, after: SurveyState | None) -> None:
         if after is None:

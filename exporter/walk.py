@@ -138,5 +138,7 @@ async def read_pages(
         if not token:
             return
         if token in asked:
-            raise BadResponseError("the list gives the same NextToken again: it would never end", code="EndlessList")
+            raise BadResponseError(
+                "the list gives the same NextToken again: it would never end", code="EndlessList"
+            )
         asked.add(token)

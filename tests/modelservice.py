@@ -69,7 +69,9 @@ class ModelService:
         self.list_calls += 1
         limit = 2 + (max_results or 10) % 3
         offset = int(next_token or 0)
-        jobs = self.world.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
+        jobs = self.world.page(
+            job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit
+        )
         total = self.world.total(job_type or None, job_state or None)
         rows = [_row(job) for job in jobs]
         if rows and self.random.random() < self.temper.duplicates:
@@ -106,7 +108,11 @@ class ModelService:
         job_id = self.open_ids[at]
         job = self.world.get(job_id)
         assert job is not None
-        forward = ("Executing", "Finished", "Failed", "Failed") if job.state == "Created" else ("Finished", "Failed")
+        forward = (
+            ("Executing", "Finished", "Failed", "Failed")
+            if job.state == "Created"
+            else ("Finished", "Failed")
+        )
         state = self.random.choice(forward)
         self.world.move(job_id, state, error=("E.Model", "it failed") if state == "Failed" else None)
         if state != "Executing":

@@ -130,7 +130,7 @@ class History:
             self.ledger.close()
             self.start()
 
-    async def _is_survey_fatal(self, survey: asyncio.Task[None] | None) -> bool:
+    async def _is_survey_fatal(self, survey: asyncio.Task[bool] | None) -> bool:
         if survey is None:
             return False
         if self.dice.random() < 0.5:

@@ -82,9 +82,7 @@ def test_any_changed_byte_changes_the_signature(data: st.DataObject) -> None:
     signatures = [
         v3.signature(
             secret,
-            v3.canonical_request(
-                method, path, query, {**VECTOR_HEADERS, "host": host}, v3.EMPTY_BODY_SHA256
-            ),
+            v3.canonical_request(method, path, query, {**VECTOR_HEADERS, "host": host}, v3.EMPTY_BODY_SHA256),
         )
         for method, path, query, host, secret in (parts, changed)
     ]

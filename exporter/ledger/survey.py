@@ -63,8 +63,7 @@ def state_of(db: sqlite3.Connection, target_id: int) -> SurveyState | None:
     ).fetchone()
     if row is None:
         return None
-    *place, cursor_ids = row
-    return SurveyState(*place, cursor_ids=tuple(json.loads(cursor_ids)))
+    return SurveyState(*row[:-1], tuple(json.loads(row[-1])))  # type: ignore[call-arg] # mypy cannot count the columns
 
 
 def last(db: sqlite3.Connection, target_id: int, window_start: int) -> LastSurvey:

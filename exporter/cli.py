@@ -1,0 +1,250 @@
+"""The command line: one function for each command, and what they have in common."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from exporter import __version__, app
+from exporter.check import check
+from exporter.configuration import load_settings
+from exporter.errors import ExporterError, SettingsError
+from exporter.exposition import render
+from exporter.logs import configure_logging
+from exporter.metrics_document import metrics_table
+from exporter.plan import Load, report
+from exporter.rules import DASHBOARD_BASE_URL, RUNBOOK_BASE_URL, Thresholds, rule_files, write_rules
+from exporter.settings_environment import unknown_variables
+from exporter.settings_flags import add_setting_flags, flags_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from exporter.settings import Settings
+
+GOOD, BAD, MISCONFIGURED = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a command, and exits: 0 when all went well, 1 when not, 2 for a wrong configuration."""
+    arguments = make_parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        code = command(arguments)
+    except SettingsError as error:
+        complain(str(error))
+        code = MISCONFIGURED
+    except ExporterError as error:
+        complain(f"{error}; {error.hint}" if error.hint else str(error))
+        code = BAD
+    except KeyboardInterrupt:
+        code = GOOD
+    except BrokenPipeError:  # whoever read the output has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
+        code = GOOD
+    sys.exit(code)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser; every command takes the flags of all settings that it uses."""
+    parser = argparse.ArgumentParser(
+        prog="ims-smartjob-exporter",
+        description="Prometheus exporter for the smart jobs of Alibaba Cloud Intelligent Media Services.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.set_defaults(command=run_command)
+    add_setting_flags(parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        return sub
+
+    for name, command, text in (
+        ("run", run_command, "poll and serve until stopped (the default)"),
+        ("once", once_command, "make one poll, and print the metrics"),
+        ("check", check_command, "check configuration, credentials and permission of every target"),
+    ):
+        add_setting_flags(add(name, command, text))
+    plan = add(
+        "plan", plan_command, "tell how many API calls the configuration will cost, without making one"
+    )
+    add_setting_flags(plan)
+    _add_load_flags(plan)
+    demo = add(
+        "demo", demo_command, "run everything against a built-in simulated IMS endpoint; needs no account"
+    )
+    add_setting_flags(demo)
+    demo.add_argument(
+        "--speed", type=_positive, default=1.0, help="more than 1: more jobs with shorter lives"
+    )
+    demo.add_argument(
+        "--history", type=_count, default=20_000, metavar="N", help="ended jobs there at the start"
+    )
+    add("metrics", metrics_command, "print the table of all metrics")
+    _add_rules_flags(add("rules", rules_command, "write the bundled Prometheus rules to a folder"))
+    return parser
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    """Polls and serves until SIGTERM or SIGINT."""
+    settings = settings_of(arguments)
+
+    async def serve() -> None:
+        await app.run(settings, os.environ, stop_on_signals())
+
+    asyncio.run(serve())
+    return GOOD
+
+
+def once_command(arguments: argparse.Namespace) -> int:
+    """Polls every target once and prints the exposition; bad if a target failed."""
+    settings = settings_of(arguments)
+
+    async def poll() -> bool:
+        async with app.assembled(settings, os.environ) as parts:
+            await asyncio.gather(*(worker.poller.run() for worker in parts.workers))
+            text, _ = render(parts.registry)
+            sys.stdout.write(text.decode())
+            return all(worker.poller.view.health.up for worker in parts.workers)
+
+    return GOOD if asyncio.run(poll()) else BAD
+
+
+def check_command(arguments: argparse.Namespace) -> int:
+    """Tells for every target whether it works, and what to do where it does not."""
+    settings = settings_of(arguments)
+    return GOOD if asyncio.run(check(settings, os.environ, say)) else BAD
+
+
+def plan_command(arguments: argparse.Namespace) -> int:
+    """Prints what the configuration will cost."""
+    load = Load(arguments.open_jobs, arguments.jobs_per_day, arguments.failure_ratio)
+    say(report(settings_of(arguments), load))
+    return GOOD
+
+
+def demo_command(arguments: argparse.Namespace) -> int:
+    """Runs the demo until SIGTERM or SIGINT."""
+    from exporter.demo import demo  # noqa: PLC0415 - the simulator is loaded for the demo only
+
+    async def play() -> None:
+        await demo(
+            flags_of(arguments),
+            speed=arguments.speed,
+            history=arguments.history,
+            stop=stop_on_signals(),
+            say=say,
+        )
+
+    try:
+        asyncio.run(play())
+    except* ExporterError as group:
+        raise group.exceptions[0] from None
+    return GOOD
+
+
+def metrics_command(_: argparse.Namespace) -> int:
+    """Prints the table of all metrics."""
+    say(metrics_table())
+    return GOOD
+
+
+def rules_command(arguments: argparse.Namespace) -> int:
+    """Writes the rule files, and prints their paths."""
+    files = rule_files(
+        Thresholds(),
+        runbook_base_url=arguments.runbook_base_url,
+        dashboard_base_url=arguments.dashboard_base_url,
+        selector=arguments.selector,
+    )
+    try:
+        paths = write_rules(arguments.folder, files)
+    except OSError as error:
+        complain(f"cannot write to {arguments.folder}: {error.strerror}")
+        return BAD
+    for path in paths:
+        say(str(path))
+    return GOOD
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """Reads the settings, sets up logging by them, and warns of variables that no setting knows."""
+    settings = load_settings(flags_of(arguments), os.environ)
+    configure_logging(settings.log_level, settings.log_format)
+    for line in unknown_variables(os.environ):
+        structlog.get_logger().warning("unknown_variable", message=line)
+    return settings
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Returns an event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # Windows: Ctrl+C arrives as KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def say(text: str) -> None:
+    """Prints a line of a command's result."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    """Prints what went wrong."""
+    sys.stderr.write(f"ims-smartjob-exporter: {text}\n")
+
+
+def _add_load_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("expected load of each target")
+    group.add_argument("--open-jobs", type=_count, default=100, metavar="N", help="jobs open at a time (100)")
+    group.add_argument("--jobs-per-day", type=_count, default=5000, metavar="N", help="new jobs a day (5000)")
+    group.add_argument(
+        "--failure-ratio", type=_ratio, default=0.02, metavar="R", help="share that fails (0.02)"
+    )
+
+
+def _add_rules_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=Path("rules"), help="where to write to (rules)"
+    )
+    parser.add_argument("--selector", default="", metavar="MATCHERS", help='such as account="prod"')
+    parser.add_argument("--runbook-base-url", default=RUNBOOK_BASE_URL, metavar="URL")
+    parser.add_argument("--dashboard-base-url", default=DASHBOARD_BASE_URL, metavar="URL")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1000:  # noqa: PLR2004 - faster than that the demo is a blur
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, up to 1000")
+    return value
+
+
+def _ratio(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value

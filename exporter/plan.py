@@ -1,0 +1,92 @@
+"""The command `plan`: how many API calls a configuration will cost, without making one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from exporter.observe import FEW
+from exporter.reconcile import SLACK_SECONDS
+from exporter.snapshot import ENDED_STATES, JOB_TYPES
+from exporter.walk import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from exporter.settings import Settings
+
+DAY = 86400
+IDLE_CALLS = 3
+"""The two open lists and the head of all jobs, a page each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a target is expected to do."""
+
+    open_jobs: int
+    jobs_per_day: int
+    failure_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Calls of one target."""
+
+    per_idle_poll: float
+    per_poll: float
+    survey: float
+    """Calls of one survey."""
+    per_day: float
+    per_second: float
+    """The mean rate of the polls."""
+
+
+def cost(settings: Settings, load: Load) -> Cost:
+    """Returns what one target costs under a steady load: the pages of what is open, new and ended."""
+    interval = settings.poll_interval_seconds
+    per_poll_jobs = load.jobs_per_day * interval / DAY
+    new = load.jobs_per_day * (interval + SLACK_SECONDS) / DAY
+    lists = len(JOB_TYPES) * len(ENDED_STATES)
+    by_lists = lists + per_poll_jobs / PAGE_SIZE
+    ended = min(per_poll_jobs, by_lists) if settings.failure_details else min(per_poll_jobs * FEW, by_lists)
+    details = per_poll_jobs * load.failure_ratio if settings.failure_details else 0.0
+    per_poll = _pages(load.open_jobs / 2) * 2 + _pages(new) + ended + details
+    survey = _pages(load.jobs_per_day * settings.lookback_days) + 1
+    polls = DAY / interval
+    surveys = 24 / settings.survey_interval_hours
+    return Cost(IDLE_CALLS, per_poll, survey, per_poll * polls + survey * surveys, per_poll / interval)
+
+
+def report(settings: Settings, load: Load) -> str:
+    """Returns the plan as text for people."""
+    each = cost(settings, load)
+    targets = settings.polled_targets
+    accounts = {target.key.account for target in targets}
+    busiest = max(sum(target.key.account == account for target in targets) for account in accounts)
+    rate = each.per_second * busiest
+    survey_seconds = each.survey / settings.max_requests_per_second * 2
+    return "\n".join(
+        (
+            f"{len(targets)} target(s), one poll every {settings.poll_interval_seconds:g} seconds",
+            f"expected of each: {load.open_jobs} open jobs, {load.jobs_per_day} jobs a day,"
+            f" {load.failure_ratio:.1%} of them failing",
+            "",
+            f"{'calls of one target':<34}{'a poll':>10}{'a day':>12}",
+            f"{'  idle':<34}{each.per_idle_poll:>10.1f}"
+            f"{each.per_idle_poll * DAY / settings.poll_interval_seconds:>12.0f}",
+            f"{'  with the load above':<34}{each.per_poll:>10.1f}"
+            f"{each.per_poll * DAY / settings.poll_interval_seconds:>12.0f}",
+            f"{'  survey of %d days, %.0f calls each' % (settings.lookback_days, each.survey):<34}{'':>10}"
+            f"{each.survey * 24 / settings.survey_interval_hours:>12.0f}",
+            f"{'all targets':<34}{'':>10}{each.per_day * len(targets):>12.0f}",
+            "",
+            f"the busiest account makes {rate:.2f} calls a second on average; max_requests_per_second allows"
+            f" {settings.max_requests_per_second:g}"
+            + ("" if rate <= settings.max_requests_per_second else ": TOO FEW"),
+            f"a survey takes {survey_seconds:.0f} seconds or more, at half the allowed rate",
+        )
+    )
+
+
+def _pages(jobs: float) -> int:
+    return max(1, math.ceil(jobs / PAGE_SIZE))
