@@ -209,9 +209,7 @@ class ImsClient:
         self._limiter.passed()
         return answer
 
-    async def _attempt(
-        self, method: str, action: str, parameters: dict[str, str]
-    ) -> tuple[bytes, int | None]:
+    async def _attempt(self, method: str, action: str, parameters: dict[str, str]) -> tuple[bytes, int | None]:
         query = signature.canonical_query((name, value) for name, value in parameters.items() if value)
         headers = {"x-acs-action": action, "x-acs-version": API_VERSION, "accept": "application/json"}
         with translated():
@@ -229,7 +227,7 @@ class ImsClient:
 
 
 def endpoint_pool(endpoint: str, timeout_seconds: float) -> httpx.AsyncClient:
-    """Returns the connection pool of one endpoint: no redirects, every timeout explicit, proxies from the environment."""
+    """Returns the connection pool of one endpoint: no redirects, explicit timeouts, proxies from the environment."""
     return httpx.AsyncClient(
         base_url=endpoint,
         timeout=httpx.Timeout(timeout_seconds),

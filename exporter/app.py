@@ -183,9 +183,7 @@ class Clients:
             credential_source(target.credentials, self._environ),
             self._limiter(key.account),
             timeout_seconds=timeout,
-            observe=lambda action, code, seconds: self._instruments.observe_request(
-                key, action, code, seconds
-            ),
+            observe=lambda action, code, seconds: self._instruments.observe_request(key, action, code, seconds),
         )
 
     def _limiter(self, account: str) -> AccountLimiter:

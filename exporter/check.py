@@ -68,9 +68,7 @@ async def check(settings: Settings, environ: Mapping[str, str], say: Callable[[s
 async def _findings(target: Target, client: ImsClient, settings: Settings) -> AsyncIterator[Finding]:
     started = time.monotonic()
     try:
-        page = await client.list_smart_jobs(
-            max_results=1, budget=RetryBudget(settings.request_timeout_seconds)
-        )
+        page = await client.list_smart_jobs(max_results=1, budget=RetryBudget(settings.request_timeout_seconds))
     except ApiError as error:
         yield _failed(target, error)
         return

@@ -75,21 +75,13 @@ def make_parser() -> argparse.ArgumentParser:
         ("check", check_command, "check configuration, credentials and permission of every target"),
     ):
         add_setting_flags(add(name, command, text))
-    plan = add(
-        "plan", plan_command, "tell how many API calls the configuration will cost, without making one"
-    )
+    plan = add("plan", plan_command, "tell how many API calls the configuration will cost, without making one")
     add_setting_flags(plan)
     _add_load_flags(plan)
-    demo = add(
-        "demo", demo_command, "run everything against a built-in simulated IMS endpoint; needs no account"
-    )
+    demo = add("demo", demo_command, "run everything against a built-in simulated IMS endpoint; needs no account")
     add_setting_flags(demo)
-    demo.add_argument(
-        "--speed", type=_positive, default=1.0, help="more than 1: more jobs with shorter lives"
-    )
-    demo.add_argument(
-        "--history", type=_count, default=20_000, metavar="N", help="ended jobs there at the start"
-    )
+    demo.add_argument("--speed", type=_positive, default=1.0, help="more than 1: more jobs with shorter lives")
+    demo.add_argument("--history", type=_count, default=20_000, metavar="N", help="ended jobs there at the start")
     add("metrics", metrics_command, "print the table of all metrics")
     _add_rules_flags(add("rules", rules_command, "write the bundled Prometheus rules to a folder"))
     return parser
@@ -210,15 +202,11 @@ def _add_load_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("expected load of each target")
     group.add_argument("--open-jobs", type=_count, default=100, metavar="N", help="jobs open at a time (100)")
     group.add_argument("--jobs-per-day", type=_count, default=5000, metavar="N", help="new jobs a day (5000)")
-    group.add_argument(
-        "--failure-ratio", type=_ratio, default=0.02, metavar="R", help="share that fails (0.02)"
-    )
+    group.add_argument("--failure-ratio", type=_ratio, default=0.02, metavar="R", help="share that fails (0.02)")
 
 
 def _add_rules_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folder", type=Path, nargs="?", default=Path("rules"), help="where to write to (rules)"
-    )
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("rules"), help="where to write to (rules)")
     parser.add_argument("--selector", default="", metavar="MATCHERS", help='such as account="prod"')
     parser.add_argument("--runbook-base-url", default=RUNBOOK_BASE_URL, metavar="URL")
     parser.add_argument("--dashboard-base-url", default=DASHBOARD_BASE_URL, metavar="URL")

@@ -59,7 +59,7 @@ class CredentialSource:
             if self._provider is None or stamps != self._seen:
                 self._provider, self._seen = self._build(), stamps
             found = await self._provider.get_credentials_async()
-        except Exception as error:  # noqa: BLE001 - the library raises many kinds; here they all mean the same
+        except Exception as error:
             raise CredentialsError(f"no credentials: {error}", code="NoCredentials") from error
         return AccessKey(
             key_id=found.get_access_key_id(),  # type: ignore[attr-defined] # the library is untyped

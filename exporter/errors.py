@@ -35,9 +35,7 @@ class ApiError(ExporterError):
     `code` is the service's own error code, or one of ours where there is no answer (`Timeout`, `ConnectError`, ...).
     """
 
-    def __init__(
-        self, message: str, *, code: str = "", request_id: str = "", retry_after: float = 0.0
-    ) -> None:
+    def __init__(self, message: str, *, code: str = "", request_id: str = "", retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.code = code
         self.request_id = request_id

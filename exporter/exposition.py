@@ -152,9 +152,7 @@ class Collector:
         views = [(_labels(view.key), view) for view in self._views()]
         oldest = self._now() - self._stale_after_seconds()
         fresh = [
-            (labels, view.snapshot)
-            for labels, view in views
-            if view.snapshot and view.snapshot.taken_at >= oldest
+            (labels, view.snapshot) for labels, view in views if view.snapshot and view.snapshot.taken_at >= oldest
         ]
         yield from (_family(metric, fresh) for metric in table.JOB_METRICS)
         yield from (_family(metric, views) for metric in table.TARGET_METRICS)

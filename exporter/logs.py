@@ -32,9 +32,7 @@ def configure_logging(
 
     Call it before the first `structlog.get_logger().bind(...)`; calling it again replaces what was set.
     """
-    _take_over_stdlib(
-        level, _line_formatter(logfmt if format == "logfmt" else json_line), stream or sys.stderr
-    )
+    _take_over_stdlib(level, _line_formatter(logfmt if format == "logfmt" else json_line), stream or sys.stderr)
     structlog.configure(
         processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),

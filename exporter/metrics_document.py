@@ -72,9 +72,7 @@ for each type it occurs in.
 
 def metrics_table() -> str:
     """Returns the table of all metrics in Markdown."""
-    rows = [
-        f"| `{metric.name}` | {metric.kind} | {_names(metric.labels)} | {metric.help} |" for metric in METRICS
-    ]
+    rows = [f"| `{metric.name}` | {metric.kind} | {_names(metric.labels)} | {metric.help} |" for metric in METRICS]
     head = ["| name | kind | labels | meaning |", "|---|---|---|---|"]
     return "\n".join([*head, *rows])
 

@@ -200,9 +200,7 @@ async def _get_each(reader: Reader, wanted: dict[str, OpenJob]) -> set[str]:
     return absent
 
 
-async def _read_ended(
-    reader: Reader, job_type: str, wanted: dict[str, OpenJob], *, while_it_pays: bool
-) -> list[Walk]:
+async def _read_ended(reader: Reader, job_type: str, wanted: dict[str, OpenJob], *, while_it_pays: bool) -> list[Walk]:
     """Reads the ended lists down to the oldest job wanted, and takes each job found out of `wanted`.
 
     With `while_it_pays`, a list is left at the first page that shows none of them: from there on, asking for the

@@ -65,27 +65,31 @@ def report(settings: Settings, load: Load) -> str:
     busiest = max(sum(target.key.account == account for target in targets) for account in accounts)
     rate = each.per_second * busiest
     survey_seconds = each.survey / settings.max_requests_per_second * 2
-    return "\n".join(
+    polls_a_day = DAY / settings.poll_interval_seconds
+    rows = (
+        ("calls of one target", "a poll", "a day"),
+        ("  idle", f"{each.per_idle_poll:.1f}", f"{each.per_idle_poll * polls_a_day:.0f}"),
+        ("  with the load above", f"{each.per_poll:.1f}", f"{each.per_poll * polls_a_day:.0f}"),
         (
-            f"{len(targets)} target(s), one poll every {settings.poll_interval_seconds:g} seconds",
-            f"expected of each: {load.open_jobs} open jobs, {load.jobs_per_day} jobs a day,"
-            f" {load.failure_ratio:.1%} of them failing",
+            f"  survey of {settings.lookback_days} days ({each.survey:.0f} calls each)",
             "",
-            f"{'calls of one target':<34}{'a poll':>10}{'a day':>12}",
-            f"{'  idle':<34}{each.per_idle_poll:>10.1f}"
-            f"{each.per_idle_poll * DAY / settings.poll_interval_seconds:>12.0f}",
-            f"{'  with the load above':<34}{each.per_poll:>10.1f}"
-            f"{each.per_poll * DAY / settings.poll_interval_seconds:>12.0f}",
-            f"{'  survey of %d days, %.0f calls each' % (settings.lookback_days, each.survey):<34}{'':>10}"
-            f"{each.survey * 24 / settings.survey_interval_hours:>12.0f}",
-            f"{'all targets':<34}{'':>10}{each.per_day * len(targets):>12.0f}",
-            "",
-            f"the busiest account makes {rate:.2f} calls a second on average; max_requests_per_second allows"
-            f" {settings.max_requests_per_second:g}"
-            + ("" if rate <= settings.max_requests_per_second else ": TOO FEW"),
-            f"a survey takes {survey_seconds:.0f} seconds or more, at half the allowed rate",
-        )
+            f"{each.survey * 24 / settings.survey_interval_hours:.0f}",
+        ),
+        ("all targets", "", f"{each.per_day * len(targets):.0f}"),
     )
+    allowed = settings.max_requests_per_second
+    verdict = "" if rate <= allowed else ": TOO FEW, poll less often or allow more"
+    lines = (
+        f"{len(targets)} target(s), one poll every {settings.poll_interval_seconds:g} seconds",
+        f"expected of each: {load.open_jobs} open jobs, {load.jobs_per_day} jobs a day,"
+        + f" {load.failure_ratio:.1%} of them failing",
+        "",
+        *(f"{name:<40}{a_poll:>10}{a_day:>12}" for name, a_poll, a_day in rows),
+        "",
+        f"the busiest account makes {rate:.2f} calls a second; max_requests_per_second allows {allowed:g}{verdict}",
+        f"a survey takes {survey_seconds:.0f} seconds or more, at half the allowed rate",
+    )
+    return "\n".join(lines)
 
 
 def _pages(jobs: float) -> int:

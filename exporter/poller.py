@@ -155,7 +155,7 @@ class Poller:
         if is_first:
             self._log.warning(
                 "failure_details_forbidden",
-                hint=f"failures are counted with error_code=unknown; grant ice:{GET_ACTION}, or set failure_details off",
+                hint=f"failures count as error_code=unknown; grant ice:{GET_ACTION}, or set failure_details off",
             )
 
     def _publish(self, snapshot: Snapshot, outcome: Outcome) -> None:
@@ -173,11 +173,7 @@ class Poller:
 
     def _record_failure(self, error: Exception, reason: str, seconds: float) -> None:
         known = isinstance(error, ExporterError)
-        hint = (
-            error.hint
-            if isinstance(error, ExporterError)
-            else "this is a fault of the exporter: please report it"
-        )
+        hint = error.hint if isinstance(error, ExporterError) else "this is a fault of the exporter: please report it"
         message = f"{error}; {hint}" if hint else str(error)
         health = replace(
             self.view.health, up=False, last_attempt_at=self._now(), last_error=message, last_reason=reason
@@ -186,9 +182,7 @@ class Poller:
         fields = {"outcome": "failed", "reason": reason, "error": str(error), "hint": hint}
         if isinstance(error, ApiError):
             fields |= {"code": error.code, "request_id": error.request_id}
-        self._log.error(
-            "poll", **fields, duration_seconds=round(seconds, 3), exc_info=None if known else error
-        )
+        self._log.error("poll", **fields, duration_seconds=round(seconds, 3), exc_info=None if known else error)
 
     def _log_poll(self, outcome: Outcome, reader: Reader, seconds: float) -> None:
         for row in outcome.ended:

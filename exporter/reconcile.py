@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, TypeVar
 from exporter.walk import Row, Seam
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Set
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
 T = TypeVar("T")
 
@@ -66,9 +67,9 @@ class Known:
     baseline: int = 0
     """When the target was first polled."""
     open_jobs: Mapping[str, OpenJob] = field(default_factory=dict)
-    lately_ended: Set[str] = frozenset()
+    lately_ended: AbstractSet[str] = frozenset()
     """The ids of the ended jobs that a poll may meet again as if they were new."""
-    job_types: Set[str] = frozenset()
+    job_types: AbstractSet[str] = frozenset()
     """The types met so far."""
 
 
@@ -80,7 +81,7 @@ class Observed:
     """When the poll began, on the service's clock."""
     rows: Collection[Row]
     """Every sighting in the order of reading."""
-    absent: Set[str] = frozenset()
+    absent: AbstractSet[str] = frozenset()
     """Open jobs proven to be in no list any more."""
     head_seams: Collection[Seam] = ()
     is_truncated: bool = False
@@ -140,7 +141,7 @@ def reconcile(known: Known, observed: Observed) -> Outcome:
     )
 
 
-def _latest(rows: Iterable[Row], lately_ended: Set[str]) -> dict[str, Row]:
+def _latest(rows: Iterable[Row], lately_ended: AbstractSet[str]) -> dict[str, Row]:
     """Returns the last sighting of each job that is not counted yet; an end once seen stays."""
     latest: dict[str, Row] = {}
     for row in rows:
@@ -188,7 +189,7 @@ def _missing(known: Known, latest: Mapping[str, Row]) -> list[OpenJob]:
     ]
 
 
-def _is_deleted(job: OpenJob, absent: Set[str]) -> bool:
+def _is_deleted(job: OpenJob, absent: AbstractSet[str]) -> bool:
     needed = POLLS_UNTIL_DELETED if job.job_id in absent else POLLS_UNTIL_DELETED_UNPROVEN
     return job.missing_polls >= needed
 

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 RegionId = Annotated[str, Field(pattern="^[a-z]{2,}(-[a-z0-9]+)+$", max_length=64)]
 EndpointUrl = Annotated[str, AfterValidator(endpoint_url)]
-JobTypes = Annotated[
-    tuple[Annotated[str, AfterValidator(known_job_type)], ...], BeforeValidator(job_type_list)
-]
+JobTypes = Annotated[tuple[Annotated[str, AfterValidator(known_job_type)], ...], BeforeValidator(job_type_list)]
 VariableName = Annotated[str, AfterValidator(variable_name)]
 
 # A setting of a target is described once, for the list of targets as for the single one.
@@ -78,13 +76,10 @@ class CredentialSettings(BaseModel):
     )
     file: str = Field(
         default="",
-        description="Credentials file in Alibaba Cloud's `credentials.ini` format; read again when "
-        "it changes.",
+        description="Credentials file in Alibaba Cloud's `credentials.ini` format; read again when it changes.",
         examples=["/etc/ims-exporter/credentials.ini"],
     )
-    profile: str = Field(
-        default="default", description="Section of `file` to use.", min_length=1, examples=["prod"]
-    )
+    profile: str = Field(default="default", description="Section of `file` to use.", min_length=1, examples=["prod"])
     role_arn: str = Field(
         default="",
         description="RAM role to assume with the credentials found above, or by the default chain.",

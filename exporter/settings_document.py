@@ -146,9 +146,7 @@ def configuration_document() -> str:
         settings=_table(("setting", "default", "bounds", "meaning"), _setting_rows()),
         targets=_table(("key", "default", "bounds", "meaning"), _key_rows(TargetSettings)),
         credentials=_table(("key", "default", "bounds", "meaning"), _key_rows(CredentialSettings)),
-        chain=_table(
-            ("", "link", "variables"), [(f"{n}.", *link) for n, link in enumerate(DEFAULT_CHAIN, 1)]
-        ),
+        chain=_table(("", "link", "variables"), [(f"{n}.", *link) for n, link in enumerate(DEFAULT_CHAIN, 1)]),
         example=EXAMPLE,
     )
 

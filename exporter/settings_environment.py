@@ -39,9 +39,7 @@ def environment_source(environ: Mapping[str, str]) -> tuple[Source, list[Problem
     for name, place in _known_variables({name: value for name, value in environ.items() if value}):
         names[place] = name
         try:
-            values[str(place[0])] = _put(
-                values.get(str(place[0]), {}), place[1:], _parsed(place, environ[name])
-            )
+            values[str(place[0])] = _put(values.get(str(place[0]), {}), place[1:], _parsed(place, environ[name]))
         except ValueError as error:
             problems.append(Problem(name, str(error)))
     values = {name: _listed(value) if name == "targets" else value for name, value in values.items()}

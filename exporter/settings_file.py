@@ -18,9 +18,7 @@ class _Loader(yaml.SafeLoader):
         """Makes a dict of a mapping in which every key is given once."""
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if len(keys) != len(set(keys)):
-            raise yaml.MarkedYAMLError(
-                problem="a key stands twice in this mapping", problem_mark=node.start_mark
-            )
+            raise yaml.MarkedYAMLError(problem="a key stands twice in this mapping", problem_mark=node.start_mark)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -29,9 +27,7 @@ def read_settings_file(path: str) -> dict[object, object]:
     try:
         found = yaml.load(Path(path).expanduser().read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - is safe
     except OSError as error:
-        raise SettingsError(
-            f"cannot be read ({error.strerror}); check the path and its permissions"
-        ) from error
+        raise SettingsError(f"cannot be read ({error.strerror}); check the path and its permissions") from error
     except UnicodeDecodeError:
         raise SettingsError("is not UTF-8 text") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:

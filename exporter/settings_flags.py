@@ -24,9 +24,7 @@ def add_setting_flags(parser: argparse.ArgumentParser) -> None:
     # Own flags, not pydantic's CliSettingsSource, which owns the parser and its errors: here a flag is
     # but a text under the setting's name, and its problems are told together with those of all other sources.
     # With SUPPRESS a flag given before the command is not reset by the command's own parser.
-    group = parser.add_argument_group(
-        "settings", "Each is also an environment variable and a key of the file."
-    )
+    group = parser.add_argument_group("settings", "Each is also an environment variable and a key of the file.")
     group.add_argument(
         "--config",
         metavar="FILE",

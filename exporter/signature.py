@@ -33,9 +33,7 @@ def is_signed(name: str) -> bool:
     return name in {"host", "content-type"} or name.startswith("x-acs-")
 
 
-def canonical_request(
-    method: str, path: str, query: str, headers: Mapping[str, str], body_sha256: str
-) -> str:
+def canonical_request(method: str, path: str, query: str, headers: Mapping[str, str], body_sha256: str) -> str:
     """Returns the text whose hash is signed; `headers` are those to sign, by lower-case name."""
     lines = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers))
     return "\n".join((method, path, query, lines, ";".join(sorted(headers)), body_sha256))
@@ -49,6 +47,4 @@ def signature(secret: str, canonical: str) -> str:
 
 def authorization(key_id: str, signed_headers: Iterable[str], signed: str) -> str:
     """Returns the value of the `Authorization` header."""
-    return (
-        f"{ALGORITHM} Credential={key_id},SignedHeaders={';'.join(sorted(signed_headers))},Signature={signed}"
-    )
+    return f"{ALGORITHM} Credential={key_id},SignedHeaders={';'.join(sorted(signed_headers))},Signature={signed}"

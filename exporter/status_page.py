@@ -108,8 +108,7 @@ def matrix(snapshot: Snapshot) -> str:
     types = known_first(JOB_TYPES, (job_type for job_type, _ in snapshot.jobs))
     states = known_first(JOB_STATES, (job_state for _, job_state in snapshot.jobs))
     rows = [
-        row(escape(job_type), (str(snapshot.jobs.get((job_type, each), "-")) for each in states))
-        for job_type in types
+        row(escape(job_type), (str(snapshot.jobs.get((job_type, each), "-")) for each in states)) for job_type in types
     ]
     return table("jobs", ("Type", *states), rows)
 

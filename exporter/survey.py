@@ -64,9 +64,7 @@ class Survey:
                 return False
             await self._read(state)
         except ExporterError as error:
-            self._log.warning(
-                "survey", outcome="interrupted", reason=error.reason, error=str(error), hint=error.hint
-            )
+            self._log.warning("survey", outcome="interrupted", reason=error.reason, error=str(error), hint=error.hint)
             return False
         return True
 
@@ -115,15 +113,11 @@ class Survey:
             weight=WEIGHT,
         )
         if page.next_token and page.next_token == state.next_token:
-            raise BadResponseError(
-                "the list gives the same NextToken again: it would never end", code="EndlessList"
-            )
+            raise BadResponseError("the list gives the same NextToken again: it would never end", code="EndlessList")
         rows = labels.rows(page, state.started_at if state.cursor_at is None else state.cursor_at)
         if self._job_types:
             rows = tuple(row for row in rows if row.job_type in self._job_types)
-        return await asyncio.to_thread(
-            self._ledger.store_survey_page, self._key, state, rows, page.next_token
-        )
+        return await asyncio.to_thread(self._ledger.store_survey_page, self._key, state, rows, page.next_token)
 
     def _show(self, before: SurveyState, after: SurveyState | None) -> None:
         if after is None:

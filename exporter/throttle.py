@@ -41,8 +41,7 @@ class AccountLimiter:
     async def acquire(self, weight: int = 1) -> None:
         """Waits until a call may be made; a call of weight 2 uses twice the budget."""
         started = self._monotonic()
-        while (pause := self._paused_until - self._monotonic()) > 0:
-            await asyncio.sleep(pause)
+        await asyncio.sleep(max(0.0, self._paused_until - started))
         for _ in range(self._cost * weight):
             await self._limiter.acquire()
         self._waited(self._monotonic() - started)

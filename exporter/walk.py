@@ -76,13 +76,7 @@ class Walk:
         last = len(self.pages) - 1
         for number, page in enumerate(self.pages):
             newest = math.inf if number == 0 else page[0].created_at if page else -math.inf
-            oldest = (
-                -math.inf
-                if number == last and self.is_complete
-                else page[-1].created_at
-                if page
-                else math.inf
-            )
+            oldest = -math.inf if number == last and self.is_complete else page[-1].created_at if page else math.inf
             if oldest < created_at < newest:
                 return True
         return False
@@ -138,7 +132,5 @@ async def read_pages(
         if not token:
             return
         if token in asked:
-            raise BadResponseError(
-                "the list gives the same NextToken again: it would never end", code="EndlessList"
-            )
+            raise BadResponseError("the list gives the same NextToken again: it would never end", code="EndlessList")
         asked.add(token)

@@ -77,9 +77,7 @@ async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunn
     except OSError as error:
         await runner.cleanup()
         reason = error.strerror or str(error)
-        raise SettingsError(
-            f"cannot listen on {host}:{port} ({reason}): set another listen_address"
-        ) from error
+        raise SettingsError(f"cannot listen on {host}:{port} ({reason}): set another listen_address") from error
     bound = runner.addresses[0]
     return runner, (bound[0], bound[1])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ from exporter.simulator.world import World
 from exporter.wire import Page, SmartHandleJob, SmartJob
 
 if TYPE_CHECKING:
+    import random
+
     from exporter.api import RetryBudget
     from exporter.simulator.world import Job
 
@@ -69,9 +70,7 @@ class ModelService:
         self.list_calls += 1
         limit = 2 + (max_results or 10) % 3
         offset = int(next_token or 0)
-        jobs = self.world.page(
-            job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit
-        )
+        jobs = self.world.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
         total = self.world.total(job_type or None, job_state or None)
         rows = [_row(job) for job in jobs]
         if rows and self.random.random() < self.temper.duplicates:
@@ -89,9 +88,7 @@ class ModelService:
         if job is None:
             raise NotFoundError("no such job", code="JobNotFound")
         code, message = job.error or ("", "")
-        return SmartHandleJob(
-            job_id, job.state, code, message, job.job_type, int(job.created_at), int(job.modified_at)
-        )
+        return SmartHandleJob(job_id, job.state, code, message, job.job_type, int(job.created_at), int(job.modified_at))
 
     def live(self, events: int) -> None:
         """Lets the world live through some events."""
@@ -108,11 +105,7 @@ class ModelService:
         job_id = self.open_ids[at]
         job = self.world.get(job_id)
         assert job is not None
-        forward = (
-            ("Executing", "Finished", "Failed", "Failed")
-            if job.state == "Created"
-            else ("Finished", "Failed")
-        )
+        forward = ("Executing", "Finished", "Failed", "Failed") if job.state == "Created" else ("Finished", "Failed")
         state = self.random.choice(forward)
         self.world.move(job_id, state, error=("E.Model", "it failed") if state == "Failed" else None)
         if state != "Executing":

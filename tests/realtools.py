@@ -39,9 +39,7 @@ APT = Path("/etc/apt")
 CALL_SECONDS = 300
 BUILT_IN_PATH = b"/usr/share/prometheus/alertmanager"
 RELATIVE_PATH = b"usr/share/prometheus//alertmanager"
-ONE_LINE = re.compile(
-    r"^deb\s+(?:\[(?P<options>[^]]*)]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)$"
-)
+ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>[^]]*)]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)$")
 
 
 class ToolMissingError(Exception):

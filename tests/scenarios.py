@@ -42,9 +42,7 @@ PROCESS = Process(
     version="1.2.3",
     python_version="3.13.1",
 )
-UP = Health(
-    up=True, last_success_at=NOW - 12, last_attempt_at=NOW - 12, survey_progress=1, survey_complete=True
-)
+UP = Health(up=True, last_success_at=NOW - 12, last_attempt_at=NOW - 12, survey_progress=1, survey_complete=True)
 DOWN = Health(
     up=False,
     last_success_at=NOW - 400,
@@ -53,9 +51,7 @@ DOWN = Health(
     last_reason="forbidden",
     survey_progress=0.25,
 )
-FAILED = FailedJob(
-    "88c6ca184c0e47b2", "ASR", 1_799_999_000, 1_799_999_900, "InvalidParameter", "no such file"
-)
+FAILED = FailedJob("88c6ca184c0e47b2", "ASR", 1_799_999_000, 1_799_999_900, "InvalidParameter", "no such file")
 EMPTY = Snapshot(
     taken_at=NOW - 12,
     jobs={},
@@ -125,9 +121,7 @@ def registry_of(*views: TargetView, instruments: Instruments | None = None) -> R
 def parsed(registry: Registry, suffix: str) -> list[Family]:
     """Renders in one of the formats and reads it with that format's own parser."""
     text = render(registry, ACCEPT[suffix])[0].decode()
-    parse = (
-        openmetrics.text_string_to_metric_families if suffix == "om.txt" else text_string_to_metric_families
-    )
+    parse = openmetrics.text_string_to_metric_families if suffix == "om.txt" else text_string_to_metric_families
     return list(parse(text))
 
 
@@ -164,9 +158,7 @@ def scenarios() -> dict[str, Scenario]:
     )
     return {
         "before_first_poll": Scenario((TargetView(KEY),), introduced()),
-        "good_poll": Scenario(
-            (TargetView(KEY, BUSY, UP), TargetView(TargetKey("b", "r"), EMPTY, UP)), at_work()
-        ),
+        "good_poll": Scenario((TargetView(KEY, BUSY, UP), TargetView(TargetKey("b", "r"), EMPTY, UP)), at_work()),
         "stale": Scenario((TargetView(KEY, replace(BUSY, taken_at=NOW - 301), DOWN),), Instruments()),
         "unknown_types": Scenario((TargetView(KEY, strange, UP),), Instruments()),
         "nasty_labels": Scenario((TargetView(TargetKey(nasty, "r"), nasty_snapshot, UP),), Instruments()),

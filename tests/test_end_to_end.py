@@ -126,9 +126,7 @@ def pager() -> Iterator[Pager]:
 def routing(webhook: str) -> str:
     """Returns an Alertmanager configuration that tells everything to a webhook at once."""
     route = {"receiver": "pager", "group_wait": "1s", "group_interval": "1s", "repeat_interval": "1h"}
-    return yaml.safe_dump(
-        {"route": route, "receivers": [{"name": "pager", "webhook_configs": [{"url": webhook}]}]}
-    )
+    return yaml.safe_dump({"route": route, "receivers": [{"name": "pager", "webhook_configs": [{"url": webhook}]}]})
 
 
 def scraping(alerts_to: Server, targets: Path) -> str:
@@ -155,9 +153,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         told = enter(pager())
         service = enter(running(SIMULATOR, tmp_path / "simulator.log", SIMULATOR_LISTENS))
         alerts_to = enter(alertmanager(routing(told.url), tmp_path))
-        yield Stack(
-            service, enter(prometheus(scraping(alerts_to, targets), tmp_path)), told, targets, tmp_path
-        )
+        yield Stack(service, enter(prometheus(scraping(alerts_to, targets), tmp_path)), told, targets, tmp_path)
 
 
 def test_failed_job_pages_and_clears(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,18 +170,14 @@ def test_failed_job_pages_and_clears(stack: Stack, capsys: pytest.CaptureFixture
         stack.wait_for_pager("resolved", 1)
         resolved_at = time.monotonic()
 
-    report(
-        capsys, f"firing after {fired_at - failed_at:.1f} s, resolved {resolved_at - fired_at:.1f} s later"
-    )
+    report(capsys, f"firing after {fired_at - failed_at:.1f} s, resolved {resolved_at - fired_at:.1f} s later")
     assert firing["labels"]["alertname"] == "ImsSmartJobFailed"
     assert firing["labels"]["job_type"] == "ASR"
     assert firing["annotations"]["description"].startswith("1 ASR job(s) of default/cn-shanghai failed")
     assert [alert["status"] for alert in stack.pager.alerts] == ["firing", "resolved"]
 
 
-def test_job_that_failed_while_the_exporter_was_down_pages(
-    stack: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_job_that_failed_while_the_exporter_was_down_pages(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     """A restart alone pages nobody; a job that failed during the downtime does, once the exporter is back."""
     with stack.exporter():
         stack.wait_for(f"{FAILED} == 0")

@@ -40,9 +40,7 @@ def test_logfmt_line() -> None:
     stream = io.StringIO()
     configure_logging("info", "logfmt", stream)
 
-    structlog.get_logger().bind(account="a b").info(
-        "poll", jobs=3, good=True, error=None, path="C:\\x", id="a=b"
-    )
+    structlog.get_logger().bind(account="a b").info("poll", jobs=3, good=True, error=None, path="C:\\x", id="a=b")
 
     line = stream.getvalue()
     assert re.match(r"ts=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line)

@@ -91,10 +91,7 @@ def series(families: list[Family]) -> Series:
 def expected(values: Iterable[tuple[tuple[str, ...], float]], name: str, *labels: str) -> Series:
     """Returns the series of one metric of the target."""
     target = dict(zip(TARGET, (KEY.account, KEY.region_id), strict=True))
-    return {
-        (name, frozenset((target | dict(zip(labels, key, strict=True))).items())): value
-        for key, value in values
-    }
+    return {(name, frozenset((target | dict(zip(labels, key, strict=True))).items())): value for key, value in values}
 
 
 def expected_of(snapshot: Snapshot) -> Series:
@@ -111,14 +108,10 @@ def expected_of(snapshot: Snapshot) -> Series:
     return {
         **expected(snapshot.jobs.items(), "ims_smart_jobs", *state),
         **expected(snapshot.failed_recent.items(), "ims_smart_jobs_failed_recent", "job_type", "window"),
-        **expected(
-            (((k,), v) for k, v in snapshot.created.items()), "ims_smart_jobs_created_total", "job_type"
-        ),
+        **expected((((k,), v) for k, v in snapshot.created.items()), "ims_smart_jobs_created_total", "job_type"),
         **expected(snapshot.ended.items(), "ims_smart_jobs_ended_total", *state),
         **expected(snapshot.failures.items(), "ims_smart_job_failures_total", "job_type", "error_code"),
-        **expected(
-            (((k,), v) for k, v in snapshot.deleted.items()), "ims_smart_jobs_deleted_total", "job_type"
-        ),
+        **expected((((k,), v) for k, v in snapshot.deleted.items()), "ims_smart_jobs_deleted_total", "job_type"),
         **expected(buckets, f"{histogram}_bucket", *state, "le"),
         **expected(all_counts, f"{histogram}_count", *state),
         **expected(sums, f"{histogram}_sum", *state),

@@ -36,9 +36,7 @@ def client_of(simulator: Simulator, key: Key = DEMO_KEY) -> Any:  # noqa: ANN401
     )
 
 
-def with_simulator(
-    scenario: Callable[[Simulator], Coroutine[None, None, None]], *, exact_query: bool = True
-) -> None:
+def with_simulator(scenario: Callable[[Simulator], Coroutine[None, None, None]], *, exact_query: bool = True) -> None:
     """Runs a scenario against a world of 250 jobs of all types and states."""
 
     async def run() -> None:

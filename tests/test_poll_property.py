@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.modelservice import Crash, ModelService, Temper
 
 from exporter.errors import ExporterError
 from exporter.ledger import Ledger
 from exporter.poller import Poller, PollSettings
 from exporter.snapshot import ENDED_STATES, OPEN_STATES, TargetKey
 from exporter.survey import Survey
+from tests.modelservice import Crash, ModelService, Temper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 KEY = TargetKey("prod", "cn-shanghai")
 HISTORIES = 500
-MEMORY_DISK = Path("/dev/shm")
+MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - temporary folders are made in it
 FOLDER = str(MEMORY_DISK) if MEMORY_DISK.is_dir() else None
 LOOKBACK_DAYS = 14
 
@@ -38,7 +38,7 @@ LOOKBACK_DAYS = 14
 class InlineExecutor(ThreadPoolExecutor):
     """Runs what is submitted at once, so that a seed always gives the same history."""
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401 - as in the class above it
         """Runs it."""
         future: Future[T] = Future()
         try:
@@ -55,7 +55,7 @@ class WatchedLedger(Ledger):
         super().__init__(path)
         self._history = history
 
-    def commit(self, *args: Any, **options: Any) -> Snapshot:
+    def commit(self, *args: Any, **options: Any) -> Snapshot:  # noqa: ANN401 - passed on as they are
         """Stores a poll, unless the process dies first."""
         outcome: Outcome = args[2]
         self._history.may_crash()
@@ -90,9 +90,7 @@ class History:
             PollSettings(60, LOOKBACK_DAYS, failure_details=True),
             now=lambda: self.service.time + 30,
         )
-        self.survey = Survey(
-            self.poller, self.service, self.ledger, interval_seconds=3600, lookback_days=LOOKBACK_DAYS
-        )
+        self.survey = Survey(self.poller, self.service, self.ledger, interval_seconds=3600, lookback_days=LOOKBACK_DAYS)
 
     def may_crash(self) -> None:
         """Dies, if that is in the dice."""

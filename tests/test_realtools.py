@@ -66,8 +66,7 @@ def test_stanza_keeps_place_and_key() -> None:
     source = realtools.Source("https://mirror.example/debian", "/keys/debian.gpg")
 
     assert source.stanza("sid") == (
-        "Types: deb\nURIs: https://mirror.example/debian\nSuites: sid\nComponents: main\n"
-        "Signed-By: /keys/debian.gpg\n"
+        "Types: deb\nURIs: https://mirror.example/debian\nSuites: sid\nComponents: main\nSigned-By: /keys/debian.gpg\n"
     )
 
 

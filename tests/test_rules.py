@@ -17,10 +17,7 @@ HERE = Path(__file__).parent
 CASES = sorted(HERE.glob("rules/*.yaml"))
 RUNBOOKS = HERE.parent / "docs" / "runbooks"
 ALERTS = [
-    rule
-    for group in rules.groups(rules.Thresholds()).values()
-    for rule in group
-    if isinstance(rule, rules.Alert)
+    rule for group in rules.groups(rules.Thresholds()).values() for rule in group if isinstance(rule, rules.Alert)
 ]
 RECORDED = {
     rule.record

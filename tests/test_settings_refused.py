@@ -186,9 +186,7 @@ def test_no_value_is_repeated(tmp_path: Path, text: str) -> None:
     assert CANARY not in refused(written(tmp_path, text), {})
 
 
-@pytest.mark.parametrize(
-    "name", ["TARGETS", "CREDENTIALS", "JOB_TYPES", "LOOKBACK_DAYS", "TARGETS__0__ACCOUNT"]
-)
+@pytest.mark.parametrize("name", ["TARGETS", "CREDENTIALS", "JOB_TYPES", "LOOKBACK_DAYS", "TARGETS__0__ACCOUNT"])
 @pytest.mark.parametrize("value", [CANARY, f'{{"{CANARY}', f'["{CANARY}"]'])
 def test_no_variable_is_repeated(name: str, value: str) -> None:
     """What a variable holds is not repeated either."""

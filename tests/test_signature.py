@@ -54,17 +54,13 @@ def test_authorization_names_the_signed_headers_in_order() -> None:
     secret=st.text(min_size=1),
     method=st.sampled_from(["GET", "POST"]),
 )
-def test_equals_the_official_sdk(
-    query: dict[str, str], nonce: str, key: str, secret: str, method: str
-) -> None:
+def test_equals_the_official_sdk(query: dict[str, str], nonce: str, key: str, secret: str, method: str) -> None:
     """For any values the Authorization header equals the official SDK's (which leaves names unencoded)."""
     headers = {**VECTOR_HEADERS, "x-acs-signature-nonce": nonce}
     request = DaraRequest()
     request.method, request.pathname, request.query, request.headers = method, "/", query, headers
 
-    ours = v3.authorization(
-        key, headers, sign(v3.canonical_query(query.items()), headers, secret, method=method)
-    )
+    ours = v3.authorization(key, headers, sign(v3.canonical_query(query.items()), headers, secret, method=method))
 
     theirs = SdkUtils.get_authorization(request, v3.ALGORITHM, v3.EMPTY_BODY_SHA256, key, secret)
     assert ours == theirs

@@ -34,9 +34,7 @@ class Caller:
         """Returns status, body and headers of a page."""
         self.nonce += 1
         parameters = {"NextToken": token} if token else {}
-        call = sign_call(
-            DEMO_KEY, self.simulator.endpoint, parameters, nonce=str(self.nonce), at=NOW, method="POST"
-        )
+        call = sign_call(DEMO_KEY, self.simulator.endpoint, parameters, nonce=str(self.nonce), at=NOW, method="POST")
         url = URL(f"{self.simulator.url}/?{call.query}", encoded=True)
         limit = aiohttp.ClientTimeout(total=timeout_seconds)
         async with self.session.post(url, headers=call.headers, timeout=limit) as answer:

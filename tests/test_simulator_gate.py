@@ -68,9 +68,7 @@ def test_good_calls_pass(key: Key, minutes: int) -> None:
         (lambda call: replace(call, path="//"), "SignatureDoesNotMatch"),
         (lambda call: replace(call, body=b"x"), "SignatureDoesNotMatch"),
         (
-            lambda call: with_headers(
-                replace(call, body=b"x"), x_acs_content_sha256=hashlib.sha256(b"x").hexdigest()
-            ),
+            lambda call: with_headers(replace(call, body=b"x"), x_acs_content_sha256=hashlib.sha256(b"x").hexdigest()),
             "SignatureDoesNotMatch",
         ),
     ],
@@ -119,11 +117,7 @@ def test_signed_headers_must_name_all_that_count() -> None:
     assert (verdict(without_host), verdict(with_absent)) == ("IncompleteSignature", "IncompleteSignature")
 
 
-@given(
-    parameters=st.dictionaries(
-        st.text("AZaz~._- %+&=é", min_size=1), st.text(min_size=1).filter(str.isprintable)
-    )
-)
+@given(parameters=st.dictionaries(st.text("AZaz~._- %+&=é", min_size=1), st.text(min_size=1).filter(str.isprintable)))
 def test_any_parameters_can_be_signed(parameters: dict[str, str]) -> None:
     """Whatever the names and values hold, the canonical form passes, and in any order."""
     call = sign(parameters)

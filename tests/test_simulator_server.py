@@ -84,9 +84,7 @@ def test_the_bytes_on_the_wire_are_verified() -> None:
     """A call passes as signed, once; the same value in other bytes is refused in the documented shape."""
 
     async def scenario(caller: Caller) -> None:
-        call = sign_call(
-            DEMO_KEY, caller.simulator.endpoint, {"SortBy": "CreationTime:Asc"}, nonce="n", at=NOW
-        )
+        call = sign_call(DEMO_KEY, caller.simulator.endpoint, {"SortBy": "CreationTime:Asc"}, nonce="n", at=NOW)
 
         refused = await caller.send(replace(call, query="SortBy=CreationTime:Asc"))
         passed = await caller.send(call)
@@ -286,9 +284,7 @@ def test_keys_can_be_rotated() -> None:
     async def scenario(caller: Caller) -> None:
         caller.simulator.keys["STS.id"] = Key("STS.id", "secret", token="next")
 
-        statuses = [
-            (await caller.call({}, key=key))[0] for key in (TEMPORARY, caller.simulator.keys["STS.id"])
-        ]
+        statuses = [(await caller.call({}, key=key))[0] for key in (TEMPORARY, caller.simulator.keys["STS.id"])]
 
         assert statuses == [400, 200]
 

@@ -54,9 +54,7 @@ def test_shows_every_target() -> None:
 
 def test_shows_the_jobs_of_every_target() -> None:
     """Each target has its jobs by type and state; what is not known is a dash."""
-    surveyed_not_yet = {
-        pair: count for pair, count in BUSY.jobs.items() if pair[1] in {"Created", "Executing"}
-    }
+    surveyed_not_yet = {pair: count for pair, count in BUSY.jobs.items() if pair[1] in {"Created", "Executing"}}
     text = Outline(WORKING, TargetView(KEY, replace(BUSY, jobs=surveyed_not_yet), UP), WAITING).text
 
     assert "TypeCreatedExecutingFinishedFailed" in text

@@ -186,9 +186,7 @@ def test_other_methods_are_refused() -> None:
     assert response.headers["allow"] == "GET,HEAD"
 
 
-@pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/"), ("GET", "/metrics"), ("GET", "/no"), ("PUT", "/")]
-)
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/metrics"), ("GET", "/no"), ("PUT", "/")])
 def test_every_answer_carries_the_security_headers(method: str, path: str) -> None:
     """Every answer forbids sniffing, referrers and all content but the page's own style."""
     headers = request(app_of(*VIEWS), path, method).headers

@@ -88,9 +88,7 @@ def fold(db: sqlite3.Connection, target_id: int, horizon: int) -> None:
 def prune(db: sqlite3.Connection, target_id: int, window_start: int, now: int) -> None:
     """Drops what has left every window: the ledger grows with hours, not with history."""
     for series, oldest in ((BY_HOUR, window_start), (BY_MINUTE, now - DAY - HOUR)):
-        db.execute(
-            "DELETE FROM bucket WHERE target_id = ? AND series = ? AND start < ?", (target_id, series, oldest)
-        )
+        db.execute("DELETE FROM bucket WHERE target_id = ? AND series = ? AND start < ?", (target_id, series, oldest))
     db.execute(
         "DELETE FROM failure WHERE (target_id, job_id) IN (SELECT target_id, job_id FROM ("
         " SELECT target_id, job_id, ROW_NUMBER() OVER (PARTITION BY job_type ORDER BY ended_at DESC, job_id) AS rank"
@@ -120,9 +118,7 @@ def _observe_durations(db: sqlite3.Connection, target_id: int, ended: Iterable[R
 
 
 def _error_codes(db: sqlite3.Connection, target_id: int) -> list[str]:
-    rows = db.execute(
-        "SELECT DISTINCT label FROM counter WHERE target_id = ? AND name = 'failures'", (target_id,)
-    )
+    rows = db.execute("SELECT DISTINCT label FROM counter WHERE target_id = ? AND name = 'failures'", (target_id,))
     return [label for (label,) in rows]
 
 
@@ -131,9 +127,7 @@ def _code(row: Row, reasons: Mapping[str, Reason]) -> str:
     return reason.error_code if reason else ""
 
 
-def _store_failures(
-    db: sqlite3.Connection, target_id: int, failed: list[Row], reasons: Mapping[str, Reason]
-) -> None:
+def _store_failures(db: sqlite3.Connection, target_id: int, failed: list[Row], reasons: Mapping[str, Reason]) -> None:
     for row in failed:
         reason = reasons.get(row.job_id)
         code, message = (reason.error_code, reason.error_message) if reason else ("", "")

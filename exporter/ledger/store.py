@@ -39,9 +39,7 @@ class Ledger:
         self._path = path
         self._lock = threading.Lock()
         with translated(path):
-            self._db = sqlite3.connect(
-                path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            self._db = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
@@ -121,9 +119,7 @@ class Ledger:
         """Returns what the ledger takes on disk (its write-ahead log included), or in memory."""
         if self._path == MEMORY:
             with self._lock, translated(self._path):
-                pages, size = (
-                    self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
-                )
+                pages, size = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
             return int(pages) * int(size)
         files = (Path(self._path), Path(f"{self._path}-wal"))
         return sum(file.stat().st_size for file in files if file.exists())

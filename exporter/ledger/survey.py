@@ -1,8 +1,8 @@
 """What a survey keeps in the ledger: where it stands, and the counts it has gathered beside the live ones.
 
 A survey counts every ended job that the polls do not account for themselves: not open, not lately ended, and created
-before the horizon at the survey's start. While it runs, the polls keep their ended jobs one by one; when it is complete,
-its counts replace the live ones.
+before the horizon at the survey's start. While it runs, the polls keep their ended jobs one by one; when it is
+complete, its counts replace the live ones.
 """
 
 from __future__ import annotations

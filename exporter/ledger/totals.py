@@ -35,13 +35,10 @@ def read(
     is_surveyed = survey.last(db, target_id, window_start).is_complete
     return Snapshot(
         taken_at=taken_at,
-        jobs=_open(db, target_id, types)
-        | (_ended(db, target_id, types, window_start) if is_surveyed else {}),
+        jobs=_open(db, target_id, types) | (_ended(db, target_id, types, window_start) if is_surveyed else {}),
         failed_recent=_failed_recent(db, target_id, types, now) if is_surveyed else {},
         created=_by_type(db, target_id, "created", types),
-        ended=_by_label(
-            db, target_id, "ended", {(kind, state): 0 for kind in types for state in ENDED_STATES}
-        ),
+        ended=_by_label(db, target_id, "ended", {(kind, state): 0 for kind in types for state in ENDED_STATES}),
         failures=_by_label(db, target_id, "failures", {(kind, UNKNOWN): 0 for kind in types}),
         deleted=_by_type(db, target_id, "deleted", types),
         durations=_durations(db, target_id, types),
@@ -67,9 +64,7 @@ def _open(db: sqlite3.Connection, target_id: int, types: tuple[str, ...]) -> dic
         "SELECT job_type, job_state, COUNT(*) FROM open_job WHERE target_id = ? GROUP BY job_type, job_state",
         (target_id,),
     )
-    return {(kind, state): 0 for kind in types for state in OPEN_STATES} | {
-        (row[0], row[1]): row[2] for row in rows
-    }
+    return {(kind, state): 0 for kind in types for state in OPEN_STATES} | {(row[0], row[1]): row[2] for row in rows}
 
 
 def _ended(
@@ -77,14 +72,13 @@ def _ended(
 ) -> dict[tuple[str, str], int]:
     rows = db.execute(
         "SELECT job_type, job_state, SUM(n) FROM ("
-        " SELECT job_type, job_state, live AS n FROM bucket WHERE target_id = :id AND series = :series AND start >= :start"
+        " SELECT job_type, job_state, live AS n FROM bucket"
+        "  WHERE target_id = :id AND series = :series AND start >= :start"
         " UNION ALL SELECT job_type, job_state, 1 FROM ended_job WHERE target_id = :id AND created_at >= :start"
         ") GROUP BY job_type, job_state",
         {"id": target_id, "series": BY_HOUR, "start": window_start},
     )
-    return {(kind, state): 0 for kind in types for state in ENDED_STATES} | {
-        (row[0], row[1]): row[2] for row in rows
-    }
+    return {(kind, state): 0 for kind in types for state in ENDED_STATES} | {(row[0], row[1]): row[2] for row in rows}
 
 
 def _failed_recent(
@@ -105,27 +99,19 @@ def _failed_recent(
 
 
 def _by_type(db: sqlite3.Connection, target_id: int, name: str, types: tuple[str, ...]) -> dict[str, int]:
-    rows = db.execute(
-        "SELECT job_type, value FROM counter WHERE target_id = ? AND name = ?", (target_id, name)
-    )
+    rows = db.execute("SELECT job_type, value FROM counter WHERE target_id = ? AND name = ?", (target_id, name))
     return dict.fromkeys(types, 0) | dict(rows)
 
 
 def _by_label(
     db: sqlite3.Connection, target_id: int, name: str, zeros: dict[tuple[str, str], int]
 ) -> dict[tuple[str, str], int]:
-    rows = db.execute(
-        "SELECT job_type, label, value FROM counter WHERE target_id = ? AND name = ?", (target_id, name)
-    )
+    rows = db.execute("SELECT job_type, label, value FROM counter WHERE target_id = ? AND name = ?", (target_id, name))
     return zeros | {(row[0], row[1]): row[2] for row in rows}
 
 
-def _durations(
-    db: sqlite3.Connection, target_id: int, types: tuple[str, ...]
-) -> dict[tuple[str, str], Durations]:
-    counts: dict[tuple[str, str], dict[float, int]] = {
-        (kind, state): {} for kind in types for state in ENDED_STATES
-    }
+def _durations(db: sqlite3.Connection, target_id: int, types: tuple[str, ...]) -> dict[tuple[str, str], Durations]:
+    counts: dict[tuple[str, str], dict[float, int]] = {(kind, state): {} for kind in types for state in ENDED_STATES}
     sums = dict.fromkeys(counts, 0)
     rows = db.execute(
         "SELECT job_type, job_state, bound, count, sum_seconds FROM duration WHERE target_id = ?",

@@ -65,8 +65,7 @@ def exporter_down(limits: Thresholds, series: Series) -> Alert:
         expr=_no_answer(series),
         summary="The exporter does not answer.",
         description=(
-            f"No replica of {{{{ $labels.job }}}} has answered a scrape for {lasting}; "
-            "nobody watches its targets."
+            f"No replica of {{{{ $labels.job }}}} has answered a scrape for {lasting}; nobody watches its targets."
         ),
         for_seconds=limits.exporter_down_for_seconds,
         dashboard=DASHBOARD,

@@ -71,6 +71,4 @@ _Dumper.add_representer(str, _block)
 
 
 def _text(group: dict[str, object]) -> str:
-    return HEADER + yaml.dump(
-        {"groups": [group]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000
-    )
+    return HEADER + yaml.dump({"groups": [group]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)

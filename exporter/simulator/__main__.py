@@ -28,12 +28,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same life and faults")
     parser.add_argument("--speed", type=float, default=1.0, help="more than 1: more jobs with shorter lives")
-    parser.add_argument(
-        "--history", type=int, default=20_000, metavar="N", help="ended jobs there at the start"
-    )
-    parser.add_argument(
-        "--no-life", action="store_true", help="an empty world in which nothing happens by itself"
-    )
+    parser.add_argument("--history", type=int, default=20_000, metavar="N", help="ended jobs there at the start")
+    parser.add_argument("--no-life", action="store_true", help="an empty world in which nothing happens by itself")
     parser.add_argument("--total-count", action="store_true", help="lists carry TotalCount")
     parser.add_argument("--key-id", default=DEMO_KEY.key_id)
     parser.add_argument("--key-secret", default=DEMO_KEY.secret)

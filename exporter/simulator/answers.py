@@ -97,9 +97,7 @@ def _list_item(job: Job) -> dict[str, object]:
     }
 
 
-def _answer(
-    status: int, content: dict[str, object], code: str = "OK", headers: dict[str, str] | None = None
-) -> Answer:
+def _answer(status: int, content: dict[str, object], code: str = "OK", headers: dict[str, str] | None = None) -> Answer:
     request_id = str(uuid.uuid4()).upper()
     body = json.dumps({"RequestId": request_id, **content}).encode()
     return Answer(status, body, code, {"x-acs-request-id": request_id, **(headers or {})})

@@ -29,9 +29,7 @@ async def deliver(request: web.Request, answer: Answer, fault: Fault | None) -> 
 
 
 def _whole(answer: Answer) -> web.Response:
-    return web.Response(
-        status=answer.status, body=answer.body, headers={**answer.headers, "Content-Type": _JSON}
-    )
+    return web.Response(status=answer.status, body=answer.body, headers={**answer.headers, "Content-Type": _JSON})
 
 
 async def _cut(request: web.Request, answer: Answer, _fault: Fault) -> web.StreamResponse:

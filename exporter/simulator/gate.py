@@ -100,9 +100,7 @@ class Gate:
         except ValueError:
             raise RefusedError(400, "InvalidTimeStamp.Format", "x-acs-date is not a UTC time.") from None
         if abs(moment.timestamp() - self._now()) > MAX_SKEW_SECONDS:
-            raise RefusedError(
-                400, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired."
-            )
+            raise RefusedError(400, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired.")
 
     def _key(self, key_id: str) -> Key:
         if key_id not in self._keys:
@@ -139,9 +137,7 @@ def decoded_query(query: str) -> str:
 def _authorization(call: Call) -> tuple[str, list[str], str]:
     match = _AUTHORIZATION.fullmatch(call.headers.get("authorization", ""))
     if match is None:
-        raise RefusedError(
-            400, "IncompleteSignature", "The request carries no complete V3 Authorization header."
-        )
+        raise RefusedError(400, "IncompleteSignature", "The request carries no complete V3 Authorization header.")
     return match[1], match[2].split(";"), match[3]
 
 
@@ -169,15 +165,11 @@ def _check_token(key: Key, token: str) -> None:
 def _check_signature(call: Call, key: Key, query: str, signed_headers: list[str], signature: str) -> None:
     must = {name for name in call.headers if name == "host" or name.startswith("x-acs-")}
     if not must <= set(signed_headers) <= set(call.headers):
-        raise RefusedError(
-            400, "IncompleteSignature", "SignedHeaders must name host and all x-acs-* headers."
-        )
+        raise RefusedError(400, "IncompleteSignature", "SignedHeaders must name host and all x-acs-* headers.")
     body_sha256 = hashlib.sha256(call.body).hexdigest()
     headers = {name: call.headers[name] for name in signed_headers}
     canonical = v3.canonical_request(call.method, call.path, query, headers, body_sha256)
     if call.headers["x-acs-content-sha256"] != body_sha256 or not hmac.compare_digest(
         v3.signature(key.secret, canonical), signature
     ):
-        raise RefusedError(
-            400, "SignatureDoesNotMatch", "Specified signature is not matched with our calculation."
-        )
+        raise RefusedError(400, "SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")

@@ -49,9 +49,7 @@ def read_listing(parameters: Mapping[str, str], world: World) -> Listing:
     if order not in _ORDERS:
         raise invalid_parameter("SortBy", order)
     limit = _limit(parameters)
-    start = Listing(
-        job_type, job_state, _ORDERS[order], (_number(parameters, "PageNo", 1) - 1) * limit, limit
-    )
+    start = Listing(job_type, job_state, _ORDERS[order], (_number(parameters, "PageNo", 1) - 1) * limit, limit)
     token = parameters.get("NextToken", "")
     return at(start, _offset(token, start)) if token else start
 
@@ -80,9 +78,7 @@ def _offset(token: str, listing: Listing) -> int:
 
 def bad_token() -> RefusedError:
     """Returns the refusal of a NextToken that is forged, of another list, or expired."""
-    return RefusedError(
-        400, "InvalidParameter.NextToken", "The specified NextToken is not valid or has expired."
-    )
+    return RefusedError(400, "InvalidParameter.NextToken", "The specified NextToken is not valid or has expired.")
 
 
 def _digest(place: bytes, listing: Listing) -> bytes:

@@ -16,6 +16,4 @@ class RefusedError(Exception):
 
 def invalid_parameter(name: str, value: str) -> RefusedError:
     """Returns the refusal of a parameter's value."""
-    return RefusedError(
-        400, "InvalidParameter", f"The specified parameter {name} is not valid: {value[:64]}."
-    )
+    return RefusedError(400, "InvalidParameter", f"The specified parameter {name} is not valid: {value[:64]}.")

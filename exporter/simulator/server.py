@@ -116,9 +116,7 @@ class Simulator:
         answer.headers["Date"] = formatdate(self.clock(), usegmt=True)
         return await deliver(request, answer, fault)
 
-    def _answer(
-        self, action: str, parameters: Mapping[str, str], world: World, fault: Fault | None
-    ) -> answers.Answer:
+    def _answer(self, action: str, parameters: Mapping[str, str], world: World, fault: Fault | None) -> answers.Answer:
         if fault is not None and fault.kind in {"throttle", "fail"}:
             raise RefusedError(*fault.error(), retry_after=fault.retry_after)
         if action == "ListSmartJobs":
