@@ -81,8 +81,10 @@ def report(settings: Settings, load: Load) -> str:
     verdict = "" if rate <= allowed else ": TOO FEW, poll less often or allow more"
     lines = (
         f"{len(targets)} target(s), one poll every {settings.poll_interval_seconds:g} seconds",
-        f"expected of each: {load.open_jobs} open jobs, {load.jobs_per_day} jobs a day,"
-        + f" {load.failure_ratio:.1%} of them failing",
+        (
+            f"expected of each: {load.open_jobs} open jobs, {load.jobs_per_day} jobs a day,"
+            f" {load.failure_ratio:.1%} of them failing"
+        ),
         "",
         *(f"{name:<40}{a_poll:>10}{a_day:>12}" for name, a_poll, a_day in rows),
         "",
