@@ -115,7 +115,8 @@ JOB_METRICS: tuple[Metric[Snapshot], ...] = (
     Metric(
         "ims_smart_jobs_failed_recent",
         "gauge",
-        f"Smart jobs that failed within the window (1h, 24h), {POLLED}; falls by itself.",
+        f"Smart jobs that failed within the window (1h, 24h), {POLLED}; falls by itself. Absent until the first "
+        "survey is complete.",
         (*TYPE, "window"),
         lambda snapshot: by_pair(snapshot.failed_recent),
     ),

@@ -77,17 +77,21 @@ class Poller:
         self._observe_poll = observe_poll
         self._now = now
         self._get_allowed_from = 0.0
+        self._turn = asyncio.Lock()
         self._log = structlog.get_logger().bind(account=key.account, region_id=key.region_id)
 
     async def run(self) -> None:
         """Makes one poll and records how it went: in `view`, in the metrics, and as one line in the log."""
-        started = time.monotonic()
-        error: Exception | None = None
-        try:
-            await self.poll()
-        except Exception as caught:  # noqa: BLE001 - the one place that catches broadly: a poll must not end the loop
-            error = caught
-        seconds = time.monotonic() - started
+        async with self._turn:
+            started = time.monotonic()
+            error: Exception | None = None
+            try:
+                await self.poll()
+            except Exception as caught:  # noqa: BLE001 - the one place that catches broadly: a poll must not end the loop
+                error = caught
+            self._record(error, time.monotonic() - started)
+
+    def _record(self, error: Exception | None, seconds: float) -> None:
         self._beat()
         reason = None if error is None else error.reason if isinstance(error, ExporterError) else "other"
         self._observe_poll(seconds, reason)

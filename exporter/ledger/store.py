@@ -91,7 +91,7 @@ class Ledger:
                 taken_at=taken_at,
                 now=outcome.started_at,
                 window_start=window_start,
-                job_types=job_types,
+                chosen_types=job_types,
             )
 
     def survey_state(self, key: TargetKey, window_start: int) -> tuple[SurveyState | None, survey.LastSurvey]:

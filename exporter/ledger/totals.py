@@ -28,10 +28,10 @@ def read(
     taken_at: float,
     now: int,
     window_start: int,
-    job_types: tuple[str, ...],
+    chosen_types: tuple[str, ...],
 ) -> Snapshot:
-    """Returns the totals of a target, with the known types (all, or `job_types`) and states at zero."""
-    types = job_types or JOB_TYPES
+    """Returns the totals of a target, with zeros for all types (or only `chosen_types`) and every type met."""
+    types = tuple(dict.fromkeys((*(chosen_types or JOB_TYPES), *sorted(job_types(db, target_id)))))
     is_surveyed = survey.last(db, target_id, window_start).is_complete
     return Snapshot(
         taken_at=taken_at,
