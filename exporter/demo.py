@@ -19,6 +19,7 @@ DEFAULTS = {
     "account": "demo",
     "region_id": "cn-shanghai",
     "poll_interval_seconds": "5",
+    "max_requests_per_second": "100",
     "ledger_path": ":memory:",
 }
 ENVIRON = {
