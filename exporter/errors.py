@@ -85,7 +85,7 @@ class ForbiddenError(ApiError):
     """The credentials are good, but not allowed to make this call."""
 
     reason = "forbidden"
-    hint = "grant the action to the RAM user or role"
+    hint = "grant ice:ListSmartJobs to the RAM user or role; `check` prints the policy"
 
 
 class ClockSkewError(ApiError):

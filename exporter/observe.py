@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from exporter.errors import ApiError, BadRequestError, ForbiddenError, NotFoundError, TransientError
+from exporter.errors import ApiError, BadRequestError, ForbiddenError, NotFoundError
 from exporter.reconcile import READINGS_OF_A_SEAM, Observed, OpenJob
 from exporter.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
 from exporter.walk import PAGE_SIZE, Labels, Row, Walk, read_pages
@@ -112,7 +112,8 @@ class Reader:
             return True
         finally:
             self.beat()
-        self.rows.append(Row(job.job_id, job.job_type, answer.state, job.created_at, answer.modified_time))
+        state = self.labels.job_state(answer.state)
+        self.rows.append(Row(job.job_id, job.job_type, state, job.created_at, answer.modified_time))
         self.reasons[job.job_id] = Reason(answer.error_code, answer.error_message)
         return False
 
@@ -192,9 +193,7 @@ async def _get_each(reader: Reader, wanted: dict[str, OpenJob]) -> set[str]:
             if await reader.get(job):
                 absent.add(job.job_id)
             del wanted[job.job_id]
-        except TransientError:
-            raise
-        except ApiError as error:
+        except ApiError as error:  # the lists tell as well, at a higher price
             reader.may_get = False
             reader.was_forbidden = isinstance(error, ForbiddenError)
     return absent

@@ -66,11 +66,6 @@ class Walk:
     is_complete: bool = False
     """Whether the list was read to its end."""
 
-    def rows(self) -> Iterable[Row]:
-        """Yields every row in the order of reading."""
-        for page in self.pages:
-            yield from page
-
     def covers(self, created_at: int) -> bool:
         """Whether one page alone shows all jobs of the list created in that second."""
         last = len(self.pages) - 1
@@ -109,9 +104,13 @@ class Labels:
             rows.append(self._row(job, created_at))
         return tuple(rows)
 
+    def job_state(self, state: str) -> str:
+        """Returns the label of a job state."""
+        return self._states.bounded(state)
+
     def _row(self, job: SmartJob, created_at: int) -> Row:
-        kind, state = self._types.bounded(job.job_type), self._states.bounded(job.job_state)
-        return Row(job.job_id, kind, state, created_at, job.modified_time)
+        kind = self._types.bounded(job.job_type)
+        return Row(job.job_id, kind, self.job_state(job.job_state), created_at, job.modified_time)
 
 
 async def read_pages(
@@ -123,9 +122,13 @@ async def read_pages(
     """
     token, asked = "", {""}
     created_at = now
+    before: tuple[Row, ...] = ()
     while True:
         page = await ask(token)
         rows = labels.rows(page, created_at)
+        if rows and rows == before:
+            raise BadResponseError("the list gives the same page again: it would never end", code="EndlessList")
+        before = rows
         created_at = rows[-1].created_at if rows else created_at
         token = page.next_token
         yield rows, not token
