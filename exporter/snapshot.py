@@ -22,6 +22,9 @@ DURATION_BOUNDS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7
 FAILED_WINDOWS = (("1h", 3600), ("24h", 86400))
 """The windows of `ims_smart_jobs_failed_recent`: label value and seconds."""
 
+FAILED_JOBS_SHOWN = 100
+OLDEST_JOBS_SHOWN = 20
+
 
 @dataclass(frozen=True, slots=True)
 class TargetKey:
@@ -55,6 +58,16 @@ class FailedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """A job that has not ended; its time is Unix seconds."""
+
+    job_id: str
+    job_type: str
+    job_state: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The job metrics of one target as one committed poll left them.
 
@@ -79,6 +92,10 @@ class Snapshot:
     """The newest failure by job_type; missing where there is none."""
     ledger_jobs: int
     """Jobs the ledger holds one by one (open, and ended a moment ago)."""
+    failed_jobs: tuple[FailedJob, ...] = ()
+    """The last jobs that failed, newest first, at most `FAILED_JOBS_SHOWN`."""
+    oldest_jobs: tuple[WaitingJob, ...] = ()
+    """The open jobs that were created longest ago, oldest first, at most `OLDEST_JOBS_SHOWN`."""
 
 
 @dataclass(frozen=True, slots=True)

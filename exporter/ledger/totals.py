@@ -9,12 +9,15 @@ from exporter.ledger import survey
 from exporter.ledger.counting import BOUNDS, BY_HOUR, BY_MINUTE
 from exporter.snapshot import (
     ENDED_STATES,
+    FAILED_JOBS_SHOWN,
     FAILED_WINDOWS,
     JOB_TYPES,
+    OLDEST_JOBS_SHOWN,
     OPEN_STATES,
     Durations,
     FailedJob,
     Snapshot,
+    WaitingJob,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ def read(
         oldest_open=_oldest_open(db, target_id),
         last_failure=_last_failure(db, target_id),
         ledger_jobs=_ledger_jobs(db, target_id),
+        failed_jobs=_failed_jobs(db, target_id),
+        oldest_jobs=_oldest_jobs(db, target_id),
     )
 
 
@@ -150,3 +155,21 @@ def _ledger_jobs(db: sqlite3.Connection, target_id: int) -> int:
         {"id": target_id},
     ).fetchone()
     return int(row[0])
+
+
+def _failed_jobs(db: sqlite3.Connection, target_id: int) -> tuple[FailedJob, ...]:
+    rows = db.execute(
+        "SELECT job_id, job_type, created_at, ended_at, error_code, error_message FROM failure"
+        " WHERE target_id = ? ORDER BY ended_at DESC, job_id LIMIT ?",
+        (target_id, FAILED_JOBS_SHOWN),
+    )
+    return tuple(FailedJob(*row) for row in rows)
+
+
+def _oldest_jobs(db: sqlite3.Connection, target_id: int) -> tuple[WaitingJob, ...]:
+    rows = db.execute(
+        "SELECT job_id, job_type, job_state, created_at FROM open_job"
+        " WHERE target_id = ? ORDER BY created_at, job_id LIMIT ?",
+        (target_id, OLDEST_JOBS_SHOWN),
+    )
+    return tuple(WaitingJob(*row) for row in rows)
