@@ -1,0 +1,1 @@
+"""What the exporter costs, measured against the simulator and the official SDK: `python -m benchmarks`."""

@@ -1,0 +1,82 @@
+"""The two accounts that are measured: a busy one, whose jobs come and go all the time, and a quiet one."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from exporter.snapshot import JOB_TYPES
+
+if TYPE_CHECKING:
+    from exporter.simulator.world import World
+
+MINUTE = 60.0
+DAY = 86400.0
+QUIET_DAYS = 29.0
+FAILED_RATIO = 0.03
+
+
+@dataclass(slots=True)
+class Busy:
+    """An account with jobs without end: births, starts and ends in equal parts; jobs start in turn, and any may end.
+
+    Its history is as dense as its present, and its jobs are of all types.
+    """
+
+    world: World
+    seed: int = 0
+    waiting: deque[str] = field(default_factory=deque)
+    running: list[str] = field(default_factory=list)
+    changes: int = 0
+    chance: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)  # noqa: S311 - a simulated life
+
+    def begin(self, history: int, open_jobs: int, changes_per_minute: int) -> None:
+        """Creates the past: ended jobs, and the open ones after them."""
+        pause = MINUTE / max(1, changes_per_minute // 3)
+        start = self.world.now() - pause * (history + open_jobs)
+        for place in range(history):
+            self._create(start + pause * place, "Failed" if self._fails() else "Finished")
+        for place in range(history, history + open_jobs):
+            is_running = place < history + open_jobs // 2
+            job_id = self._create(start + pause * place, "Executing" if is_running else "Created")
+            (self.running if is_running else self.waiting).append(job_id)
+
+    def change(self) -> None:
+        """Makes one change now."""
+        kind = self.changes % 3
+        self.changes += 1
+        if kind == 0:
+            self.waiting.append(self._create(self.world.now(), "Created"))
+        elif kind == 1:
+            self.running.append(self._moved(self.waiting.popleft(), "Executing"))
+        else:
+            place = self.chance.randrange(len(self.running))
+            self.running[place], self.running[-1] = self.running[-1], self.running[place]
+            self._moved(self.running.pop(), "Failed" if self._fails() else "Finished")
+
+    def _fails(self) -> bool:
+        return self.chance.random() < FAILED_RATIO
+
+    def _moved(self, job_id: str, state: str) -> str:
+        self.world.move(job_id, state, error=("InvalidFile", "no such file") if state == "Failed" else None)
+        return job_id
+
+    def _create(self, created_at: float, state: str) -> str:
+        modified_at = created_at + self.chance.uniform(1, MINUTE)
+        kind = self.chance.choice(JOB_TYPES)
+        return self.world.create(kind, state=state, created_at=created_at, modified_at=modified_at)
+
+
+def fill_quiet(world: World, history: int) -> None:
+    """Creates ended jobs of four weeks, the last of them a day old."""
+    start = world.now() - QUIET_DAYS * DAY
+    pause = (QUIET_DAYS - 1) * DAY / history
+    for place in range(history):
+        state = "Failed" if place % 33 == 0 else "Finished"
+        created_at = start + pause * place
+        world.create(JOB_TYPES[place % 4], state=state, created_at=created_at, modified_at=created_at + MINUTE)

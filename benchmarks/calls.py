@@ -1,0 +1,93 @@
+"""Calls of a poll in a busy account, beside those of a plain loop over the official SDK."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks.cost import Cost, cost
+from benchmarks.figure import Figure, milliseconds, ratios
+from benchmarks.rig import connected, opened, poller
+from benchmarks.sdk import OfficialSdk
+from benchmarks.service import BUSY_KEY
+from exporter.snapshot import OPEN_STATES
+from exporter.walk import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from benchmarks.rig import Service
+    from benchmarks.sizes import Sizes
+    from exporter.poller import Poller
+
+INTERVAL_SECONDS = 60.0
+WARM_UP_POLLS = 5
+"""At first only the oldest jobs run; after so many polls any job may be old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one poll, or one plain loop, took."""
+
+    list_calls: int
+    get_calls: int
+    cost: Cost
+
+    @property
+    def calls(self) -> int:
+        """Calls of both kinds."""
+        return self.list_calls + self.get_calls
+
+
+async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
+    """Makes polls a minute apart, and counts after each the pages of the plain loop; one such loop is really run."""
+    polls, pages = [], []
+    with opened(folder, "busy") as ledger:
+        async with connected(service, BUSY_KEY) as client:
+            polling = poller(service, client, ledger)
+            for turn in range(WARM_UP_POLLS + sizes.pairs):
+                standing = service.pass_time(INTERVAL_SECONDS, sizes.changes)
+                work = await worked(service, partial(poll_all, service, polling))
+                if turn >= WARM_UP_POLLS:
+                    polls.append(work)
+                    pages.append(math.ceil(standing.jobs / PAGE_SIZE))
+    loop = await worked(service, OfficialSdk(service.standing.url, BUSY_KEY).list_all)
+    if loop.calls != pages[-1]:
+        raise AssertionError(f"the plain loop made {loop.calls} calls, not {pages[-1]}")
+    return figures(polls, pages, loop, sizes.fewer_calls)
+
+
+async def poll_all(service: Service, polling: Poller) -> None:
+    """Makes a poll; raises AssertionError if it did not see all open jobs."""
+    jobs = (await polling.poll()).jobs
+    found = sum(number for (_, state), number in jobs.items() if state in OPEN_STATES)
+    if found != service.standing.open_jobs:
+        raise AssertionError(f"the poll found {found} open jobs, not {service.standing.open_jobs}")
+
+
+async def worked(service: Service, work: Callable[[], object]) -> Work:
+    """Does the work, and returns what it took, its calls as the service has counted them."""
+    before = service.standing
+    took = await cost(work)
+    after = service.pass_time()
+    return Work(after.list_calls - before.list_calls, after.get_calls - before.get_calls, took)
+
+
+def figures(polls: list[Work], pages: list[int], loop: Work, fewer_calls: float) -> list[Figure]:
+    """Returns what the polls took, beside the plain loop."""
+    lists = tuple(poll.list_calls for poll in polls)
+    calls = tuple(poll.calls for poll in polls)
+    return [
+        Figure("plain loop over the SDK: list calls", "calls", tuple(pages)),
+        Figure("poll: list calls", "calls", lists),
+        Figure("poll: list calls and calls for single jobs", "calls", calls),
+        ratios("list calls, plain loop / poll", pages, lists, fewer_calls),
+        ratios("all calls, plain loop / poll", pages, calls),
+        milliseconds("plain loop: CPU", [loop.cost.cpu_seconds]),
+        milliseconds("plain loop: wall", [loop.cost.wall_seconds]),
+        milliseconds("poll: CPU", (poll.cost.cpu_seconds for poll in polls)),
+        milliseconds("poll: wall", (poll.cost.wall_seconds for poll in polls)),
+    ]

@@ -1,0 +1,50 @@
+"""A measured figure: its repetitions, their median and spread, and the goal it may have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+HEAD = "| figure | median | min..max | unit | goal |\n|---|---:|---:|---|---|\n"
+LARGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of the table; `at_least` is the goal for the median."""
+
+    name: str
+    unit: str
+    values: tuple[float, ...]
+    at_least: float | None = None
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether there is a goal, and the median is below it."""
+        return self.at_least is not None and median(self.values) < self.at_least
+
+    def row(self) -> str:
+        """Returns the figure as a row of the table under `HEAD`."""
+        spread = f"{number(min(self.values))}..{number(max(self.values))}" if len(self.values) > 1 else ""
+        verdict = "FAIL" if self.is_missed else "PASS"
+        goal = "" if self.at_least is None else f"at least {number(self.at_least)}: {verdict}"
+        return f"| {self.name} | {number(median(self.values))} | {spread} | {self.unit} | {goal} |\n"
+
+
+def number(value: float) -> str:
+    """Returns a number to three digits, or whole where it has more."""
+    return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.3g}"
+
+
+def ratios(name: str, above: Sequence[float], below: Sequence[float], at_least: float | None = None) -> Figure:
+    """Returns one repetition over the other, pair by pair: what slows the machine for a while slows both."""
+    return Figure(name, "ratio", tuple(a / b for a, b in zip(above, below, strict=True)), at_least)
+
+
+def milliseconds(name: str, seconds: Iterable[float], pieces: int = 1) -> Figure:
+    """Returns a figure in milliseconds for each of so many pieces of work."""
+    return Figure(name, "ms", tuple(1000 * value / pieces for value in seconds))

@@ -1,0 +1,73 @@
+"""Ledgers as after a month of work, filled without a service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.rig import KEY, LOOKBACK_DAYS
+from exporter.poller import window_start
+from exporter.reconcile import Known, Observed, Outcome, reconcile
+from exporter.snapshot import ENDED_STATES, JOB_TYPES
+from exporter.walk import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from exporter.ledger import Ledger
+    from exporter.reconcile import OpenJob
+    from exporter.snapshot import Snapshot
+
+NOW = 1_800_000_000
+INTERVAL_SECONDS = 60
+HOUR = 3600
+FAILED_EVERY = 33
+
+
+def begin(ledger: Ledger, open_jobs: int) -> Snapshot:
+    """Fills a new ledger: so many open jobs, half of them running, and a month of counts of every type and state."""
+    born = (new(place, "Executing" if place < open_jobs // 2 else "Created", NOW) for place in range(open_jobs))
+    store(ledger, Known(), reconcile(Known(), Observed(NOW, list(born))), NOW)
+    state = ledger.start_survey(KEY, NOW, window_start(NOW, LOOKBACK_DAYS))
+    for job_state in ENDED_STATES:
+        state = ledger.store_survey_page(KEY, state, tuple(month(job_state)), "") or state
+    known = ledger.load(KEY)
+    return store(ledger, known, following(known, 0, NOW + INTERVAL_SECONDS), NOW + INTERVAL_SECONDS)
+
+
+def following(known: Known, changes: int, now: int) -> Outcome:
+    """Returns the outcome of a poll that found so many births, starts and ends, in equal parts."""
+    share = changes // 3
+    running = [job for job in known.open_jobs.values() if job.job_state == "Executing"]
+    waiting = [job for job in known.open_jobs.values() if job.job_state == "Created"]
+    ends = (seen(job, ENDED_STATES[place % FAILED_EVERY == 0], now) for place, job in enumerate(running[:share]))
+    rows = [
+        *(seen(job, "Created", now) for job in waiting[share:]),
+        *(seen(job, "Executing", now) for job in (*waiting[:share], *running[share:])),
+        *(new(place, "Created", now) for place in range(changes - 2 * share)),
+        *ends,
+    ]
+    return reconcile(known, Observed(now, rows))
+
+
+def store(ledger: Ledger, known: Known, outcome: Outcome, now: int) -> Snapshot:
+    """Commits a poll."""
+    start = window_start(now, LOOKBACK_DAYS)
+    return ledger.commit(KEY, known, outcome, {}, taken_at=float(now), window_start=start, job_types=())
+
+
+def month(job_state: str) -> Iterable[Row]:
+    """Yields an ended job of each type for every hour of the lookback, newest first."""
+    for hour in range(1, LOOKBACK_DAYS * 24):
+        for job_type in JOB_TYPES:
+            created_at = NOW - hour * HOUR
+            yield Row(f"{job_type}-{job_state}-{hour}", job_type, job_state, created_at, created_at + 60)
+
+
+def new(place: int, job_state: str, now: int) -> Row:
+    """Returns a job born at that moment."""
+    return Row(f"{now}-{place:032}", JOB_TYPES[place % len(JOB_TYPES)], job_state, now, now)
+
+
+def seen(job: OpenJob, job_state: str, now: int) -> Row:
+    """Returns a job that is known, seen in a state."""
+    return Row(job.job_id, job.job_type, job_state, job.created_at, now)

@@ -1,0 +1,49 @@
+"""The official SDK as a plain loop would use it: list everything, page by page, 100 jobs each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from alibabacloud_ice20201109 import models
+from alibabacloud_ice20201109.client import Client
+from alibabacloud_tea_openapi.utils_models import Config
+from darabonba.runtime import RuntimeOptions
+
+from exporter.walk import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from exporter.simulator.gate import Key
+
+
+class OfficialSdk:
+    """The SDK's client for one account; `url` is the service's."""
+
+    def __init__(self, url: str, key: Key) -> None:
+        self._client: Any = Client(
+            Config(
+                access_key_id=key.key_id,
+                access_key_secret=key.secret,
+                endpoint=urlsplit(url).netloc,
+                protocol="HTTP",
+                region_id="cn-shanghai",
+            )
+        )
+
+    def list_all(self, pages: int | None = None) -> int:
+        """Reads all jobs, or so many pages of them; returns how many jobs it saw."""
+        request = models.ListSmartJobsRequest(max_results=PAGE_SIZE)
+        seen = 0
+        while request.next_token != "" and pages != 0:
+            body = self._client.list_smart_jobs_with_options(request, RuntimeOptions()).body
+            seen += len(body.smart_job_list)
+            request.next_token = body.next_token
+            pages = None if pages is None else pages - 1
+        return seen
+
+    async def list_pages(self, pages: int) -> None:
+        """Reads so many pages with the SDK's asynchronous client."""
+        request = models.ListSmartJobsRequest(max_results=PAGE_SIZE)
+        for _ in range(pages):
+            body = (await self._client.list_smart_jobs_with_options_async(request, RuntimeOptions())).body
+            request.next_token = body.next_token

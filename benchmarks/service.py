@@ -1,0 +1,71 @@
+"""The simulated service in a process of its own, so that its work is not counted as the exporter's.
+
+`python -m benchmarks.service HISTORY OPEN_JOBS CHANGES QUIET_HISTORY` writes a line of JSON when it is ready, and one
+for each line `SECONDS CHANGES` it reads: its clock then is so much later, and so many changes have been made meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+
+from benchmarks.accounts import Busy, fill_quiet
+from exporter.simulator.gate import Key
+from exporter.simulator.server import Simulator
+from exporter.simulator.world import World
+from exporter.snapshot import ENDED_STATES
+
+BUSY_KEY = Key("busy-key-id", "busy-key-secret")
+QUIET_KEY = Key("quiet-key-id", "quiet-key-secret")
+BEHIND_SECONDS = 840.0
+"""So far the clock starts behind the real one, within what the service tolerates: room for 14 polls a minute apart."""
+
+
+def pass_time(simulator: Simulator, busy: Busy, seconds: float, changes: int) -> None:
+    """Sets the clock forward, with the changes spread over that time."""
+    for _ in range(changes):
+        simulator.clock_offset += seconds / changes
+        busy.change()
+    if not changes:
+        simulator.clock_offset += seconds
+
+
+def state(simulator: Simulator, busy: Busy) -> str:
+    """Returns where things stand, as a line of JSON."""
+    counts = busy.world.counts()
+    ended = sum(number for (_, state), number in counts.items() if state in ENDED_STATES)
+    total = busy.world.total()
+    standing = {
+        "url": simulator.url,
+        "clock_offset": simulator.clock_offset,
+        "list_calls": simulator.calls["ListSmartJobs"],
+        "get_calls": simulator.calls["GetSmartHandleJob"],
+        "jobs": total,
+        "open_jobs": total - ended,
+    }
+    return f"{json.dumps(standing)}\n"
+
+
+async def serve(history: int, open_jobs: int, changes: int, quiet_history: int) -> None:
+    """Serves both accounts until the standard input ends."""
+    # The SDK's asynchronous client sends other bytes than it signs: see Gate.
+    async with Simulator(keys=[BUSY_KEY, QUIET_KEY], exact_query=False) as simulator:
+        simulator.clock_offset = -BEHIND_SECONDS
+        busy = Busy(simulator.world)
+        busy.begin(history, open_jobs, changes)
+        simulator.worlds[QUIET_KEY.key_id] = World(simulator.clock)
+        fill_quiet(simulator.worlds[QUIET_KEY.key_id], quiet_history)
+        gc.freeze()
+        sys.stdout.write(state(simulator, busy))
+        sys.stdout.flush()
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            seconds, count = line.split()
+            pass_time(simulator, busy, float(seconds), int(count))
+            sys.stdout.write(state(simulator, busy))
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(*map(int, sys.argv[1:])))

@@ -1,0 +1,67 @@
+"""How much is measured: in full, or just enough to see that every benchmark still runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The sizes of one run."""
+
+    history: int
+    """Ended jobs of the busy account."""
+    open_jobs: int
+    changes: int
+    """Births, starts and ends between two polls of the busy account, taken together."""
+    pairs: int
+    """Repetitions of a poll beside the plain loop."""
+    fewer_calls: float
+    """The goal: a poll makes so many times fewer calls than the plain loop."""
+    quiet_history: int
+    """Ended jobs of the quiet account."""
+    pages: int
+    """Pages read in one repetition."""
+    repetitions: int
+    ledger_jobs: tuple[int, ...]
+    """Open jobs of the ledgers that are loaded."""
+    scraped_targets: tuple[int, ...]
+    scrapes: int
+    fast_surveys: int
+    survey_rate: float
+    """Calls per second allowed to the survey that is held to its share."""
+    starts: int
+
+
+FULL = Sizes(
+    history=200_000,
+    open_jobs=1_000,
+    changes=500,
+    pairs=7,
+    fewer_calls=30.0,
+    quiet_history=20_000,
+    pages=40,
+    repetitions=9,
+    ledger_jobs=(1_000, 20_000),
+    scraped_targets=(1, 50, 500),
+    scrapes=5,
+    fast_surveys=3,
+    survey_rate=50.0,
+    starts=5,
+)
+QUICK = Sizes(
+    history=4_000,
+    open_jobs=20,
+    changes=12,
+    pairs=1,
+    fewer_calls=2.0,
+    quiet_history=1_000,
+    pages=2,
+    repetitions=1,
+    ledger_jobs=(100, 200),
+    scraped_targets=(1, 2),
+    scrapes=1,
+    fast_surveys=1,
+    survey_rate=50.0,
+    starts=1,
+)

@@ -1,0 +1,56 @@
+"""How fast a survey reads a month of jobs, and how well it keeps to its half of the allowed rate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.cost import cost
+from benchmarks.figure import Figure, milliseconds
+from benchmarks.rig import LOOKBACK_DAYS, UNLIMITED, connected, opened, poller
+from benchmarks.service import QUIET_KEY
+from exporter.snapshot import ENDED_STATES
+from exporter.survey import WEIGHT, Survey
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.cost import Cost
+    from benchmarks.rig import Service
+    from benchmarks.sizes import Sizes
+
+SURVEY_INTERVAL_SECONDS = 86400.0
+
+
+async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
+    """Surveys the quiet account without a limit, a few times, and once within a limit."""
+    fast = [await survey(service, sizes, folder, f"fast-{turn}", UNLIMITED) for turn in range(sizes.fast_surveys)]
+    pages, _ = fast[0]
+    held, slow = await survey(service, sizes, folder, "held", sizes.survey_rate)
+    share = WEIGHT * held / slow.wall_seconds / sizes.survey_rate
+    name = f"survey of {sizes.quiet_history:,} jobs"
+    return [
+        Figure(f"{name}: pages", "pages", (pages,)),
+        Figure(f"{name}, no limit", "pages/s", tuple(pages / each.wall_seconds for _, each in fast)),
+        milliseconds(f"{name}: CPU per page", (each.cpu_seconds for _, each in fast), pages),
+        Figure(f"{name}, limit {sizes.survey_rate:.0f}/s", "pages/s", (held / slow.wall_seconds,)),
+        Figure(f"{name}: share of the limit that is used, {WEIGHT} a page", "ratio", (share,)),
+    ]
+
+
+async def survey(service: Service, sizes: Sizes, folder: Path, name: str, rate: float) -> tuple[int, Cost]:
+    """Makes one survey into a new ledger; returns its pages and cost."""
+    with opened(folder, name) as ledger:
+        async with connected(service, QUIET_KEY, rate) as client:
+            polls = poller(service, client, ledger)
+            await polls.poll()
+            surveying = Survey(
+                polls, client, ledger, interval_seconds=SURVEY_INTERVAL_SECONDS, lookback_days=LOOKBACK_DAYS
+            )
+            before = service.pass_time().list_calls
+            took = await cost(surveying.run)
+            pages = service.pass_time().list_calls - before
+            jobs = (await polls.poll()).jobs
+    found = sum(number for (_, state), number in jobs.items() if state in ENDED_STATES)
+    if found != sizes.quiet_history:
+        raise AssertionError(f"the survey found {found} jobs, not {sizes.quiet_history}")
+    return pages, took
