@@ -19,7 +19,9 @@ from exporter.credentials import credential_source
 from exporter.exposition import Collector, Instruments, make_registry
 from exporter.ledger import Ledger
 from exporter.metrics import Process
+from exporter.page import Site
 from exporter.poller import Poller, PollSettings
+from exporter.rules.thresholds import Thresholds
 from exporter.survey import Survey
 from exporter.throttle import AccountLimiter
 from exporter.web import make_app, serve
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 HUNG_AFTER_SECONDS = 300.0
 HUNG_AFTER_INTERVALS = 5
 MAX_JITTER_SECONDS = 5.0
+REFRESH_SECONDS = 30.0
+"""The pages load themselves again so often, or at the poll interval if that is longer."""
 
 
 @dataclass(slots=True)
@@ -134,6 +138,17 @@ class App:
             if worker.poller.view.health.up is None
         ]
 
+    def site(self) -> Site:
+        """Returns what the pages need to know of the settings; they refresh no faster than there is news."""
+        thresholds = Thresholds()
+        return Site(
+            version=__version__,
+            stuck_seconds=thresholds.stuck_seconds,
+            stuck_other_seconds=thresholds.stuck_other_seconds,
+            stale_after_seconds=self.settings.stale_after_seconds,
+            refresh_seconds=max(REFRESH_SECONDS, self.settings.poll_interval_seconds),
+        )
+
     def _observe_poll(self, key: TargetKey, seconds: float, reason: str | None) -> None:
         self.instruments.observe_poll(key, seconds, reason)
         self.ledger_size = self.ledger.size_bytes()
@@ -209,8 +224,8 @@ async def run(
             views=lambda: [worker.poller.view for worker in app.workers],
             live=app.not_live,
             ready=app.not_ready,
+            site=app.site,
             now=time.time,
-            version=__version__,
         )
         runner, (host, port) = await serve(web_app, *settings.listen_pair)
         stack.push_async_callback(runner.cleanup)

@@ -21,7 +21,16 @@ from exporter.exposition import render
 from exporter.logs import configure_logging
 from exporter.metrics_document import metrics_table
 from exporter.plan import Load, report
-from exporter.rules import DASHBOARD_BASE_URL, RUNBOOK_BASE_URL, Thresholds, rule_files, write_rules
+from exporter.rules import (
+    DASHBOARD_BASE_URL,
+    EXPORTER_BASE_URL,
+    RUNBOOK_BASE_URL,
+    Thresholds,
+    changed,
+    listing,
+    rule_files,
+    write_rules,
+)
 from exporter.settings_environment import unknown_variables
 from exporter.settings_flags import add_setting_flags, flags_of
 
@@ -154,9 +163,10 @@ def metrics_command(_: argparse.Namespace) -> int:
 def rules_command(arguments: argparse.Namespace) -> int:
     """Writes the rule files, and prints their paths."""
     files = rule_files(
-        Thresholds(),
+        changed(Thresholds(), arguments.set),
         runbook_base_url=arguments.runbook_base_url,
         dashboard_base_url=arguments.dashboard_base_url,
+        exporter_base_url=arguments.exporter_base_url,
         selector=arguments.selector,
     )
     try:
@@ -210,6 +220,14 @@ def _add_rules_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--selector", default="", metavar="MATCHERS", help='such as account="prod"')
     parser.add_argument("--runbook-base-url", default=RUNBOOK_BASE_URL, metavar="URL")
     parser.add_argument("--dashboard-base-url", default=DASHBOARD_BASE_URL, metavar="URL")
+    parser.add_argument(
+        "--exporter-base-url", default=EXPORTER_BASE_URL, metavar="URL", help="where people open the exporter's pages"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=NUMBER", help="change a threshold; may be repeated"
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"thresholds:\n{listing(Thresholds())}".replace("%", "%%")
 
 
 def _count(text: str) -> int:

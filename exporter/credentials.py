@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -23,8 +25,25 @@ if TYPE_CHECKING:
 
     from exporter.target import Credentials
 
+QUOTE = re.compile(r"(?:\n|\\n|\?|result:|found:|reference|Raw value).*", re.DOTALL)
+"""What the library quotes in its messages: lines of a file, a signed URL, an answer with keys in it."""
+STS_CODE = re.compile(r'"Code"\s*:\s*"([\w.]+)"')
+LONGEST_MESSAGE = 300
+
+
+def without_quotes(text: str) -> str:
+    """Returns a message of the library without what it quotes, which may hold secrets, but for the code of STS."""
+    return " ".join((QUOTE.sub("...", text)[:LONGEST_MESSAGE], *STS_CODE.findall(text)[:1]))
+
+
+def _tame(record: logging.LogRecord) -> bool:
+    record.msg, record.args, record.exc_info = without_quotes(record.getMessage()), (), None
+    return True
+
+
 # The library attaches a handler of its own when it is imported; what it says goes our logging's way instead.
 logging.getLogger("credentials").handlers.clear()
+logging.getLogger("credentials").addFilter(_tame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +70,36 @@ class CredentialSource:
         self._watched = tuple(watched)
         self._provider: Provider | None = None
         self._seen: tuple[tuple[int, int] | None, ...] = ()
+        self._turn = asyncio.Lock()
 
     async def current(self) -> AccessKey:
         """Returns the key to sign with now; raises CredentialsError where none is to be had."""
+        async with self._turn:  # the library lets a second caller block the loop while the first one waits for STS
+            found = await self._found()
+        parts = [
+            (part or "").strip()
+            for part in (
+                found.get_access_key_id(),  # type: ignore[attr-defined] # the library is untyped
+                found.get_access_key_secret(),  # type: ignore[attr-defined] # the library is untyped
+                found.get_security_token(),  # type: ignore[attr-defined] # the library is untyped
+            )
+        ]
+        if not all(part.isascii() and part.isprintable() for part in parts):
+            message = "the access key id, its secret or its token has a character in it that none can have"
+            raise CredentialsError(message, code="NoCredentials")
+        return AccessKey(*parts)
+
+    async def _found(self) -> object:
         stamps = tuple(_stamp(path) for path in self._watched)
         try:
             if self._provider is None or stamps != self._seen:
                 self._provider, self._seen = self._build(), stamps
-            found = await self._provider.get_credentials_async()
-        except Exception as error:
-            raise CredentialsError(f"no credentials: {error}", code="NoCredentials") from error
-        return AccessKey(
-            key_id=found.get_access_key_id(),  # type: ignore[attr-defined] # the library is untyped
-            secret=found.get_access_key_secret(),  # type: ignore[attr-defined] # the library is untyped
-            security_token=found.get_security_token() or "",  # type: ignore[attr-defined] # the library is untyped
-        )
+            return await self._provider.get_credentials_async()
+        except Exception as error:  # noqa: BLE001 - the library raises what it likes
+            files = f"; files: {', '.join(map(str, self._watched))}" if self._watched else ""
+            raise CredentialsError(
+                f"no credentials: {without_quotes(str(error))}{files}", code="NoCredentials"
+            ) from None
 
     def forget(self) -> None:
         """Drops what is cached, so that the next key is a fresh one."""

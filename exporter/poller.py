@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter.api import GET_ACTION, RetryBudget
-from exporter.errors import ApiError, ExporterError, ForbiddenError
+from exporter.errors import ApiError, ExporterError, ForbiddenError, NotFoundError
+from exporter.history import extended
 from exporter.observe import Reader, Reason, observe, page_size
 from exporter.reconcile import SLACK_SECONDS, reconcile
 from exporter.snapshot import TargetView
@@ -148,6 +149,8 @@ class Poller:
             try:
                 answer = await self._api.get_smart_handle_job(row.job_id, budget=RetryBudget(0))
                 reader.reasons[row.job_id] = Reason(answer.error_code, answer.error_message)
+            except NotFoundError:  # deleted meanwhile: the others may still tell their reasons
+                pass
             except ApiError as error:
                 reader.may_get = False
                 reader.was_forbidden = isinstance(error, ForbiddenError)
@@ -173,7 +176,7 @@ class Poller:
             catchup_truncated=self.view.health.catchup_truncated or outcome.is_truncated,
         )
         self.polled_at = outcome.started_at
-        self.view = TargetView(self.key, snapshot, health)
+        self.view = TargetView(self.key, snapshot, health, extended(self.view.history, snapshot))
 
     def _record_failure(self, error: Exception, reason: str, seconds: float) -> None:
         known = isinstance(error, ExporterError)

@@ -99,6 +99,14 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class PastCounts:
+    """The jobs by (job_type, job_state) as an earlier poll left them."""
+
+    taken_at: float
+    jobs: Mapping[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """How the polls of one target fare; unlike a snapshot it also changes when a poll fails."""
 
@@ -121,3 +129,5 @@ class TargetView:
     key: TargetKey
     snapshot: Snapshot | None = None
     health: Health = field(default_factory=Health)
+    history: tuple[PastCounts, ...] = ()
+    """The counts of the last polls, oldest first, the shown one included; see `exporter.history`."""

@@ -1,116 +1,82 @@
-"""The status page: one HTML document that tells a person how every target fares."""
+"""The page `/`: how every target fares, its jobs by type and state, and the jobs that are open for too long."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from exporter.snapshot import JOB_STATES, JOB_TYPES
+from exporter.history import POINTS, series
+from exporter.page import document
+from exporter.page_parts import ago, count, error_row, row, span, sparkline, sums, table
+from exporter.snapshot import JOB_STATES, JOB_TYPES, OLDEST_JOBS_SHOWN, OPEN_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from exporter.snapshot import Health, Snapshot, TargetView
+    from exporter.page import Site, Visit
+    from exporter.snapshot import Health, TargetKey, TargetView, WaitingJob
 
-TITLE = "IMS smart-jobs exporter"
 FEW = 3
 """So many targets show their jobs unfolded."""
-
-STYLE = """
-:root { color-scheme: light dark; font: 100%/1.5 system-ui, sans-serif; }
-body { margin: 1rem auto; max-width: 70rem; padding: 0 1rem; }
-h1 { font-size: 1.4rem; }
-h2 { font-size: 1.1rem; }
-nav a { margin-right: 1rem; }
-details { margin-bottom: 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { padding: .3rem 1rem .3rem 0; text-align: left; vertical-align: top; }
-tbody th, tbody td { border-top: 1px solid #8888; }
-tbody .error { border: 0; padding-top: 0; }
-.targets tbody th, .error { overflow-wrap: anywhere; }
-.targets tbody th { min-width: 5.5rem; }
-.targets small { display: block; font-weight: normal; }
-.jobs td, .jobs th + th { font-variant-numeric: tabular-nums; text-align: right; }
-.up { color: light-dark(#116329, #4ac26b); }
-.down { color: light-dark(#b3261e, #ff8f86); font-weight: bold; }
-summary { cursor: pointer; }
-@media (max-width: 40rem) { table { font-size: .8rem; } th, td { padding-right: .5rem; } }
-"""
-
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
-<h1>{title} <small>{version}</small></h1>
-<nav aria-label="Endpoints">{links}</nav>
-</header>
-<main>
-<h2>Targets</h2>
-{targets}
-<h2>Jobs</h2>
-{jobs}
-</main>
-</body>
-</html>
-"""
-
-UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+TARGET_HEADS = ("Target", "State", "Last success", "Open", "Failed 1 h", "Failed 24 h", "Survey")
+STUCK_HEADS = ("Job", "Target", "Type", "State", "Open for", "Threshold")
+UNKNOWN = '<span class="zero" title="not known yet">-</span>'
 
 
-def page(views: Sequence[TargetView], *, now: float, version: str, links: Iterable[str]) -> str:
-    """Returns the page; everything that is not ours is escaped."""
-    none = "<p>No targets.</p>"
-    return PAGE.format(
-        title=TITLE,
-        style=STYLE,
-        version=escape(version),
-        links=" ".join(f'<a href="{escape(path)}">{escape(path)}</a>' for path in links),
-        targets=targets_table(views, now) if views else none,
-        jobs="\n".join(jobs_section(view, now, unfolded=len(views) <= FEW) for view in views) or none,
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A job that is open for longer than its type should be."""
+
+    key: TargetKey
+    job: WaitingJob
+    age_seconds: float
+
+
+def page(views: Sequence[TargetView], visit: Visit, site: Site) -> str:
+    """Returns the page."""
+    if not views:
+        return document("Status", "<p>No targets.</p>", visit, site)
+    late = [each for view in views for each in stuck(view, visit.now, site)]
+    parts = (
+        _sums(views, late),
+        "<h2>Targets</h2>",
+        targets_table(views, visit, site),
+        "<h2>Open for too long</h2>",
+        _stuck_section(late, site),
+        "<h2>Jobs</h2>",
+        f'<p class="note">The lines show the last {POINTS} polls, each from its lowest to its highest count.</p>',
+        *(_jobs_section(view, unfolded=len(views) <= FEW) for view in views),
     )
+    return document("Status", "\n".join(parts), visit, site)
 
 
-def targets_table(views: Sequence[TargetView], now: float) -> str:
+def stuck(view: TargetView, now: float, site: Site) -> list[Stuck]:
+    """Returns the jobs of a target that are open for longer than the threshold of their type, oldest first."""
+    jobs = view.snapshot.oldest_jobs if view.snapshot else ()
+    ages = [Stuck(view.key, job, now - job.created_at) for job in jobs]
+    return [each for each in ages if each.age_seconds > site.too_long(each.job.job_type)]
+
+
+def stuck_table(late: Iterable[Stuck], site: Site) -> str:
+    """Returns a row for each job that is open for too long."""
+    return table("Jobs open for too long", "cards", STUCK_HEADS, (_stuck_row(each, site) for each in late))
+
+
+def targets_table(views: Iterable[TargetView], visit: Visit, site: Site) -> str:
     """Returns a row for each target, and one more for what is wrong with it."""
-    heads = ("Target", "State", "Last success", "Survey")
-    return table("targets", heads, (row for view in views for row in target_rows(view, now, len(heads))))
+    rows = (each for view in views for each in _target_rows(view, visit, site))
+    return table("Targets", "cards targets", TARGET_HEADS, rows)
 
 
-def target_rows(view: TargetView, now: float, columns: int) -> Iterator[str]:
-    """Yields state, age of the last success and survey of a target, and its last error."""
-    health = view.health
-    name = f"{escape(view.key.account)} <small>{escape(view.key.region_id)}</small>"
-    cells = (state(health), ago(health.last_success_at, now), survey(health))
-    yield row(name, cells)
-    if health.last_error:
-        yield f'<tr><td class="error" colspan="{columns}">{escape(health.last_error)}</td></tr>'
-
-
-def jobs_section(view: TargetView, now: float, *, unfolded: bool) -> str:
-    """Returns the matrix of job types and states of one target."""
-    name = escape(f"{view.key.account} / {view.key.region_id}")
-    if view.snapshot is None:
-        return f"<p>{name}: no successful poll yet</p>"
-    summary = f"<summary>{name}, {ago(view.snapshot.taken_at, now)}</summary>"
-    return f"<details{' open' if unfolded else ''}>{summary}\n{matrix(view.snapshot)}\n</details>"
-
-
-def matrix(snapshot: Snapshot) -> str:
-    """Returns the jobs by type and state; a dash is a number not known, or not yet."""
-    types = known_first(JOB_TYPES, (job_type for job_type, _ in snapshot.jobs))
-    states = known_first(JOB_STATES, (job_state for _, job_state in snapshot.jobs))
-    rows = [
-        row(escape(job_type), (str(snapshot.jobs.get((job_type, each), "-")) for each in states)) for job_type in types
-    ]
-    return table("jobs", ("Type", *states), rows)
+def matrix(view: TargetView) -> str:
+    """Returns the jobs of a target by type and state, each with the line of its past."""
+    jobs = view.snapshot.jobs if view.snapshot else {}
+    states = known_first(JOB_STATES, (job_state for _, job_state in jobs))
+    types = known_first(JOB_TYPES, (job_type for job_type, _ in jobs))
+    heads = ("Type", *states)
+    rows = (row(heads, escape(kind), (_cell(view, kind, state) for state in states)) for kind in types)
+    return table(f"Jobs of {view.key}", "numbers", heads, rows)
 
 
 def known_first(known: tuple[str, ...], seen: Iterable[str]) -> list[str]:
@@ -118,37 +84,106 @@ def known_first(known: tuple[str, ...], seen: Iterable[str]) -> list[str]:
     return [*known, *sorted(set(seen) - set(known))]
 
 
-def table(kind: str, heads: Iterable[str], rows: Iterable[str]) -> str:
-    """Returns a table that scrolls sideways where the screen is narrow."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    lines = (f'<div class="wide"><table class="{kind}">', f"<thead><tr>{head}</tr></thead>", "<tbody>")
-    return "\n".join((*lines, *rows, "</tbody>", "</table></div>"))
-
-
-def row(head: str, cells: Iterable[str]) -> str:
-    """Returns a row of HTML that is escaped already."""
-    return f'<tr><th scope="row">{head}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-
-
-def state(health: Health) -> str:
-    """Returns how the last poll ended."""
+def state(view: TargetView, now: float, site: Site) -> str:
+    """Returns how the last poll ended, and whether what is shown is too old."""
+    health = view.health
     if health.up is None:
         return "waiting"
+    is_stale = health.last_success_at is not None and now - health.last_success_at > site.stale_after_seconds
+    stale = ' <span class="warn">stale</span>' if is_stale else ""
     if health.up:
-        return '<span class="up">up</span>'
-    return f'<span class="down">down</span> {escape(health.last_reason)}'
+        return f'<span class="good">up</span>{stale}'
+    return f'<span><span class="bad">down</span> {escape(health.last_reason)}{stale}</span>'
 
 
 def survey(health: Health) -> str:
     """Returns how far the survey is."""
-    return "complete" if health.survey_complete else f"{health.survey_progress:.0%}"
+    if health.survey_complete:
+        return "complete"
+    share = f"{min(max(health.survey_progress, 0), 1):.0%}"
+    value = f"{min(max(health.survey_progress, 0), 1):.3f}"
+    return f'<span><progress max="1" value="{value}" aria-label="Survey">{share}</progress> {share}</span>'
 
 
-def ago(moment: float | None, now: float) -> str:
-    """Returns how long ago a moment was, in its largest unit, with the moment itself as tooltip."""
-    if moment is None:
-        return "never"
-    seconds = max(0, int(now - moment))
-    size, unit = next(((size, unit) for size, unit in UNITS if seconds >= size), UNITS[-1])
-    exact = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f'<time datetime="{exact}" title="{exact}">{seconds // size} {unit} ago</time>'
+def failed_recent(view: TargetView, window: str) -> int | None:
+    """Returns how many jobs of a target failed within a window, None if that is not known yet."""
+    recent = view.snapshot.failed_recent if view.snapshot else {}
+    return sum(n for (_, name), n in recent.items() if name == window) if recent else None
+
+
+def _sums(views: Sequence[TargetView], late: Sequence[Stuck]) -> str:
+    up = sum(view.health.up is True for view in views)
+    failed = [number for view in views if (number := failed_recent(view, "1h")) is not None]
+    return sums(
+        (
+            (
+                "targets up",
+                f"{up} of {len(views)}" if up == len(views) else f'<span class="bad">{up} of {len(views)}</span>',
+            ),
+            ("jobs open", count(sum(_open(view) or 0 for view in views))),
+            ("open for too long", f'<span class="warn">{len(late)}</span>' if late else count(0)),
+            ("failed within 1 h", count(sum(failed)) if failed else UNKNOWN),
+        )
+    )
+
+
+def _target_rows(view: TargetView, visit: Visit, site: Site) -> Iterator[str]:
+    key = view.key
+    own = {"account": key.account, "region_id": key.region_id}
+    failures = visit.url("/failures", **own)
+    name = f'<a href="{visit.url("/targets", **own)}">{escape(key.account)}</a> <small>{escape(key.region_id)}</small>'
+    hour, day = failed_recent(view, "1h"), failed_recent(view, "24h")
+    cells = (
+        state(view, visit.now, site),
+        ago(view.health.last_success_at, visit.now),
+        _known(_open(view)),
+        _known(hour),
+        f'<a href="{failures}">{day:,}<span class="unseen"> failures of {escape(str(key))}</span></a>'
+        if day
+        else _known(day),
+        survey(view.health),
+    )
+    yield row(TARGET_HEADS, name, cells)
+    if view.health.last_error:
+        yield error_row(len(TARGET_HEADS), view.health.last_error)
+
+
+def _stuck_section(late: Sequence[Stuck], site: Site) -> str:
+    if not late:
+        return f'<p class="note">None of the {OLDEST_JOBS_SHOWN} oldest jobs of each target.</p>'
+    note = f"Of the {OLDEST_JOBS_SHOWN} oldest jobs of each target; the thresholds are those of the alerts."
+    return f'<p class="note">{note}</p>{stuck_table(late, site)}'
+
+
+def _stuck_row(late: Stuck, site: Site) -> str:
+    job = late.job
+    cells = (
+        f"<span>{escape(late.key.account)} <small>{escape(late.key.region_id)}</small></span>",
+        escape(job.job_type),
+        escape(job.job_state),
+        f'<span class="warn">{span(late.age_seconds)}</span>',
+        span(site.too_long(job.job_type)),
+    )
+    return row(STUCK_HEADS, f"<code>{escape(job.job_id)}</code>", cells)
+
+
+def _jobs_section(view: TargetView, *, unfolded: bool) -> str:
+    name = escape(f"{view.key.account} / {view.key.region_id}")
+    if view.snapshot is None:
+        return f"<p><b>{name}</b>: no good poll yet</p>"
+    is_open = " open" if unfolded else ""
+    return f"<details{is_open}><summary><h3>{name}</h3></summary>\n{matrix(view)}\n</details>"
+
+
+def _cell(view: TargetView, job_type: str, job_state: str) -> str:
+    number = view.snapshot.jobs.get((job_type, job_state)) if view.snapshot else None
+    kind = "failed" if job_state == "Failed" else ""
+    return _known(number) + sparkline(series(view.history, job_type, job_state), kind)
+
+
+def _open(view: TargetView) -> int | None:
+    return sum(n for (_, name), n in view.snapshot.jobs.items() if name in OPEN_STATES) if view.snapshot else None
+
+
+def _known(number: int | None) -> str:
+    return UNKNOWN if number is None else count(number)

@@ -57,6 +57,10 @@ class Seam(NamedTuple):
         """Whether the two spans have a second in common."""
         return self.older <= other.newer and other.older <= self.newer
 
+    def common(self, other: Seam) -> Seam:
+        """Returns the span that two seams have in common."""
+        return Seam(max(self.older, other.older), min(self.newer, other.newer))
+
 
 @dataclass(slots=True)
 class Walk:

@@ -1,4 +1,4 @@
-"""The HTTP server: metrics, probes and the status page."""
+"""The HTTP server: metrics, probes and the pages for people."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from aiohttp import web
 
 from exporter.errors import SettingsError
 from exporter.exposition import render
-from exporter.status_page import STYLE, page
+from exporter.page import STYLE
+from exporter.pages import PAGES, Asked, answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from exporter.exposition import Registry
+    from exporter.page import Site
     from exporter.snapshot import TargetView
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -27,7 +29,7 @@ SHUTDOWN_SECONDS = 0.5
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
+    "form-action 'self'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "Server": "ims-smartjob-exporter",
@@ -42,22 +44,17 @@ def make_app(
     views: Callable[[], Sequence[TargetView]],
     live: Callable[[], list[str]],
     ready: Callable[[], list[str]],
+    site: Callable[[], Site],
     now: Callable[[], float],
-    version: str,
 ) -> web.Application:
     """Returns the application; `live` and `ready` say what is wrong, nothing if all is well.
 
-    Paths added to it later are named on the status page and in the answer to unknown paths.
+    Paths added to it later are named on the pages and in the answer to unknown paths.
     """
     app = web.Application(middlewares=[name_known_paths])
     app.on_response_prepare.append(add_headers)
-
-    async def status(request: web.Request) -> web.Response:
-        links = [path for path in known_paths(request.app) if path != "/"]
-        text = page(views(), now=now(), version=version, links=links)
-        return web.Response(body=encoded(text), content_type="text/html", charset="utf-8")
-
-    app.router.add_get("/", status)
+    for path in PAGES:
+        app.router.add_get(path, shown(views, site, now))
     app.router.add_get("/metrics", metrics(registry))
     app.router.add_get("/livez", probe(live))
     app.router.add_get("/readyz", probe(ready))
@@ -92,6 +89,31 @@ def metrics(registry: Registry) -> Handler:
             body = gzip.compress(body, compresslevel=5, mtime=0)
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=body, headers=headers)
+
+    return show
+
+
+def shown(views: Callable[[], Sequence[TargetView]], site: Callable[[], Site], now: Callable[[], float]) -> Handler:
+    """Returns the handler of the pages."""
+
+    async def show(request: web.Request) -> web.Response:
+        asked = Asked(
+            path=request.path,
+            query=tuple(request.query.items()),
+            accept=",".join(request.headers.getall("Accept", [])),
+            links=[path for path in known_paths(request.app) if path not in PAGES],
+            views=views(),
+            site=site(),
+            now=now(),
+        )
+        given = answer(asked)
+        return web.Response(
+            body=encoded(given.text),
+            status=given.status,
+            content_type=given.content_type,
+            charset="utf-8",
+            headers={"Vary": "Accept"},
+        )
 
     return show
 

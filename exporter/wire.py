@@ -219,8 +219,9 @@ def _job(item: object) -> SmartJob:
 
 
 def _text(value: object) -> str:
+    """Reads a text; half a surrogate pair, which JSON may hold, is escaped, as UTF-8 cannot carry it."""
     if isinstance(value, str):
-        return value
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     return "" if value is None or isinstance(value, bool | dict | list) else str(value)
 
 

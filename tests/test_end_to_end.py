@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from exporter.rules import Thresholds, rule_files, write_rules
+from tests.measurements import report
 from tests.realservers import Server, alertmanager, poll, prometheus, running
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.slow
 SIMULATOR = [sys.executable, "-m", "exporter.simulator", "--no-life", "--listen", "127.0.0.1:0"]
 EXPORTER = [sys.executable, "-m", "exporter", "run"]
 SIMULATOR_LISTENS = re.compile(r"simulated IMS endpoint: http://127\.0\.0\.1:(\d+)")
-EXPORTER_LISTENS = re.compile(r"listening.*127\.0\.0\.1:([1-9]\d*)")
+EXPORTER_LISTENS = re.compile(r"event=listening url=http://127\.0\.0\.1:([1-9]\d*)")
 QUICK = Thresholds(failed_window_seconds=10)
 FAILED = 'ims_smart_jobs_ended_total{job_type="ASR",job_state="Failed"}'
 PATIENCE_SECONDS = 60.0
@@ -170,7 +171,9 @@ def test_failed_job_pages_and_clears(stack: Stack, capsys: pytest.CaptureFixture
         stack.wait_for_pager("resolved", 1)
         resolved_at = time.monotonic()
 
-    report(capsys, f"firing after {fired_at - failed_at:.1f} s, resolved {resolved_at - fired_at:.1f} s later")
+    report(
+        capsys, f"end to end: firing after {fired_at - failed_at:.1f} s, resolved {resolved_at - fired_at:.1f} s later"
+    )
     assert firing["labels"]["alertname"] == "ImsSmartJobFailed"
     assert firing["labels"]["job_type"] == "ASR"
     assert firing["annotations"]["description"].startswith("1 ASR job(s) of default/cn-shanghai failed")
@@ -196,12 +199,6 @@ def test_job_that_failed_while_the_exporter_was_down_pages(stack: Stack, capsys:
         fired_at = time.monotonic()
         stack.wait_for_pager("resolved", 1)
 
-    report(capsys, f"firing {fired_at - started_at:.1f} s after the exporter's start")
+    report(capsys, f"end to end: firing {fired_at - started_at:.1f} s after the exporter's start")
     assert told_before_the_failure == []
     assert firing["labels"]["alertname"] == "ImsSmartJobFailed"
-
-
-def report(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    """Prints a measurement past pytest's capture."""
-    with capsys.disabled():
-        sys.stdout.write(f"\nend to end: {text}\n")

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from exporter import rules
+from exporter.errors import SettingsError
 from exporter.metrics import METRICS
+from exporter.rules.rule import Links
 from tests.realtools import NEWEST, OLDEST, need
 
 HERE = Path(__file__).parent
@@ -33,6 +35,7 @@ SERIES = {
 
 each_version = pytest.mark.parametrize("suites", [NEWEST, OLDEST], ids=["newest", "oldest"])
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+each_page = pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 
 
@@ -75,14 +78,17 @@ def test_rules_fire_and_clear(suites: tuple[str, ...], case: Path, tmp_path: Pat
 
 
 @each_alert
-def test_every_alert_is_seen_to_fire_and_clear(alert: rules.Alert) -> None:
-    """The cases of an alert begin with one in which it does not fire yet, fires, and has cleared."""
-    case = yaml.safe_load((HERE / "rules" / f"{alert.name}.yaml").read_text())
+def test_annotations(alert: rules.Alert) -> None:
+    """Every alert has a constant summary, a description with values, and links; failures name the job ids' page."""
+    written_rule = alert.entry(Links("https://r", "https://d", "https://e"))
+    notes = written_rule["annotations"]
 
-    checks = [check for test in case["tests"] for check in test.get("alert_rule_test", [])]
-    fires = [bool(check["exp_alerts"]) for check in checks if check["alertname"] == alert.name]
-
-    assert fires[:3] == [False, True, False]
+    assert isinstance(notes, dict)
+    assert "{" not in notes["summary"]
+    assert "{{" in notes["description"] or alert.name in {"ImsExporterAbsent", "ImsExporterUnknown"}
+    assert notes["runbook_url"] == f"https://r/{alert.name}.md"
+    assert notes["dashboard_url"].startswith("https://d/ims-smartjob-")
+    assert notes.get("failures_url") == ("https://e/failures" if "Fail" in alert.name else None)
 
 
 @each_alert
@@ -91,12 +97,67 @@ def test_every_alert_has_a_runbook(alert: rules.Alert) -> None:
     text = (RUNBOOKS / f"{alert.name}.md").read_text()
 
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    check = text.partition("## Check")[2].partition("## Fix")[0]
     assert headings == [alert.name, "Meaning", "Impact", "Check", "Fix", "Confirm"]
+    assert "```promql" in check
+    assert "```sh" in check
+    assert "In the console" in check
+    assert "```promql" in text.partition("## Confirm")[2]
 
 
 def test_no_runbook_is_left_over() -> None:
     """Every runbook page belongs to an alert."""
     assert {path.stem for path in RUNBOOKS.glob("Ims*.md")} == {alert.name for alert in ALERTS}
+
+
+@each_page
+def test_runbooks_name_what_exists(page: Path) -> None:
+    """Alerts and thresholds that a runbook names are there, and its links lead somewhere."""
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    thresholds = [name.partition(".")[0] for name in re.findall(r"--set (\S+?)=", text)]
+
+    assert set(re.findall(r"\bIms(?:Smart|Exporter)\w+", text)) <= {alert.name for alert in ALERTS}
+    assert all((RUNBOOKS / link).is_file() for link in links)
+    assert all(name in rules.Thresholds.__dataclass_fields__ for name in thresholds)
+
+
+def test_no_recording_is_left_over() -> None:
+    """Every recorded series is used by an alert, by a runbook or by another one."""
+    exprs = [rule.expr for group in rules.groups(rules.Thresholds()).values() for rule in group]
+    texts = exprs + [path.read_text() for path in RUNBOOKS.glob("*.md")]
+
+    assert [name for name in RECORDED if not any(name in text for text in texts)] == []
+
+
+@pytest.mark.parametrize(
+    ("assignment", "problem"),
+    [
+        ("failre_ratio=0.2", "failre_ratio: no such threshold; did you mean failure_ratio?"),
+        ("failure_ratio=2", "failure_ratio: '2' is not a number from 0 to 1"),
+        ("failed_jobs=1.5", "failed_jobs: '1.5' is not a whole number from 1 to 8640000"),
+        ("failure_ratio.ASR=0.2", "failure_ratio.ASR: has no parts: write failure_ratio=0.2"),
+        ("stuck_seconds=60", "stuck_seconds: name the job type, as in stuck_seconds.ASR=60"),
+        ("failure_ratio", "'failure_ratio' is no assignment: write failure_ratio=0.2"),
+    ],
+)
+def test_wrong_threshold_is_refused(assignment: str, problem: str) -> None:
+    """A threshold that is not one is refused in words that help."""
+    with pytest.raises(SettingsError, match=re.escape(problem)):
+        rules.changed(rules.Thresholds(), [assignment])
+
+
+def test_thresholds_change_the_rules(tmp_path: Path) -> None:
+    """Changed thresholds, also of a new job type, are in the rules, which still load."""
+    limits = rules.changed(rules.Thresholds(), ["failure_ratio=0.25", "stuck_seconds.ASR=1800", "stuck_seconds.New=90"])
+    files = rules.rule_files(limits)
+    paths = rules.write_rules(tmp_path, files)
+
+    promtool(OLDEST, "check", "rules", "--lint=all", "--lint-fatal", *map(str, paths))
+    text = "".join(files.values())
+    assert "failure_ratio_recent > 0.25" in text
+    assert "ASR 30m" in text
+    assert 'job_type="New"' in text
 
 
 def test_alert_names_are_unique() -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sqlite3
 
 from exporter.errors import LedgerError
-
-if TYPE_CHECKING:
-    import sqlite3
 
 MIGRATIONS = (
     """
@@ -107,7 +104,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     Raises LedgerError for a ledger that a newer version of the exporter has written.
     """
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = _version(connection)
     if version > len(MIGRATIONS):
         raise LedgerError(
             f"the ledger has version {version}, this exporter knows up to {len(MIGRATIONS)}: "
@@ -118,6 +115,18 @@ def migrate(connection: sqlite3.Connection) -> None:
             connection.executescript(
                 f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT"
             )
+        except sqlite3.OperationalError:
+            _roll_back(connection)
+            if _version(connection) <= number:  # else another process was faster
+                raise
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            _roll_back(connection)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")

@@ -111,9 +111,15 @@ class Ledger:
     def store_survey_page(
         self, key: TargetKey, state: SurveyState, rows: tuple[Row, ...], next_token: str
     ) -> SurveyState | None:
-        """Counts one page of a survey and moves on; returns None when this was the last page of the last list."""
+        """Counts one page of a survey and moves on; returns None when this was the last page of the last list.
+
+        `state` must be where the survey stands, so that storing twice cannot count twice.
+        """
         with self._atomic() as db:
-            return survey.store_page(db, _target_id(db, key), state, rows, next_token)
+            target_id = _target_id(db, key)
+            if survey.state_of(db, target_id) != state:
+                raise LedgerError("another process has moved this target's survey on: only one may use a ledger")
+            return survey.store_page(db, target_id, state, rows, next_token)
 
     def size_bytes(self) -> int:
         """Returns what the ledger takes on disk (its write-ahead log included), or in memory."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from exporter.rules.changes import changed, listing
 from exporter.rules.rule import Alert, Recording
 from exporter.rules.rulefile import (
     DASHBOARD_BASE_URL,
+    EXPORTER_BASE_URL,
     RUNBOOK_BASE_URL,
     groups,
     rule_files,
@@ -14,11 +16,14 @@ from exporter.rules.thresholds import Thresholds
 
 __all__ = [
     "DASHBOARD_BASE_URL",
+    "EXPORTER_BASE_URL",
     "RUNBOOK_BASE_URL",
     "Alert",
     "Recording",
     "Thresholds",
+    "changed",
     "groups",
+    "listing",
     "rule_files",
     "write_rules",
 ]

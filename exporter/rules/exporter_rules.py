@@ -1,59 +1,22 @@
-"""The rules about the exporter itself: targets down, data stale, exporter gone."""
+"""The rules about the exporter as a whole: it does not answer, it is gone, there never was one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from exporter.rules.promql import duration, highest
-from exporter.rules.rule import TARGET, Alert, Recording
+from exporter.rules.rule import EXPORTER_DASHBOARD, Alert
 
 if TYPE_CHECKING:
     from exporter.rules.promql import Series
     from exporter.rules.thresholds import Thresholds
 
-DASHBOARD = "ims-smartjob-exporter"
+INFO = "ims_exporter_build_info"
 
 
-def exporter_rules(limits: Thresholds, series: Series) -> list[Recording | Alert]:
-    """Returns the rules in the order of their evaluation."""
-    return [
-        target_down(limits, series),
-        data_stale(limits, series),
-        exporter_down(limits, series),
-        exporter_absent(limits, series),
-    ]
-
-
-def target_down(limits: Thresholds, series: Series) -> Alert:
-    """Fires while no replica's polls of a target succeed."""
-    lasting = duration(limits.target_down_for_seconds)
-    return Alert(
-        name="ImsExporterTargetDown",
-        severity="warning",
-        expr=f"{highest(series('ims_exporter_target_up'))} == 0",
-        summary="The polls of a target fail.",
-        description=f"Every poll of {TARGET} has failed for {lasting}; its job metrics will be withdrawn.",
-        for_seconds=limits.target_down_for_seconds,
-        dashboard=DASHBOARD,
-    )
-
-
-def data_stale(limits: Thresholds, series: Series) -> Alert:
-    """Fires while no replica has a recent poll of a target, whether polls fail, hang or do not start."""
-    allowed = duration(limits.data_stale_seconds)
-    last = highest(series("ims_exporter_last_success_timestamp_seconds"))
-    return Alert(
-        name="ImsExporterDataStale",
-        severity="critical",
-        expr=f"time() - {last} > {limits.data_stale_seconds}",
-        summary="The jobs of a target are not watched.",
-        description=(
-            f"The last good poll of {TARGET} was {{{{ $value | humanizeDuration }}}} ago "
-            f"(allowed: {allowed}). Until there is a new one, no failed or stuck job of it can alert."
-        ),
-        for_seconds=limits.data_stale_for_seconds,
-        dashboard=DASHBOARD,
-    )
+def exporter_rules(limits: Thresholds, series: Series) -> list[Alert]:
+    """Returns the alerts about the exporter."""
+    return [exporter_down(limits, series), exporter_absent(limits, series), exporter_unknown(limits, series)]
 
 
 def exporter_down(limits: Thresholds, series: Series) -> Alert:
@@ -68,29 +31,53 @@ def exporter_down(limits: Thresholds, series: Series) -> Alert:
             f"No replica of {{{{ $labels.job }}}} has answered a scrape for {lasting}; nobody watches its targets."
         ),
         for_seconds=limits.exporter_down_for_seconds,
-        dashboard=DASHBOARD,
+        dashboard=EXPORTER_DASHBOARD,
     )
 
 
 def exporter_absent(limits: Thresholds, series: Series) -> Alert:
-    """Fires while Prometheus knows no exporter at all, unless it knows one that does not answer."""
+    """Fires while an exporter that was there within the last day is not discovered any more."""
     lasting = duration(limits.exporter_absent_for_seconds)
     return Alert(
         name="ImsExporterAbsent",
         severity="critical",
-        expr=f"absent({series('ims_exporter_build_info')})\nunless on ()\n{_no_answer(series)}",
-        summary="Prometheus knows no exporter.",
+        expr=f"{_absent(series)}\nand on ()\n{_known(series)}",
+        summary="Prometheus has lost the exporter.",
         description=(
-            f"No series ims_exporter_build_info for {lasting}: the exporter is not deployed, or Prometheus "
-            "has no scrape target for it; no smart job is watched."
+            f"No series ims_exporter_build_info for {lasting}, though there was one within the last day: the exporter "
+            "was removed, or Prometheus has no scrape target for it any more; no smart job is watched."
         ),
         for_seconds=limits.exporter_absent_for_seconds,
-        dashboard=DASHBOARD,
+        dashboard=EXPORTER_DASHBOARD,
     )
+
+
+def exporter_unknown(limits: Thresholds, series: Series) -> Alert:
+    """Fires while there is no exporter and was none within the last day."""
+    lasting = duration(limits.exporter_unknown_for_seconds)
+    return Alert(
+        name="ImsExporterUnknown",
+        severity="warning",
+        expr=f"{_absent(series)}\nunless on ()\n{_known(series)}",
+        summary="Prometheus knows no exporter.",
+        description=(
+            f"No series ims_exporter_build_info for {lasting}, nor within the last day: the exporter is not deployed "
+            "yet, or Prometheus has no scrape target for it; no smart job is watched."
+        ),
+        for_seconds=limits.exporter_unknown_for_seconds,
+        dashboard=EXPORTER_DASHBOARD,
+    )
+
+
+def _absent(series: Series) -> str:
+    return f"absent({series(INFO)})\nunless on ()\n{_no_answer(series)}"
+
+
+def _known(series: Series) -> str:
+    return f"max_over_time({series(INFO)}[1d])"
 
 
 def _no_answer(series: Series) -> str:
     """Returns zero for each exporter none of whose scrape targets, known as such for a day, answers."""
-    known = f"max_over_time({series('ims_exporter_build_info')}[1d])"
-    up = f"{series('up')} and on (job, instance) {known}"
+    up = f"{series('up')} and on (job, instance) {_known(series)}"
     return f"{highest(up)} == 0"

@@ -10,16 +10,27 @@ from exporter.rules.promql import duration
 Entry: TypeAlias = dict[str, str | dict[str, str]]
 """A rule as the rule file has it."""
 
+Severity: TypeAlias = Literal["critical", "warning", "info"]
+"""What an alert asks for: a page, a look during the day, nothing."""
+
+EXPORTER_DASHBOARD = "ims-smartjob-exporter"
+OVERVIEW_DASHBOARD = "ims-smartjob-overview"
+TYPE_DASHBOARD = "ims-smartjob-type"
+
 TARGET = "{{ $labels.account }}/{{ $labels.region_id }}"
 """How a description names the target that the alert is about."""
+
+JOBS = f"{{{{ $labels.job_type }}}} job(s) of {TARGET}"
+"""How it names the jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where the pages of the alerts are; both without a trailing slash."""
+    """Where the pages of the alerts are; all without a trailing slash."""
 
     runbooks: str
     dashboards: str
+    exporter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +50,13 @@ class Alert:
     """An alert; `summary` is constant, `description` a Prometheus template that names values and units."""
 
     name: str
-    severity: Literal["critical", "warning", "info"]
+    severity: Severity
     expr: str
     summary: str
     description: str
     for_seconds: int = 0
-    dashboard: str = "ims-smartjob-overview"
-    """The uid of the dashboard to look at."""
+    dashboard: str = TYPE_DASHBOARD
+    """The uid of the dashboard to look at; that of a job type is opened for the alert's type."""
 
     def entry(self, links: Links) -> Entry:
         """Returns the rule as the rule file has it, with the links that every alert carries."""
@@ -58,6 +69,21 @@ class Alert:
                 "summary": self.summary,
                 "description": self.description,
                 "runbook_url": f"{links.runbooks}/{self.name}.md",
-                "dashboard_url": f"{links.dashboards}/{self.dashboard}",
+                "dashboard_url": f"{links.dashboards}/{self.dashboard}{self._variables()}",
+                **({"failures_url": f"{links.exporter}/failures"} if self.names_failed_jobs else {}),
             },
         }
+
+    @property
+    def names_failed_jobs(self) -> bool:
+        """Says whether the alert is about failed jobs, whose ids the exporter's page lists."""
+        return self.name.startswith("ImsSmartJobFail")
+
+    def _variables(self) -> str:
+        """Returns what the dashboard's variables are set to."""
+        if self.dashboard == EXPORTER_DASHBOARD:
+            return ""
+        return "".join(
+            f"{sign}var-{label}={{{{ $labels.{label} }}}}"
+            for sign, label in zip("?&&", ("account", "region_id", "job_type"), strict=True)
+        )

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import yaml
 
 from exporter.rules.exporter_rules import exporter_rules
-from exporter.rules.job_rules import job_rules
+from exporter.rules.failure_rules import failure_rules
 from exporter.rules.promql import Series
+from exporter.rules.queue_rules import queue_rules
+from exporter.rules.recordings import job_recordings, target_recordings
 from exporter.rules.rule import Links
+from exporter.rules.target_rules import target_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,15 +23,24 @@ if TYPE_CHECKING:
 
 RUNBOOK_BASE_URL = "https://github.com/ims-smartjob-exporter/ims-smartjob-exporter/blob/main/docs/runbooks"
 DASHBOARD_BASE_URL = "http://localhost:3000/d"
+EXPORTER_BASE_URL = "http://localhost:9912"
 HEADER = "# Written by `ims-smartjob-exporter rules`; change the options there rather than this file.\n"
 
 
 def groups(thresholds: Thresholds, selector: str = "") -> dict[str, list[Recording | Alert]]:
-    """Returns every rule by the name of its group."""
+    """Returns every rule by the name of its group; what is recorded comes before the alerts that use it."""
     series = Series(selector)
     return {
-        "ims-smartjob-jobs": job_rules(thresholds, series),
-        "ims-smartjob-exporter": exporter_rules(thresholds, series),
+        "ims-smartjob-jobs": [
+            *job_recordings(thresholds, series),
+            *failure_rules(thresholds, series),
+            *queue_rules(thresholds, series),
+        ],
+        "ims-smartjob-exporter": [
+            *target_recordings(series),
+            *target_rules(thresholds, series),
+            *exporter_rules(thresholds, series),
+        ],
     }
 
 
@@ -37,6 +49,7 @@ def rule_files(
     *,
     runbook_base_url: str = RUNBOOK_BASE_URL,
     dashboard_base_url: str = DASHBOARD_BASE_URL,
+    exporter_base_url: str = EXPORTER_BASE_URL,
     selector: str = "",
 ) -> dict[str, str]:
     """Returns the text of each rule file by its name, one group a file.
@@ -44,7 +57,7 @@ def rule_files(
     `selector` is added to every metric, for example `namespace="media"`; it may name labels of the scrape
     target except `instance` and `pod`, which the rules aggregate away.
     """
-    links = Links(runbook_base_url.rstrip("/"), dashboard_base_url.rstrip("/"))
+    links = Links(*(url.rstrip("/") for url in (runbook_base_url, dashboard_base_url, exporter_base_url)))
     return {
         f"{name}.rules.yaml": _text({"name": name, "rules": [rule.entry(links) for rule in rules]})
         for name, rules in groups(thresholds, selector).items()

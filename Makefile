@@ -1,0 +1,80 @@
+# All that is run on this project, by people and by CI alike. It needs make and Python 3.11 or newer, nothing else.
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+LOCKED := $(PIP) --require-hashes --no-build-isolation --use-pep517
+COMPILE = $(RUN) -m uv pip compile --quiet --no-config --universal --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make lock" $(UPGRADE)
+UPGRADE := --upgrade
+PYTHONS := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
+ARGS :=
+
+.DELETE_ON_ERROR:
+.PHONY: help python install dev tools demo check test bench docs lock clean
+
+help: ## list the targets
+	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$NF }' $(firstword $(MAKEFILE_LIST))
+
+python: ## tell which Python will be used, or what is missing
+	@$(choose_python); echo "$$python"
+
+install: $(VENV)/installed ## make .venv with the exporter and exactly the locked packages
+
+dev: $(VENV)/installed-dev ## the same, with the packages for development
+
+demo: install ## run the exporter on a simulated endpoint (ARGS="--speed 5")
+	@$(VENV)/bin/ims-smartjob-exporter demo $(ARGS)
+
+check: dev ## lint, format, types, generated files: all that needs no test run
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m tests.generated --check
+
+tools: dev ## get the real Prometheus, Alertmanager, promtool and amtool
+	$(RUN) tests/realtools.py || test "$$CI" != true
+
+test: tools ## run all tests (ARGS="-m 'not slow'" for the fast ones)
+	$(RUN) -m pytest $(ARGS)
+
+bench: dev ## measure the figures that the documents name
+	$(RUN) -m benchmarks $(ARGS)
+
+docs: dev ## write the generated files
+	$(RUN) -m tests.generated
+
+lock: dev ## renew all locks (UPGRADE= keeps the versions that still fit)
+	$(COMPILE) --output-file requirements/run.txt pyproject.toml
+	$(COMPILE) --output-file requirements/build.txt --group build --constraints requirements/run.txt
+	$(COMPILE) --output-file requirements/dev.txt --group dev pyproject.toml \
+		--constraints requirements/run.txt --constraints requirements/build.txt
+
+clean: ## remove .venv and all caches; ledgers and real tools stay
+	rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find benchmarks exporter tests -name __pycache__ -exec rm -rf {} +
+
+# --no-build-isolation: what is built from source is built by the locked packages of requirements/build.txt.
+$(VENV)/installed: requirements/run.txt requirements/build.txt pyproject.toml exporter/__init__.py
+	@$(choose_python); echo "making $(VENV) with $$python"; \
+	$(RUN) -m pip --version >/dev/null 2>&1 || "$$python" -m venv --clear $(VENV)
+	@$(PIP) --require-hashes --requirement requirements/build.txt
+	@$(LOCKED) --requirement requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements/dev.txt
+	@echo "adding the packages for development"
+	@$(LOCKED) --requirement requirements/dev.txt
+	@touch $@
+
+define choose_python
+python=; for each in $(PYTHONS); do \
+	if "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$each; break; fi; \
+done; \
+test -n "$$python" || { \
+	echo "Python 3.11 or newer is needed; there is none of: $(PYTHONS). Name one by make PYTHON=..." >&2; exit 1; }; \
+"$$python" -c 'import ensurepip' 2>/dev/null || { \
+	echo "$$python has no ensurepip, which makes virtual environments; on Debian or Ubuntu: apt-get install python3-venv" >&2; \
+	exit 1; }
+endef

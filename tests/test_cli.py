@@ -1,0 +1,239 @@
+"""Every command does what it is for, says what is wrong in one line, and never prints a secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter import __version__
+from exporter.metrics_document import metrics_table
+from exporter.simulator.gate import Key
+from exporter.simulator.server import Simulator
+from tests.commandline import CANARY, TOKEN, CommandLine
+from tests.realservers import poll
+from tests.simulatorthread import aside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KEY = Key("STS.id", CANARY, token=TOKEN)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> CommandLine:
+    """Gives a command line in an empty folder."""
+    cli = CommandLine(monkeypatch, capsys)
+    cli.prepare(tmp_path)
+    return cli
+
+
+@pytest.fixture
+def simulator(cli: CommandLine) -> Iterator[Simulator]:
+    """Gives a service with two jobs, which the command line's environment leads to."""
+    simulator = Simulator(keys=[KEY])
+    with aside(simulator):
+        simulator.world.create("ASR")
+        simulator.world.create("ASR", state="Failed", error=("E.Code", "words"))
+        cli.target(simulator.url, KEY)
+        yield simulator
+
+
+def value(text: str, name: str, **labels: str) -> float:
+    """Returns the sum of an exposition's samples of this name, and with these labels."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and {**sample.labels, **labels} == sample.labels
+    )
+
+
+def test_version(cli: CommandLine) -> None:
+    """The version is told."""
+    assert cli.run("--version").out == f"ims-smartjob-exporter {__version__}\n"
+
+
+def test_unknown_command(cli: CommandLine) -> None:
+    """A command that is none, or a flag that is none, is refused as a misuse."""
+    assert cli.run("dance").code == 2
+    assert "--colour" in cli.run("run", "--colour", "red").err
+
+
+def test_help_names_every_command(cli: CommandLine) -> None:
+    """Whoever asks for help sees all commands."""
+    text = cli.run("--help").out
+
+    assert [
+        name for name in ("run", "once", "check", "plan", "demo", "metrics", "rules") if f"    {name} " in text
+    ] == [*("run", "once", "check", "plan", "demo", "metrics", "rules")]
+
+
+def test_metrics(cli: CommandLine) -> None:
+    """The table of metrics is that of the documentation."""
+    ended = cli.run("metrics")
+
+    assert (ended.code, ended.out) == (0, f"{metrics_table()}\n")
+
+
+def test_rules(cli: CommandLine) -> None:
+    """The rules are written to a new folder, as files that YAML can read; their paths are printed."""
+    ended = cli.run("rules", "deep/rules", "--selector", 'account="prod"')
+
+    files = [Path(line) for line in ended.out.splitlines()]
+    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    assert ended.code == 0
+    assert {file.parent for file in files} == {Path("deep/rules")}
+    assert all(rule["expr"] for group in groups for rule in group["rules"])
+    assert "ImsSmartJobFailed" in {rule.get("alert") for group in groups for rule in group["rules"]}
+
+
+def test_rules_that_cannot_be_written(cli: CommandLine) -> None:
+    """A folder that cannot be made is one line and a bad end."""
+    Path("file").touch()
+
+    ended = cli.run("rules", "file/rules")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert re.fullmatch(r"ims-smartjob-exporter: cannot write to file/rules: .+\n", ended.err)
+
+
+def test_plan(cli: CommandLine) -> None:
+    """The numbers of a plain configuration are those worked out by hand, and no call is made."""
+    ended = cli.run("plan", "--region-id", "cn-shanghai", "--endpoint", "http://127.0.0.1:1")
+
+    idle, busy = 3 * 1440, (1 + 1 + 1 + 5000 / 1440 * 1.02) * 1440
+    assert ended.code == 0
+    assert re.search(rf"idle +3\.0 +{idle}\n", ended.out)
+    assert re.search(rf"with the load above +6\.5 +{busy:.0f}\n", ended.out)
+    assert re.search(r"survey of 30 days \(1501 calls each\) +1501\n", ended.out)
+    assert re.search(rf"all targets +{busy + 1501:.0f}\n", ended.out)
+    assert "makes 0.11 calls a second" in ended.out
+
+
+def test_plan_of_too_much(cli: CommandLine) -> None:
+    """A plan that the rate limit does not allow says so."""
+    ended = cli.run("plan", "--region-id", "cn-shanghai", "--max-requests-per-second", "0.1")
+
+    assert "TOO FEW" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--open-jobs", "-1"), ("--jobs-per-day", "many"), ("--failure-ratio", "1.5")]
+)
+def test_plan_of_nonsense(cli: CommandLine, flag: str, value: str) -> None:
+    """A load that cannot be is refused with its value."""
+    ended = cli.run("plan", "--region-id", "cn-shanghai", flag, value)
+
+    assert ended.code == 2
+    assert f"'{value}'" in ended.err
+
+
+def test_once(cli: CommandLine, simulator: Simulator) -> None:
+    """One poll is made and its metrics are printed, in a form that parses."""
+    ended = cli.run("once")
+
+    assert ended.code == 0
+    assert value(ended.out, "ims_exporter_target_up", account="default", region_id="cn-shanghai") == 1
+    assert value(ended.out, "ims_smart_jobs", job_type="ASR", job_state="Created") == 1
+    assert value(ended.out, "ims_smart_jobs") == 1
+    assert simulator.calls["ListSmartJobs"] == 3
+
+
+def test_once_when_the_target_fails(cli: CommandLine, simulator: Simulator) -> None:
+    """A failed poll is printed as such, and the end is bad."""
+    simulator.keys.clear()
+
+    ended = cli.run("once")
+
+    assert ended.code == 1
+    assert value(ended.out, "ims_exporter_target_up") == 0
+    assert "ims_exporter_target_up" in ended.out
+    assert "InvalidAccessKeyId.NotFound" in ended.err
+
+
+def test_once_without_a_place_for_the_ledger(cli: CommandLine, simulator: Simulator) -> None:
+    """A ledger that cannot be opened is one line with a hint."""
+    ended = cli.run("once", "--ledger-path", "missing/ledger.db")
+
+    assert (ended.code, simulator.calls) == (1, {})
+    assert re.fullmatch(r"ims-smartjob-exporter: the ledger missing/ledger\.db failed: .+ledger_path\n", ended.err)
+
+
+@pytest.mark.parametrize("command", ["run", "once", "check", "plan", "demo"])
+def test_problems_of_the_configuration(cli: CommandLine, command: str) -> None:
+    """Every command that reads the configuration refuses it with all its problems at once, and none of the values."""
+    cli.patch.setenv("IMS_EXPORTER_LOOKBACK_DAYS", CANARY)
+    cli.patch.setenv("IMS_EXPORTER_CREDENTIALS", json.dumps({"access_key_id_env": CANARY}))
+
+    ended = cli.run(command, "--poll-interval-seconds", "soon", "--region-id", "Nowhere")
+
+    expected = {"--poll-interval-seconds", "--region-id", "IMS_EXPORTER_LOOKBACK_DAYS", "IMS_EXPORTER_CREDENTIALS"}
+    named = {name for name in expected if name in ended.err}
+    assert ended.code == 2
+    assert named == (expected if command != "demo" else {"--poll-interval-seconds", "--region-id"})
+    assert "Traceback" not in ended.err
+
+
+def test_demo_on_an_address_in_use(cli: CommandLine, simulator: Simulator) -> None:
+    """An address that is taken is told as a problem of the configuration."""
+    ended = cli.run("demo", "--history", "10", "--listen-address", simulator.endpoint)
+
+    assert ended.code == 2
+    assert "cannot listen on" in ended.err
+
+
+def up(url: str) -> bool:
+    """Says whether the exporter at this URL shows a target that is up."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:  # noqa: S310 - loopback
+        return value(answer.read().decode(), "ims_exporter_target_up") == 1
+
+
+@contextmanager
+def stopped_after(probe: Callable[[], object], what: str) -> Iterator[None]:
+    """Sends this very process SIGTERM, as a supervisor would, once the probe has something; fails if it never has."""
+
+    def wait() -> object:
+        try:
+            return poll(10, probe, what)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(wait)
+        yield
+    assert waiting.result()
+
+
+def test_run_is_the_default(cli: CommandLine, simulator: Simulator) -> None:
+    """Without a command the exporter polls and serves until SIGTERM, which is a good end."""
+    cli.patch.setenv("IMS_EXPORTER_LISTEN_ADDRESS", "127.0.0.1:0")
+
+    with stopped_after(lambda: simulator.calls["ListSmartJobs"] >= 3, "a poll is made"):
+        ended = cli.run()
+
+    assert (ended.code, ended.out) == (0, "")
+    assert re.search(r"event=listening url=http://127\.0\.0\.1:[1-9]", ended.err)
+    assert ended.err.splitlines()[-1].endswith("event=stopping")
+
+
+def test_demo(cli: CommandLine) -> None:
+    """The demo says where it is, shows a target that is up within seconds, and stops on SIGTERM."""
+    said: list[str] = []
+    cli.patch.setattr("exporter.cli.say", said.append)
+
+    with stopped_after(lambda: said and up(re.findall(r"(http://\S+)/metrics", said[0])[0]), "the target is up"):
+        ended = cli.run("demo", "--history", "200", "--listen-address", "127.0.0.1:0")
+
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
