@@ -26,7 +26,7 @@ dev: $(VENV)/installed-dev ## the same, with the packages for development
 demo: install ## run the exporter on a simulated endpoint (ARGS="--speed 5")
 	@$(VENV)/bin/ims-smartjob-exporter demo $(ARGS)
 
-check: dev ## lint, format, types, generated files: all that needs no test run
+check: dev ## lint, format, types, generated files
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
@@ -52,7 +52,7 @@ lock: dev ## renew all locks (UPGRADE= keeps the versions that still fit)
 
 clean: ## remove .venv and all caches; ledgers and real tools stay
 	rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find benchmarks exporter tests -name __pycache__ -exec rm -rf {} +
+	find benchmarks dashboards exporter tests -name __pycache__ -exec rm -rf {} +
 
 # --no-build-isolation: what is built from source is built by the locked packages of requirements/build.txt.
 $(VENV)/installed: requirements/run.txt requirements/build.txt pyproject.toml exporter/__init__.py

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 STOP_SECONDS = 5.0
+REASON = ("Timeout", "took too long")
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 LATE_FAULTS = [
     Fault("hang", action="ListSmartJobs", skip=1),
@@ -42,7 +43,7 @@ def open_jobs(world: World) -> list[str]:
 def changes(world: World, running_ids: list[str]) -> None:
     """Lets jobs end, and others be born; some do both at once."""
     for number, job_id in enumerate(running_ids[:4]):
-        world.move(job_id, ENDED_STATES[number % 2], error=("Timeout", "took too long") if number % 2 else None)
+        world.move(job_id, ENDED_STATES[number % 2], error=REASON if number % 2 else None)
     for state in ("Created", "Executing", "Finished", "Failed"):
         world.create("TextToSpeech", state=state)
 
@@ -60,7 +61,9 @@ def assert_goes_on(env: Mapping[str, str], log: Path, expected: Counts) -> None:
     """Started again, the exporter comes to say what has happened, and sticks to it."""
     with exporter(env, log) as running:
         comes_to_tell(running, expected)
-        assert told(running.wait_for_polls(3)) == expected
+        later = running.wait_for_polls(3)
+        assert told(later) == expected
+        assert later.total("ims_smart_job_failures_total", error_code=REASON[0]) == 2
 
 
 @SIGNALS
