@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import tempfile
 from collections import Counter
@@ -31,7 +32,7 @@ T = TypeVar("T")
 KEY = TargetKey("prod", "cn-shanghai")
 HISTORIES = 500
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - temporary folders are made in it
-FOLDER = str(MEMORY_DISK) if MEMORY_DISK.is_dir() else None
+FOLDER = str(MEMORY_DISK) if os.access(MEMORY_DISK, os.W_OK) else None
 LOOKBACK_DAYS = 14
 
 

@@ -105,10 +105,11 @@ def test_born_and_ended_between_two_polls() -> None:
 
 
 def test_ended_before_the_horizon() -> None:
-    """An unknown job that was created before the horizon, and has ended, was counted then."""
-    outcome = poll(EMPTY, row("Finished", HORIZON - 1, NOW))
+    """An unknown job that was created before the horizon, and has ended, was counted then; from there on it is new."""
+    outcome = poll(EMPTY, row("Finished", HORIZON - 1, NOW, "before"), row("Finished", HORIZON, NOW, "at"))
 
-    assert (outcome.ended, outcome.history, outcome.created_types) == ((), (), ())
+    assert [ended.job_id for ended in outcome.ended] == ["at"]
+    assert (outcome.history, outcome.created_types) == ((), ("ASR",))
 
 
 def test_lately_ended() -> None:
@@ -187,7 +188,9 @@ def test_found_again() -> None:
 @pytest.mark.parametrize(("started_at", "horizon"), [(NOW, NOW - SLACK_SECONDS), (HORIZON, HORIZON), (1, HORIZON)])
 def test_horizon(started_at: int, horizon: int) -> None:
     """The horizon is the poll's start less the slack, and never goes back, though the service's clock may."""
-    assert poll(KNOWN, started_at=started_at).horizon == horizon
+    outcome = poll(KNOWN, started_at=started_at)
+
+    assert (outcome.horizon, outcome.proven_to) == (horizon, horizon)
 
 
 def test_a_seam_holds_the_horizon() -> None:
@@ -207,7 +210,7 @@ def test_a_seam_holds_the_horizon() -> None:
 )
 def test_seams_that_do_not_matter(seam: Seam) -> None:
     """What the next poll reads anyway, and what nobody needs to read, holds nothing up."""
-    outcome = seams_after(KNOWN, seam)
+    outcome = seams_after(replace(KNOWN, proven_to=HORIZON - 100), seam)
 
     assert (outcome.horizon, outcome.seams) == (NOW - SLACK_SECONDS, ())
 
