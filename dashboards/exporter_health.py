@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboards.frame import dashboard_json, target_variables
-from dashboards.overview import LIMITS, data_age
+from dashboards.job_panels import LIMITS, QUANTILES, data_age
 from dashboards.panels import GREEN, ORANGE, RED, YELLOW, About, Query, columns, graph, number, says, states
 from dashboards.promql import RANGE, age, own_increase, own_rate, quantile, total, value
 
@@ -17,7 +17,8 @@ REQUESTS = "ims_exporter_api_requests_total"
 TARGET = "{{account}} / {{region_id}}"
 BY_TARGET = "account, region_id"
 DAY_SECONDS = 86400
-FAILING = ("ImsExporterTargetDown", "ImsExporterDataStale")
+FAILING = ("ImsExporterTargetDown", "ImsExporterDataStale", "ImsExporterCredentialsRefused")
+THROTTLED = ("ImsExporterThrottled",)
 
 
 def exporter_health() -> str:
@@ -50,7 +51,7 @@ def targets_down() -> Panel:
             "short",
             4,
             4,
-            alerts=("ImsExporterTargetDown", "ImsExporterDown", "ImsExporterAbsent"),
+            alerts=("ImsExporterTargetDown", "ImsExporterDown", "ImsExporterAbsent", "ImsExporterUnknown"),
             steps={1: RED},
         ),
         Query(f"count({value('ims_exporter_target_up')}) - {total('', value('ims_exporter_target_up'))}"),
@@ -85,8 +86,8 @@ def throttled() -> Panel:
             "percentunit",
             4,
             4,
-            alerts=FAILING,
-            steps={0.01: YELLOW, 0.1: RED},
+            alerts=THROTTLED,
+            steps={LIMITS.throttled_ratio / 10: YELLOW, LIMITS.throttled_ratio: RED},
         ),
         Query(f"({refused} or 0 * {all_calls}) / ({all_calls} > 0)"),
     )
@@ -159,6 +160,7 @@ def polls() -> list[Panel]:
         graph(
             About("Poll duration", "Quantiles of the time that polls took, failed ones included.", "s"),
             *latencies("ims_exporter_poll_duration_seconds"),
+            names=QUANTILES,
         ),
     ]
 
@@ -183,7 +185,7 @@ def calls() -> list[Panel]:
                 "max_requests_per_second. No data: none.",
                 "reqps",
                 6,
-                alerts=FAILING,
+                alerts=THROTTLED,
             ),
             Query(total("code", own_rate(REQUESTS, 'code!="OK"')), "{{code}}"),
             bars=True,
@@ -195,6 +197,7 @@ def calls() -> list[Panel]:
                 "several wait at once. High for long: polls and survey are slowed down by it.",
                 "percentunit",
                 6,
+                alerts=THROTTLED,
                 steps={1: ORANGE},
             ),
             Query(total("account", own_rate("ims_exporter_rate_limit_wait_seconds_total")), "{{account}}"),
@@ -204,6 +207,7 @@ def calls() -> list[Panel]:
                 "Call duration", "Quantiles of the time that requests took, without the wait for the budget.", "s", 6
             ),
             *latencies("ims_exporter_api_request_duration_seconds"),
+            names=QUANTILES,
         ),
     ]
 
@@ -232,9 +236,12 @@ def process() -> list[Panel]:
         ),
         graph(
             About(
-                "Calls a day by target", "What the calls of an hour make in a day: the cost of each target.", "short", 6
+                "Calls a day by target",
+                "What the calls of 10 minutes make in a day: the cost of each target.",
+                "short",
+                6,
             ),
-            Query(f"{DAY_SECONDS} * {total(BY_TARGET, own_rate(REQUESTS, window='1h'))}", TARGET),
+            Query(f"{DAY_SECONDS} * {total(BY_TARGET, own_rate(REQUESTS, window='10m'))}", TARGET),
         ),
         columns(
             About(
@@ -244,7 +251,7 @@ def process() -> list[Panel]:
                 "short",
                 12,
                 6,
-                alerts=FAILING,
+                alerts=("ImsExporterCatchupTruncated", "ImsExporterSurveyStuck"),
             ),
             {
                 "Survey complete": value("ims_exporter_survey_complete"),
@@ -256,8 +263,9 @@ def process() -> list[Panel]:
         columns(
             About("Exporters", "Versions of each replica, and when it last read its configuration.", "short", 12, 6),
             {
-                "Running": "max by (instance, version, python_version) (ims_exporter_build_info)",
-                "Configuration read": f"1000 * {value('ims_exporter_config_last_reload_success_timestamp_seconds')}",
+                "Configuration read": f"1000 * {value('ims_exporter_config_last_reload_success_timestamp_seconds')}"
+                " * on (instance) group_right () "
+                "max by (instance, version, python_version) (ims_exporter_build_info)"
             },
             {"Configuration read": "dateTimeFromNow"},
         ),

@@ -10,16 +10,19 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards.panels import FAILURES_PAGE, link
-from exporter.rules import RUNBOOK_BASE_URL
+from exporter.rules import EXPORTER_BASE_URL, RUNBOOK_BASE_URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from grafana_foundation_sdk.cog.builder import Builder
+
     from dashboards.panels import Panel
 
 TAG = "ims-smartjob"
-EXPORTER_URL = "http://localhost:9912"
 ALERTS = "/alerting/list?search=Ims"
+TYPES = 'ims_smart_jobs_created_total{account=~"$account",region_id=~"$region_id"}'
+"""The series whose job types are the ones to choose from."""
 SOURCE = model.DataSourceRef("prometheus", "${datasource}")
 
 
@@ -42,25 +45,25 @@ def dashboard_json(
 
 
 def target_variables() -> list[dashboard.QueryVariable]:
-    """Returns the choice of accounts and of their regions."""
+    """Returns the choice of accounts and of their regions, all at first."""
     up = "ims_exporter_target_up"
-    return [
-        _choice("account", "Account", up).multi(multi=True).include_all(include_all=True).all_value(".*"),
-        _choice("region_id", "Region", f'{up}{{account=~"$account"}}')
-        .multi(multi=True)
-        .include_all(include_all=True)
-        .all_value(".*"),
-    ]
+    return [_any("account", "Account", up), _any("region_id", "Region", f'{up}{{account=~"$account"}}')]
 
 
 def types_variable() -> dashboard.QueryVariable:
     """Returns the choice of job types, all at first."""
-    return type_variable().multi(multi=True).include_all(include_all=True).all_value(".*")
+    return _any("job_type", "Job type", TYPES)
 
 
 def type_variable() -> dashboard.QueryVariable:
     """Returns the choice of one job type."""
-    return _choice("job_type", "Job type", 'ims_smart_jobs_created_total{account=~"$account",region_id=~"$region_id"}')
+    return _choice("job_type", "Job type", TYPES)
+
+
+def _any(label: str, shown: str, series: str) -> dashboard.QueryVariable:
+    everything = model.VariableOption(selected=True, text="All", value="$__all")
+    choice = _choice(label, shown, series).multi(multi=True).include_all(include_all=True)
+    return choice.all_value(".*").current(everything)
 
 
 def _choice(label: str, shown: str, series: str) -> dashboard.QueryVariable:
@@ -81,17 +84,17 @@ def _source() -> dashboard.DatasourceVariable:
 
 def _exporter_url() -> dashboard.TextBoxVariable:
     """Returns where a browser finds the exporter, for the links to its pages."""
-    option = model.VariableOption(selected=True, text=EXPORTER_URL, value=EXPORTER_URL)
+    option = model.VariableOption(selected=True, text=EXPORTER_BASE_URL, value=EXPORTER_BASE_URL)
     return (
         dashboard.TextBoxVariable("exporter_url")
         .label("Exporter")
-        .default_value(EXPORTER_URL)
+        .default_value(EXPORTER_BASE_URL)
         .current(option)
         .options([option])
     )
 
 
-def _links() -> list[dashboard.DashboardLink]:
+def _links() -> list[Builder[model.DashboardLink]]:
     others = dashboard.DashboardLink("IMS smart jobs").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
     return [
         others.as_dropdown(as_dropdown=True).keep_time(keep_time=True).include_vars(include_vars=True),

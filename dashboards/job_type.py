@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboards.frame import dashboard_json, target_variables, type_variable
-from dashboards.overview import (
+from dashboards.job_panels import (
     LIMITS,
     OLDEST,
+    QUEUE_ALERTS,
     RECENT,
     failed_now,
     failures_over_time,
@@ -22,11 +23,15 @@ from dashboards.overview import (
 )
 from dashboards.panels import ORANGE, RED, About, Query, columns, graph, number
 from dashboards.promql import FAILED, FINISHED, OPEN, STEP, age, lowest, rate, risen, total, value
+from exporter.snapshot import OPEN_STATES
 
 if TYPE_CHECKING:
     from dashboards.panels import Panel
 
 UID = "ims-smartjob-type"
+TARGET = "{{account}} / {{region_id}}"
+UNKNOWN = 'error_code="unknown"'
+"""The reason that is there from the first poll on."""
 
 
 def job_type() -> str:
@@ -70,15 +75,15 @@ def failed_today() -> Panel:
 def failures() -> list[Panel]:
     """Returns what fails, how often, why and which job."""
     return [
-        failures_over_time("region_id", 6),
-        ratio_over_time("region_id", 6),
+        failures_over_time("account, region_id", TARGET, 6),
+        ratio_over_time("account, region_id", TARGET, 6),
         graph(
             About(
                 "Reasons over time",
                 "Failures in each step by the service's error code.",
                 "short",
                 6,
-                alerts=("ImsSmartJobFailed",),
+                alerts=("ImsSmartJobFailureReasonDominates",),
                 failures=True,
             ),
             Query(
@@ -91,19 +96,16 @@ def failures() -> list[Panel]:
     ]
 
 
-UNKNOWN = 'error_code="unknown"'
-"""The reason that is there from the first poll on."""
-
-
 def throughput() -> list[Panel]:
     """Returns what comes, what goes and what is left."""
     stuck = LIMITS.stuck_other_seconds
     return [
         flow(8),
         graph(
-            About("Backlog by state", "Jobs that wait (Created) or run (Executing).", "short"),
+            About("Backlog by state", "Jobs that wait (Created) or run (Executing).", "short", alerts=QUEUE_ALERTS),
             Query(total("job_state", value("ims_smart_jobs", OPEN)), "{{job_state}}"),
             stacked=True,
+            names=OPEN_STATES,
         ),
         graph(
             About(
@@ -111,10 +113,11 @@ def throughput() -> list[Panel]:
                 "Age since creation of the oldest job that waits and of the oldest that runs. The line is the limit "
                 "for types that have none of their own.",
                 "s",
-                alerts=("ImsSmartJobStuck",),
+                alerts=QUEUE_ALERTS,
                 steps={stuck: RED},
             ),
             Query(age(f"min by (job_state) ({lowest(OLDEST)})"), "{{job_state}}"),
+            names=OPEN_STATES,
         ),
     ]
 
@@ -151,7 +154,7 @@ def targets() -> list[Panel]:
         ),
         graph(
             About("Ended by account and region", "Jobs that ended, well or not, a minute.", "cpm", 12),
-            Query(f"60 * {total(by, rate('ims_smart_jobs_ended_total'))}", "{{account}} / {{region_id}}"),
+            Query(f"60 * {total(by, rate('ims_smart_jobs_ended_total'))}", TARGET),
             stacked=True,
         ),
     ]

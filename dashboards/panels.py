@@ -30,10 +30,35 @@ Panel: TypeAlias = bargauge.Panel | heatmap.Panel | stat.Panel | statetimeline.P
 Any_ = TypeVar("Any_", bargauge.Panel, heatmap.Panel, stat.Panel, statetimeline.Panel, table.Panel, timeseries.Panel)
 
 FAILURES_PAGE = "${exporter_url}/failures"
+TYPE_PAGE = (
+    "/d/ims-smartjob-type?${datasource:queryparam}&${__url_time_range}&var-account=${__data.fields.account}"
+    "&var-region_id=${__data.fields.region_id}&var-job_type=${__data.fields.job_type}"
+)
+"""The drill-down into the type of a table's row."""
 MIN_STEP = "1m"
 """The least step of a graph: the default interval of the polls, between which nothing changes."""
 
-GREEN, YELLOW, ORANGE, RED, BLUE = "green", "yellow", "orange", "red", "blue"
+GREEN, YELLOW, ORANGE, RED = "green", "yellow", "orange", "red"
+COLORS = {
+    "ASR": "blue",
+    "DynamicChart": "orange",
+    "VideoTranslation": "purple",
+    "TextToSpeech": "green",
+    "Created": "yellow",
+    "Executing": "blue",
+    "created": "blue",
+    "finished": "green",
+    "failed": "red",
+    "deleted": "purple",
+    "p50": "green",
+    "p90": "yellow",
+    "p99": "orange",
+}
+"""The colours of series that are known by name, the same in every panel."""
+LABELS_FIRST = ("account", "region_id", "job_type", "instance", "version", "python_version")
+"""The order of a table's labels."""
+WIDTHS = {"region_id": 130, "job_type": 140}
+"""The widths in pixels of labels that are long."""
 Steps: TypeAlias = "Mapping[float, str]"
 """From which value on which colour; green below."""
 
@@ -66,15 +91,21 @@ class About:
 def number(about: About, query: Query, mappings: Sequence[model.ValueMapping] = ()) -> stat.Panel:
     """Returns one number as it is now; without data it says so rather than show an old one."""
     panel = dress(stat.Panel(), about, [_now(query)]).mappings(list(mappings))
-    panel = panel.graph_mode(style.BigValueGraphMode.NONE).color_mode(style.BigValueColorMode.BACKGROUND)
+    mode = style.BigValueColorMode.BACKGROUND if about.steps or mappings else style.BigValueColorMode.NONE
+    panel = panel.graph_mode(style.BigValueGraphMode.NONE).color_mode(mode)
     return panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
 
 
-def graph(about: About, *queries: Query, stacked: bool = False, bars: bool = False) -> timeseries.Panel:
-    """Returns lines over time, or stacked areas or bars; steps are drawn as dashed lines."""
+def graph(
+    about: About, *queries: Query, stacked: bool = False, bars: bool = False, names: Sequence[str] = ()
+) -> timeseries.Panel:
+    """Returns lines over time, or stacked areas or bars; steps are drawn as dashed lines.
+
+    The series in `names` have their own colours.
+    """
     panel = dress(timeseries.Panel(), about, [_over_time(query) for query in queries]).min(0).interval(MIN_STEP)
     panel = panel.fill_opacity(70 if bars else 30 if stacked else 10).line_width(1)
-    panel = panel.show_points(style.VisibilityMode.AUTO if about.unit == "percentunit" else style.VisibilityMode.NEVER)
+    panel = panel.show_points(style.VisibilityMode.AUTO)
     panel = panel.tooltip(
         common.VizTooltipOptions().mode(style.TooltipDisplayMode.MULTI).sort(style.SortOrder.DESCENDING)
     )
@@ -91,7 +122,10 @@ def graph(about: About, *queries: Query, stacked: bool = False, bars: bool = Fal
     if about.steps:
         dashed = common.GraphThresholdsStyleConfig().mode(style.GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds_style(dashed)
-    return panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    for name in names:
+        color = model.FieldColor(model.FieldColorModeId.FIXED, COLORS[name])
+        panel = panel.override_by_name(name, [model.DynamicConfigValue("color", color)])
+    return panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
 
 
 def ranking(about: About, query: Query, limits: Mapping[str, Steps] | None = None) -> bargauge.Panel:
@@ -127,12 +161,15 @@ def columns(about: About, exprs: Mapping[str, str], units: Mapping[str, str] | N
     panel = dress(table.Panel(), about, queries)
     names = {("Value" if len(exprs) == 1 else f"Value #{_ref(place)}"): name for place, name in enumerate(exprs)}
     panel = panel.with_transformation(model.DataTransformerConfig("merge", options={}))
-    panel = panel.with_transformation(
-        model.DataTransformerConfig("organize", options={"excludeByName": {"Time": True}, "renameByName": names})
-    )
+    order = {name: place for place, name in enumerate((*LABELS_FIRST, *names))}
+    shape = {"excludeByName": {"Time": True}, "indexByName": order, "renameByName": names}
+    panel = panel.with_transformation(model.DataTransformerConfig("organize", options=shape))
     for name, unit in (units or {}).items():
         panel = panel.override_by_name(name, [model.DynamicConfigValue("unit", unit)])
-    return panel
+    for name, pixels in WIDTHS.items():
+        panel = panel.override_by_name(name, [model.DynamicConfigValue("custom.width", pixels)])
+    drill_down = model.DynamicConfigValue("links", [{"title": "Job type", "url": TYPE_PAGE}])
+    return panel.override_by_name("job_type", [drill_down])
 
 
 def says(**texts: tuple[str, str]) -> list[model.ValueMapping]:
@@ -178,7 +215,8 @@ def _failures() -> dashboard.DashboardLink:
 
 def link(title: str, url: str) -> dashboard.DashboardLink:
     """Returns a link that opens beside the dashboard."""
-    return dashboard.DashboardLink(title).type(model.DashboardLinkType.LINK).url(url).target_blank(target_blank=True)
+    beside = dashboard.DashboardLink(title).type(model.DashboardLinkType.LINK).icon("external link").url(url)
+    return beside.target_blank(target_blank=True)
 
 
 def _ref(place: int) -> str:

@@ -54,10 +54,12 @@ class Worker:
 
     async def cycle(self) -> None:
         """Makes one poll; after a good one, lets a survey run beside the next polls if one is due."""
-        task = asyncio.current_task()
-        if task:
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+        task = asyncio.create_task(self._cycle())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        await asyncio.wait([task])  # the scheduler would log a poll that `stop` cuts short as an error
+
+    async def _cycle(self) -> None:
         await self.poller.run()
         if self.poller.view.health.up and (self.survey_task is None or self.survey_task.done()):
             self.survey_task = asyncio.create_task(self._survey())
@@ -233,10 +235,11 @@ async def run(
         log.info("listening", url=url, version=__version__, targets=len(app.workers))
         listening(url)
         scheduler = make_scheduler(app.workers, settings.poll_interval_seconds)
-        for worker in app.workers:
-            stack.push_async_callback(worker.stop)
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
+        for worker in app.workers:
+            stack.push_async_callback(worker.stop)
+        stack.callback(scheduler.pause)
         await stop.wait()
         log.info("stopping")
 

@@ -16,6 +16,7 @@ import structlog
 from exporter import __version__, app
 from exporter.check import check
 from exporter.configuration import load_settings
+from exporter.dashboards import write_dashboards
 from exporter.errors import ExporterError, SettingsError
 from exporter.exposition import render
 from exporter.logs import configure_logging
@@ -93,6 +94,10 @@ def make_parser() -> argparse.ArgumentParser:
     demo.add_argument("--history", type=_count, default=20_000, metavar="N", help="ended jobs there at the start")
     add("metrics", metrics_command, "print the table of all metrics")
     _add_rules_flags(add("rules", rules_command, "write the bundled Prometheus rules to a folder"))
+    boards = add("dashboards", dashboards_command, "write the bundled Grafana dashboards to a folder")
+    boards.add_argument(
+        "folder", type=Path, nargs="?", default=Path("dashboards"), help="where to write to (dashboards)"
+    )
     return parser
 
 
@@ -169,10 +174,20 @@ def rules_command(arguments: argparse.Namespace) -> int:
         exporter_base_url=arguments.exporter_base_url,
         selector=arguments.selector,
     )
+    return written(arguments.folder, lambda folder: write_rules(folder, files))
+
+
+def dashboards_command(arguments: argparse.Namespace) -> int:
+    """Writes the dashboards, and prints their paths."""
+    return written(arguments.folder, write_dashboards)
+
+
+def written(folder: Path, write: Callable[[Path], list[Path]]) -> int:
+    """Writes files into a folder and prints their paths; bad where that cannot be done."""
     try:
-        paths = write_rules(arguments.folder, files)
+        paths = write(folder)
     except OSError as error:
-        complain(f"cannot write to {arguments.folder}: {error.strerror}")
+        complain(f"cannot write to {folder}: {error.strerror}")
         return BAD
     for path in paths:
         say(str(path))

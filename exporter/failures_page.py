@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from exporter.console import CONSOLE_URL
 from exporter.failures import FILTERS, LIMIT
 from exporter.page import address, document
-from exporter.page_parts import ago, at, row, span, table
+from exporter.page_parts import ago, at, row, span, table, target
 from exporter.snapshot import FAILED_JOBS_SHOWN
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _row(failure: Failure, now: float) -> str:
         f'<span class="unseen"> for job {name}, in a new tab</span></a>'
     )
     cells = (
-        f"<span>{escape(failure.key.account)} <small>{escape(failure.key.region_id)}</small></span>",
+        target(failure.key),
         escape(job.job_type),
         at(job.created_at),
         f"<span>{at(job.ended_at)} <small>{ended}</small></span>",

@@ -53,10 +53,11 @@ tbody th, tbody td { border-top: 1px solid var(--line); }
 td small, th small { display: block; font-weight: normal; overflow-wrap: anywhere; }
 td.error { border: 0; color: var(--bad); overflow-wrap: anywhere; padding-top: 0; }
 .numbers { max-width: 52rem; }
+.reasons { width: auto; }
 .numbers td, .numbers thead th + th { font-variant-numeric: tabular-nums; text-align: right; }
 .zero { color: var(--soft); }
 code { font: .92em ui-monospace, monospace; overflow-wrap: anywhere; }
-time, .short { white-space: nowrap; }
+time, .target small { white-space: nowrap; }
 .good { color: var(--good); }
 .bad { color: var(--bad); font-weight: 600; }
 .warn { color: var(--warn); font-weight: 600; }
@@ -81,7 +82,10 @@ select, button { background: var(--back); border: 1px solid var(--soft); border-
 .unseen { clip-path: inset(50%); height: 1px; overflow: hidden; position: absolute; white-space: nowrap; width: 1px; }
 @media (max-width: 44rem) {
   th, td { padding-right: .6rem; }
-  .spark { display: block; margin: .1rem 0 0 auto; width: 3.6rem; }
+  .spark { display: block; margin: .1rem 0 0 auto; width: 2.9rem; }
+  .numbers { font-size: .75rem; }
+  .numbers thead th { font-size: .68rem; }
+  .numbers :is(th, td) { padding-right: .3rem; }
   .cards thead { clip-path: inset(50%); height: 1px; overflow: hidden; position: absolute; width: 1px; }
   .cards, .cards tbody, .cards tr, .cards th, .cards td { display: block; padding: 0; }
   .cards tr { border-top: 1px solid var(--line); padding: .5rem 0; }
@@ -89,7 +93,7 @@ select, button { background: var(--back); border: 1px solid var(--soft); border-
   .cards td[data-label] { display: grid; gap: .6rem; grid-template-columns: 6rem 1fr; }
   .cards td[data-label]::before { color: var(--soft); content: attr(data-label); font-size: .85rem; }
   .cards tr:has(.error) { border: 0; padding-top: 0; }
-  select { max-width: 100%; }
+  select, button { max-width: 100%; }
   label, form button { flex: 1 1 9rem; }
 }
 """

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from exporter.snapshot import TargetKey
+
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 SPARK_WIDTH, SPARK_HEIGHT = 72, 18
 
@@ -56,6 +58,11 @@ def sums(pairs: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="sum">{items}</dl>'
 
 
+def target(key: TargetKey) -> str:
+    """Returns account and region."""
+    return f'<span class="target">{escape(key.account)} <small>{escape(key.region_id)}</small></span>'
+
+
 def count(number: int) -> str:
     """Returns a number of things, its thousands apart, a zero in the background."""
     return f"{number:,}" if number else '<span class="zero">0</span>'
@@ -71,6 +78,13 @@ def span(seconds: float) -> str:
     whole = max(0, int(seconds))
     size, unit = next(((size, unit) for size, unit in UNITS if whole >= size), UNITS[-1])
     return f"{whole // size} {unit}"
+
+
+def close_span(seconds: float) -> str:
+    """Returns a span in its two largest units, for spans that are compared."""
+    (size, _), *smaller = [unit for unit in UNITS if seconds >= unit[0]] or [UNITS[-1]]
+    rest = seconds % size
+    return f"{span(seconds)} {span(rest)}" if smaller and rest >= smaller[0][0] else span(seconds)
 
 
 def ago(moment: float | None, now: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from exporter.history import POINTS, series
 from exporter.page import document
-from exporter.page_parts import ago, count, error_row, row, span, sparkline, sums, table
+from exporter.page_parts import ago, close_span, count, error_row, row, span, sparkline, sums, table, target
 from exporter.snapshot import JOB_STATES, JOB_TYPES, OLDEST_JOBS_SHOWN, OPEN_STATES
 
 if TYPE_CHECKING:
@@ -158,10 +158,10 @@ def _stuck_section(late: Sequence[Stuck], site: Site) -> str:
 def _stuck_row(late: Stuck, site: Site) -> str:
     job = late.job
     cells = (
-        f"<span>{escape(late.key.account)} <small>{escape(late.key.region_id)}</small></span>",
+        target(late.key),
         escape(job.job_type),
         escape(job.job_state),
-        f'<span class="warn">{span(late.age_seconds)}</span>',
+        f'<span class="warn">{close_span(late.age_seconds)}</span>',
         span(site.too_long(job.job_type)),
     )
     return row(STUCK_HEADS, f"<code>{escape(job.job_id)}</code>", cells)

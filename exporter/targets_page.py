@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from exporter.failures import Failure
 from exporter.failures_page import failures_table
 from exporter.page import document
-from exporter.page_parts import ago, count, facts, row, span, table
+from exporter.page_parts import ago, close_span, count, facts, row, span, table
 from exporter.snapshot import ENDED_STATES, JOB_TYPES
 from exporter.status_page import known_first, matrix, state, survey, targets_table
 
@@ -61,7 +61,7 @@ def _sections(snapshot: Snapshot, view: TargetView, visit: Visit, site: Site) ->
     yield "<h2>Failures by reason</h2>"
     reasons = sorted((item for item in snapshot.failures.items() if item[1]), key=lambda item: (-item[1], item[0]))
     rows = (row(REASON_HEADS, f"<code>{escape(code)}</code>", (escape(kind), count(n))) for (kind, code), n in reasons)
-    yield table("Failures by reason", "numbers", REASON_HEADS, rows) if reasons else "<p>None.</p>"
+    yield table("Failures by reason", "reasons", REASON_HEADS, rows) if reasons else "<p>None.</p>"
     yield "<h2>Oldest open jobs</h2>"
     yield _oldest(snapshot.oldest_jobs, visit.now, site)
     yield "<h2>Last failures</h2>"
@@ -98,6 +98,6 @@ def _oldest(jobs: Sequence[WaitingJob], now: float, site: Site) -> str:
 
 
 def _oldest_row(job: WaitingJob, age: float, threshold: int) -> str:
-    told = f'<span class="warn">{span(age)}, too long</span>' if age > threshold else span(age)
+    told = f'<span class="warn">{close_span(age)}, too long</span>' if age > threshold else close_span(age)
     cells = (escape(job.job_type), escape(job.job_state), told, span(threshold))
     return row(OLDEST_HEADS, f"<code>{escape(job.job_id)}</code>", cells)

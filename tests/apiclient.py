@@ -14,11 +14,12 @@ from exporter.credentials import CredentialSource
 from exporter.throttle import AccountLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from exporter.wire import Page
 
-    Handler = Callable[[httpx.Request], httpx.Response]
+    Answer = httpx.Response
+    Handler = Callable[[httpx.Request], Answer] | Callable[[httpx.Request], Coroutine[None, None, Answer]]
 
 BASE_URL = "https://ice.cn-shanghai.aliyuncs.com"
 SECRET = "canary0secret"
@@ -73,12 +74,12 @@ async def client_of(
     *,
     observe: Callable[[str, str, float], None] = lambda *_: None,
     timeout_seconds: float = 10,
-    base_url: str = BASE_URL,
+    calls_per_second: float = 1000,
 ) -> AsyncIterator[ImsClient]:
-    """Gives a client whose requests the handler answers, at up to 1000 calls a second."""
+    """Gives a client whose requests the handler answers."""
     transport = httpx.MockTransport(handler)
-    async with httpx.AsyncClient(transport=transport, base_url=base_url) as http:
-        limiter = AccountLimiter(1000, monotonic=time.monotonic)
+    async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http:
+        limiter = AccountLimiter(calls_per_second, monotonic=time.monotonic)
         source = credentials or source_of()
         yield ImsClient(http, source, limiter, timeout_seconds=timeout_seconds, observe=observe)
 

@@ -1,4 +1,4 @@
-"""A real Chromium for the tests: found on PATH, else installed from the machine's package sources where that is allowed."""
+"""A real Chromium for the tests: found on PATH, else installed from the machine's package sources by root."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,8 +24,8 @@ INSTALL_SECONDS = 600
 
 
 def need_chromium() -> str:
-    """Returns the program; where it cannot be had, skips the test, or fails it under `CI=true`."""
-    found, problem = _chromium()
+    """Returns the program; where it or its driver cannot be had, skips the test, or fails it under `CI=true`."""
+    found, problem = _chromium() if find_spec("playwright") else ("", "the Python package playwright is not installed")
     if found:
         return found
     if os.environ.get("CI") == "true":
@@ -36,8 +37,9 @@ def need_chromium() -> str:
 def chromium() -> Iterator[Browser]:
     """Runs a headless Chromium."""
     program = need_chromium()
-    sync_api = pytest.importorskip("playwright.sync_api", reason="REAL TOOL MISSING: the Python package playwright")
-    with sync_api.sync_playwright() as playwright:
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - there only where browser tests can run
+
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         try:
             yield browser

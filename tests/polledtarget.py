@@ -27,6 +27,7 @@ class Polled:
     path: str = ":memory:"
     failure_details: bool = True
     job_types: tuple[str, ...] = ()
+    survey_interval: int = DAY
     told: list[str | None] = field(default_factory=list)
     """The reason of each poll's failure, None for a good one."""
     ledger: Ledger = field(init=False)
@@ -49,7 +50,12 @@ class Polled:
             now=lambda: self.service.now,
         )
         self.survey = Survey(
-            self.poller, self.service, self.ledger, interval_seconds=DAY, lookback_days=30, job_types=self.job_types
+            self.poller,
+            self.service,
+            self.ledger,
+            interval_seconds=self.survey_interval,
+            lookback_days=30,
+            job_types=self.job_types,
         )
 
     def poll(self, after: int = MINUTE) -> list[str]:

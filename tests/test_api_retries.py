@@ -141,22 +141,25 @@ def test_budget(seconds: float, attempts: int) -> None:
 
 def test_budget_is_shared() -> None:
     """What the repetitions of one call have used up is gone for the next; a call that needed none costs nothing."""
-    script = Script(
-        answer(), refusal("Throttling", retry_after="30"), answer(), refusal("Throttling", retry_after="30")
-    )
+    throttled = refusal("Throttling", retry_after="30")
+    script = Script(answer(), throttled, answer(), throttled, answer(), throttled)
+
+    async def slow_at_first(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0 if script.requests else 9)
+        return script(request)
 
     async def scenario() -> None:
-        budget = RetryBudget(50)
-        async with client_of(script) as client:
-            await client.list_smart_jobs(budget=budget)
-            await asyncio.sleep(100)
-            await client.list_smart_jobs(budget=budget)
+        budget = RetryBudget(65)
+        async with client_of(slow_at_first) as client:
+            for _ in range(3):
+                await client.list_smart_jobs(budget=budget)
+                await asyncio.sleep(100)
             with pytest.raises(ThrottledError):
                 await client.list_smart_jobs(budget=budget)
 
     run_leaping(scenario)
 
-    assert len(script.requests) == 4
+    assert len(script.requests) == 6
 
 
 def test_throttling_holds_back_other_calls() -> None:
@@ -172,6 +175,21 @@ def test_throttling_holds_back_other_calls() -> None:
     run_leaping(scenario)
 
     assert pauses(script) == pytest.approx([LONGEST_PAUSE], abs=0.5)
+
+
+def test_good_calls_speed_up_again() -> None:
+    """A throttled account is called at half the speed, until twenty calls have gone well."""
+    script = Script(refusal("Throttling"), answer())
+
+    async def scenario() -> None:
+        async with client_of(script, calls_per_second=10) as client:
+            for _ in range(70):
+                await client.list_smart_jobs(budget=RetryBudget(60))
+
+    run_leaping(scenario)
+
+    assert sum(pauses(script)[10:15]) == pytest.approx(1, rel=0.2)
+    assert sum(pauses(script)[-10:]) == pytest.approx(1, rel=0.2)
 
 
 def rotating(*key_ids: str) -> CredentialSource:

@@ -10,6 +10,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import __version__
 from exporter.metrics_document import metrics_table
+from exporter.simulator.faults import Fault
 from exporter.simulator.gate import Key
 from exporter.simulator.server import Simulator
 from tests.commandline import CANARY, TOKEN, CommandLine
@@ -201,18 +203,26 @@ def up(url: str) -> bool:
 
 @contextmanager
 def stopped_after(probe: Callable[[], object], what: str) -> Iterator[None]:
-    """Sends this very process SIGTERM, as a supervisor would, once the probe has something; fails if it never has."""
+    """Sends this very process SIGTERM, as a supervisor would, once the probe has something; fails if it never has.
 
-    def wait() -> object:
+    Nothing is sent once the block has ended: nobody would handle it.
+    """
+    has_ended = Event()
+
+    def wait() -> bool:
         try:
-            return poll(10, probe, what)
+            return poll(10, lambda: has_ended.is_set() or bool(probe()), what)
         finally:
-            os.kill(os.getpid(), signal.SIGTERM)
+            if not has_ended.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
 
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(wait)
-        yield
-    assert waiting.result()
+        try:
+            yield
+        finally:
+            has_ended.set()
+    waiting.result()
 
 
 def test_run_is_the_default(cli: CommandLine, simulator: Simulator) -> None:
@@ -224,6 +234,20 @@ def test_run_is_the_default(cli: CommandLine, simulator: Simulator) -> None:
 
     assert (ended.code, ended.out) == (0, "")
     assert re.search(r"event=listening url=http://127\.0\.0\.1:[1-9]", ended.err)
+    assert ended.err.splitlines()[-1].endswith("event=stopping")
+
+
+def test_run_stops_in_the_middle_of_a_poll(cli: CommandLine, simulator: Simulator) -> None:
+    """A poll that SIGTERM cuts short is no error, and holds nothing up."""
+    cli.patch.setenv("IMS_EXPORTER_LISTEN_ADDRESS", "127.0.0.1:0")
+    cli.patch.setenv("IMS_EXPORTER_REQUEST_TIMEOUT_SECONDS", "60")
+    simulator.faults.add(Fault("hang"))
+
+    with stopped_after(lambda: simulator.calls["ListSmartJobs"], "a poll is under way"):
+        ended = cli.run("run")
+
+    assert ended.code == 0
+    assert "level=error" not in ended.err
     assert ended.err.splitlines()[-1].endswith("event=stopping")
 
 

@@ -201,6 +201,17 @@ def test_folding_at_an_edge_of_hours(book: Book) -> None:
     assert shown == [2, 2, 1, 1, 0]
 
 
+def test_a_long_run(book: Book) -> None:
+    """A job that ran for hours is counted by its creation from the moment it ends, and stays so when it is folded."""
+    book.poll(job("a", age=5 * HOUR))
+    ended = job("a", "Finished", age=5 * HOUR, took=5 * HOUR + 120)
+
+    shown = [book.poll(ended, after=60).jobs["ASR", "Finished"] for _ in range(6)]
+
+    assert shown == [1] * 6
+    assert book.poll().ledger_jobs == 0
+
+
 def test_an_end_seen_late_counts_by_its_creation(book: Book) -> None:
     """A job older than the lookback is not shown when it ends, but its end is counted."""
     book.poll(job("old", age=9 * DAY))
@@ -218,7 +229,7 @@ def test_recent_failures_fall_by_themselves(book: Book) -> None:
     shown = [
         tuple(book.poll(after=int(ended) + seconds - book.now).failed_recent["ASR", window] for window in ("1h",))
         + tuple(book.poll(after=0).failed_recent["ASR", window] for window in ("24h",))
-        for seconds in (0, HOUR - 60, HOUR + 1, DAY - 60, DAY + 1)
+        for seconds in (0, HOUR, HOUR + 1, DAY, DAY + 1)
     ]
 
     assert shown == [(1, 1), (1, 1), (0, 1), (0, 1), (0, 0)]

@@ -200,6 +200,10 @@ def test_truncation(book: Book) -> None:
     book.survey()
     assert not is_truncated()
 
+    book.poll(truncated=True)
+    book.survey()
+    assert not is_truncated()
+
 
 def test_starting_anew_forgets_what_was_gathered(book: Book) -> None:
     """A survey begun anew counts from the first page on."""

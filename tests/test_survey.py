@@ -144,6 +144,17 @@ def test_a_token_no_longer_taken_begins_anew(target: Polled, page: int) -> None:
     assert shown(target) == (HISTORY, 1)
 
 
+def test_a_token_of_this_run_is_taken(target: Polled) -> None:
+    """A survey that was begun anew once ends at the next refusal: it does not go round in circles."""
+    target.service.refuse(NetworkError("gone"), len(target.service.calls) + 1)
+    survey(target)
+    started = len(target.service.calls)
+    target.service.refuse(BadRequestError("no such token"), started, started + 2)
+
+    assert survey(target) == [PAGES[1], *PAGES[:2]]
+    assert not target.poller.view.health.survey_complete
+
+
 def test_a_refusal_of_the_first_page_is_an_error(target: Polled) -> None:
     """A survey that the service does not take is not begun again and again in one run."""
     target.service.refuse(BadRequestError("no"), len(target.service.calls))
@@ -194,17 +205,19 @@ def test_jobs_that_end_meanwhile(target: Polled) -> None:
     assert target.shown.jobs["ASR", "Finished"] == HISTORY + 3
 
 
-def test_makes_good_what_catching_up_has_missed(target: Polled) -> None:
+def test_makes_good_what_catching_up_has_missed() -> None:
     """After a poll that could not reach back far enough a survey is due at once; it clears the warning."""
-    survey(target)
-    target.poll(after=31 * DAY)
-    target.service.create("missed", age=DAY, state="Finished")
-    assert target.poller.view.health.catchup_truncated
+    for target in polled_target(survey_interval=99 * DAY):
+        survey(target)
+        target.poll(after=31 * DAY)
+        target.service.create("missed", age=DAY, state="Finished")
+        assert target.poller.view.health.catchup_truncated
 
-    assert survey(target) == ["* Finished 0", "* Failed 0"]
+        assert survey(target) == ["* Finished 0", "* Failed 0"]
 
-    assert not target.poller.view.health.catchup_truncated
-    assert shown(target) == (1, 0)
+        assert not target.poller.view.health.catchup_truncated
+        assert shown(target) == (1, 0)
+        assert survey(target) == []
 
 
 def test_endless_lists(target: Polled, monkeypatch: pytest.MonkeyPatch) -> None:

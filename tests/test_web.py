@@ -17,6 +17,7 @@ from exporter.exposition import render
 from exporter.snapshot import TargetKey, TargetView
 from exporter.web import accepts_gzip, make_app, serve
 from tests.scenarios import ACCEPT, BUSY, DOWN, EMPTY, KEY, NOW, UP, registry_of
+from tests.seenpage import SITE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -37,8 +38,8 @@ def app_of(
         views=lambda: views,
         live=live,
         ready=ready,
+        site=lambda: SITE,
         now=lambda: NOW,
-        version="1.2.3",
     )
 
 
@@ -115,7 +116,7 @@ def test_accepts_gzip(header: str, taken: bool) -> None:  # noqa: FBT001 - a cas
     assert accepts_gzip(header) == taken
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/readyz", "/healthz"])
+@pytest.mark.parametrize("path", ["/", "/failures", "/targets", "/metrics", "/livez", "/readyz", "/healthz"])
 def test_head_is_get_without_a_body(path: str) -> None:
     """HEAD gives the headers of GET and no body."""
     got = request(app_of(*VIEWS), path)
@@ -169,13 +170,13 @@ def test_probes_ask_at_every_request() -> None:
 def test_unknown_path_names_the_known_ones() -> None:
     """An unknown path gets 404 and, in plain text, what there is, paths added later included."""
     app = app_of()
-    app.router.add_get("/failures", hang)
+    app.router.add_get("/later", hang)
 
     response = request(app, "/nope<script>")
 
     assert response.status_code == 404
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
-    assert response.text == "not found; there is /, /failures, /healthz, /livez, /metrics, /readyz\n"
+    assert response.text == "not found; there is /, /failures, /healthz, /later, /livez, /metrics, /readyz, /targets\n"
 
 
 def test_other_methods_are_refused() -> None:
@@ -186,7 +187,9 @@ def test_other_methods_are_refused() -> None:
     assert response.headers["allow"] == "GET,HEAD"
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/metrics"), ("GET", "/no"), ("PUT", "/")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("GET", "/failures"), ("GET", "/metrics"), ("GET", "/no"), ("PUT", "/")]
+)
 def test_every_answer_carries_the_security_headers(method: str, path: str) -> None:
     """Every answer forbids sniffing, referrers and all content but the page's own style."""
     headers = request(app_of(*VIEWS), path, method).headers
@@ -205,9 +208,21 @@ def test_page_is_served_as_html() -> None:
 
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert SCRIPT not in response.text
-    for path in ("/metrics", "/livez", "/readyz", "/healthz"):
+    for path in ("/metrics", "/livez", "/readyz", "/healthz", "/failures", "/targets"):
         assert f'href="{path}"' in response.text
-    assert 'href="/"' not in response.text
+
+
+def test_pages_answer_what_was_asked() -> None:
+    """A page sees query and Accept: filters, JSON for those who prefer it, 400 for what cannot be meant."""
+    app = app_of(*VIEWS)
+
+    found = request(app, "/failures?account=prod", accept="application/json")
+    refused = request(app_of(*VIEWS), "/failures?limit=many")
+
+    assert (found.status_code, found.headers["content-type"]) == (200, "application/json; charset=utf-8")
+    assert found.headers["vary"] == "Accept"
+    assert found.json()["failures"] == []
+    assert (refused.status_code, refused.headers["content-type"]) == (400, "text/plain; charset=utf-8")
 
 
 def test_stops_at_once_with_connections_open() -> None:

@@ -152,7 +152,7 @@ def _finish(db: sqlite3.Connection, target_id: int, state: SurveyState) -> None:
     db.execute("DELETE FROM survey WHERE target_id = ?", (target_id,))
     db.execute(
         "UPDATE target SET surveyed_at = :start, surveyed_from = :from,"
-        " truncated_at = CASE WHEN truncated_at >= :start THEN truncated_at END WHERE id = :id",
+        " truncated_at = CASE WHEN truncated_at > :start THEN truncated_at END WHERE id = :id",
         {"start": state.started_at, "from": state.window_start, "id": target_id},
     )
 
