@@ -110,7 +110,7 @@ def test_links_lead_to_the_stack() -> None:
     """What rules and dashboards link to by default is where the stack serves it."""
     ports = [port.split(":")[1] for name in ("grafana", "exporter") for port in SERVICES[name]["ports"]]
 
-    assert [DASHBOARD_BASE_URL, EXPORTER_BASE_URL] == [f"http://localhost:{ports[0]}/d", f"http://localhost:{ports[1]}"]
+    assert [f"http://localhost:{ports[0]}/d", f"http://localhost:{ports[1]}"] == [DASHBOARD_BASE_URL, EXPORTER_BASE_URL]
 
 
 def test_scrape_intervals_agree() -> None:
