@@ -66,6 +66,9 @@ class Survey:
         except ExporterError as error:
             self._log.warning("survey", outcome="interrupted", reason=error.reason, error=str(error), hint=error.hint)
             return False
+        except Exception as error:  # noqa: BLE001 - a background task, for whose errors nobody waits
+            self._log.error("survey", outcome="interrupted", reason="other", error=str(error), exc_info=error)
+            return False
         return True
 
     async def _due(self) -> SurveyState | None:
