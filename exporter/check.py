@@ -12,7 +12,6 @@ from exporter.api import GET_ACTION, LIST_ACTION, RetryBudget
 from exporter.app import Clients
 from exporter.errors import (
     ApiError,
-    BadRequestError,
     ClockSkewError,
     CredentialsError,
     ForbiddenError,
@@ -98,7 +97,7 @@ async def _details(client: ImsClient) -> Finding:
     part = "details"
     try:
         await client.get_smart_handle_job(NO_SUCH_JOB, budget=RetryBudget(0))
-    except (NotFoundError, BadRequestError):
+    except NotFoundError:
         pass
     except ForbiddenError:
         text = (

@@ -95,9 +95,9 @@ class Poller:
     def _record(self, error: Exception | None, seconds: float) -> None:
         self._beat()
         reason = None if error is None else error.reason if isinstance(error, ExporterError) else "other"
-        self._observe_poll(seconds, reason)
         if error is not None:
             self._record_failure(error, reason or "", seconds)
+        self._observe_poll(seconds, reason)
 
     async def poll(self) -> Snapshot:
         """Makes one poll and publishes it; raises ExporterError, and then nothing has changed."""

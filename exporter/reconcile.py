@@ -18,6 +18,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from exporter.snapshot import OPEN_STATES
 from exporter.walk import Row, Seam
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _split(items: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], l
 
 
 def _is_new(row: Row, known: Known) -> bool:
-    return not row.is_ended or known.horizon is None or row.created_at >= known.horizon
+    return not row.is_ended or known.horizon is None or (row.is_dated and row.created_at >= known.horizon)
 
 
 def _counts(row: Row, baseline: int) -> bool:
@@ -190,6 +191,8 @@ def _missing(known: Known, latest: Mapping[str, Row]) -> list[OpenJob]:
 
 
 def _is_deleted(job: OpenJob, absent: AbstractSet[str]) -> bool:
+    if job.job_state not in OPEN_STATES and job.job_id not in absent:
+        return False  # the list of an undocumented state may not be to be had: nothing is proven
     needed = POLLS_UNTIL_DELETED if job.job_id in absent else POLLS_UNTIL_DELETED_UNPROVEN
     return job.missing_polls >= needed
 

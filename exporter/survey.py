@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter.api import RetryBudget
-from exporter.errors import BadRequestError, BadResponseError, ExporterError
+from exporter.errors import BadRequestError, BadResponseError, ExporterError, NotFoundError, ServerError
 from exporter.poller import window_start
 from exporter.walk import PAGE_SIZE, Labels
 
@@ -98,7 +98,7 @@ class Survey:
         while going is not None:
             try:
                 following = await self._page(going, labels)
-            except BadRequestError:
+            except (BadRequestError, NotFoundError, ServerError):
                 if not resumed:
                     raise
                 following = await self._begin()  # the token kept from the last run is no longer taken

@@ -35,6 +35,8 @@ class Row(NamedTuple):
     job_state: str
     created_at: int
     modified_at: int | None
+    is_dated: bool = True
+    """Whether the service gave a time; without one, `created_at` is only that of the row above."""
 
     @property
     def is_ended(self) -> bool:
@@ -98,13 +100,16 @@ class Labels:
         self._states = LabelSet((*JOB_STATES, *job_states), len(JOB_STATES) + UNKNOWN_VALUES)
 
     def rows(self, page: Page, created_at: int) -> tuple[Row, ...]:
-        """Returns a page's jobs; one without a creation time gets its neighbour's, as a list is sorted by it.
+        """Returns a page's jobs; without a creation time one gets a later one that does not change, if there is any.
 
         `created_at` is that of the row before the page.
         """
         rows = []
         for job in page.jobs:
-            created_at = created_at if job.create_time is None else job.create_time
+            if job.create_time is not None:
+                created_at = job.create_time
+            elif job.modified_time is not None:
+                created_at = min(created_at, job.modified_time)
             rows.append(self._row(job, created_at))
         return tuple(rows)
 
@@ -114,7 +119,8 @@ class Labels:
 
     def _row(self, job: SmartJob, created_at: int) -> Row:
         kind = self._types.bounded(job.job_type)
-        return Row(job.job_id, kind, self.job_state(job.job_state), created_at, job.modified_time)
+        is_dated = job.create_time is not None or job.modified_time is not None
+        return Row(job.job_id, kind, self.job_state(job.job_state), created_at, job.modified_time, is_dated)
 
 
 async def read_pages(

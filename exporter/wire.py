@@ -33,6 +33,7 @@ ERROR_OF_CODE: tuple[tuple[tuple[str, ...], type[ApiError]], ...] = (
     (("Throttling",), ThrottledError),
     (("ServiceUnavailable", "InternalError", "InternalServerError", "SystemBusy"), ServerError),
     (("InvalidTimeStamp",), ClockSkewError),
+    (("InvalidAction.NotFound", "InvalidVersion", "InvalidApi"), BadRequestError),
     (
         (
             "SignatureDoesNotMatch",

@@ -87,6 +87,7 @@ def fold(db: sqlite3.Connection, target_id: int, horizon: int) -> None:
 
 def prune(db: sqlite3.Connection, target_id: int, window_start: int, now: int) -> None:
     """Drops what has left every window: the ledger grows with hours, not with history."""
+    db.execute("UPDATE target SET surveyed_from = MAX(surveyed_from, ?) WHERE id = ?", (window_start, target_id))
     for series, oldest in ((BY_HOUR, window_start), (BY_MINUTE, now - DAY - HOUR)):
         db.execute("DELETE FROM bucket WHERE target_id = ? AND series = ? AND start < ?", (target_id, series, oldest))
     db.execute(
