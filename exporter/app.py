@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -246,6 +247,7 @@ async def run(
 
 def make_scheduler(workers: list[Worker], interval_seconds: float) -> AsyncIOScheduler:
     """Returns a scheduler that polls every target on its own: at once, then on the interval, never twice at a time."""
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a long poll leaves out the next is no news
     scheduler = AsyncIOScheduler(
         timezone=UTC, job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
     )

@@ -14,6 +14,7 @@ ExporterError
 │   ├── BadRequestError         the service does not take this request: do not repeat it
 │   └── BadResponseError        the answer is not what the service documents: do not repeat it, do not trust it
 ├── LedgerError             the ledger cannot be read or written
+│   └── LedgerInUseError        ... by this process, as another one writes to it
 └── SettingsError           the configuration is wrong: all its problems at once
 """
 
@@ -117,6 +118,12 @@ class LedgerError(ExporterError):
 
     reason = "ledger"
     hint = "check the disk and the permissions of ledger_path"
+
+
+class LedgerInUseError(LedgerError):
+    """Another process has written to the same target's part of the ledger."""
+
+    hint = "stop the other exporter, or give each its own ledger_path"
 
 
 class SettingsError(ExporterError):

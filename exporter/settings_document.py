@@ -101,8 +101,8 @@ targets is taken whole from the source that wins.
 An empty variable counts as not set. `targets` and `credentials` are JSON in the environment, or a variable
 for each thing inside, as `IMS_EXPORTER_TARGETS__0__REGION_ID` or `IMS_EXPORTER_CREDENTIALS__ROLE_ARN`.
 
-What is wrong is told all at once, one problem a line, and the exporter does not start, or keeps the settings
-it has if it is a reload. A key in the file that is no setting is such a problem. An environment variable
+What is wrong is told all at once, one problem a line, and the exporter does not start.
+A change is taken up by a restart. A key in the file that is no setting is such a problem. An environment variable
 with our prefix that is no setting is only warned about: Kubernetes sets `IMS_EXPORTER_PORT` and the like for
 a Service named `ims-exporter`, which `enableServiceLinks: false` in the pod prevents.
 

@@ -73,14 +73,14 @@ def test_two_exporters_on_one_ledger(tmp_path: Path) -> None:
         here.do(lambda: past(simulator.world))
         simulator.faults.add(Fault("delay", action="ListSmartJobs", seconds=0.05))
         env = environment(tmp_path, endpoint=simulator.url)
-        with exporter(env, tmp_path / "1.log") as first, exporter(env, tmp_path / "2.log") as second:
+        with exporter(env, tmp_path / "1.log") as first:
             first.wait_until_up()
             truth = here.do(lambda: Truth(simulator.world))
-            for number in range(1, 6):
-                here.do(lambda: births_and_ends(simulator.world))
-                poll(READY_SECONDS, partial(have_been_refused, number, first, second), "a poll is refused")
-            shown = [each.scrape() for each in (first, second)]
-            second.end()
+            with exporter(env, tmp_path / "2.log") as second:
+                for number in range(1, 6):
+                    here.do(lambda: births_and_ends(simulator.world))
+                    poll(READY_SECONDS, partial(have_been_refused, number, first, second), "a poll is refused")
+                shown = [each.scrape() for each in (first, second)]
             comes_to_tell(first, here.do(truth.now))
 
     counted = sum(scrape.total("ims_exporter_poll_failures_total", reason="ledger") for scrape in shown if scrape)

@@ -249,3 +249,20 @@ def test_truncated() -> None:
     """That the head was not read down to the horizon is passed on."""
     assert reconcile(KNOWN, Observed(NOW, (), is_truncated=True)).is_truncated
     assert not poll(KNOWN).is_truncated
+
+
+def test_an_ended_job_without_any_time_is_never_new() -> None:
+    """Its place in the list says nothing of its age: only the end of a known open job counts."""
+    undated = row("Failed", NOW - 5)._replace(modified_at=None, is_dated=False)
+
+    assert poll(EMPTY, undated).ended == ()
+    assert poll(KNOWN, undated).ended == (undated,)
+
+
+def test_an_undocumented_state_is_not_proof_of_deletion() -> None:
+    """A job in a state whose list may not be to be had stays open until its absence is proven."""
+    paused = replace(OPEN, job_state="Paused", missing_polls=POLLS_UNTIL_DELETED_UNPROVEN)
+    known = replace(KNOWN, open_jobs={"a": paused})
+
+    assert poll(known).deleted_types == ()
+    assert poll(known, absent=frozenset("a")).deleted_types == ("ASR",)

@@ -149,3 +149,16 @@ def test_when_a_job_ended() -> None:
     assert Row("a", "ASR", "Failed", 5, 9).ended_at == 9
     assert Row("a", "ASR", "Failed", 5, None).ended_at == 5
     assert Row("a", "ASR", "Failed", 5, 3).ended_at == 5
+
+
+def test_a_job_without_a_creation_time_keeps_its_age() -> None:
+    """It is dated by its last modification, which does not change; only one without any time is undated."""
+    jobs = (
+        SmartJob("top", "ASR", "Failed", None, 500),
+        SmartJob("next", "ASR", "Failed", 400, 450),
+        SmartJob("none", "ASR", "Failed", None, None),
+    )
+
+    rows = Labels().rows(Page(jobs), 1_000)
+
+    assert [(row.created_at, row.is_dated) for row in rows] == [(500, True), (400, True), (400, False)]

@@ -204,6 +204,7 @@ def test_details_without_particulars(nothing: object) -> None:
         (400, "SignatureNonceUsed", CredentialsError),
         (400, "IncompleteSignature", CredentialsError),
         (400, "InvalidTimeStamp.Expired", ClockSkewError),
+        (404, "InvalidAction.NotFound", BadRequestError),
         (403, "NoPermission", ForbiddenError),
         (403, "Forbidden.RAM", ForbiddenError),
         (400, "Forbidden.RAM", ForbiddenError),

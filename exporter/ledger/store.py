@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.errors import LedgerError
+from exporter.errors import LedgerError, LedgerInUseError
 from exporter.ledger import counting, survey, totals
 from exporter.ledger.schema import migrate
 from exporter.reconcile import Known, OpenJob, OpenSeam
@@ -188,4 +188,4 @@ def _claim(db: sqlite3.Connection, target_id: int, polls: int, outcome: Outcome)
         (outcome.horizon, outcome.proven_to, seams, outcome.baseline, target_id, polls),
     )
     if stored.rowcount != 1:
-        raise LedgerError("another process has stored a poll of the same target: only one may use a ledger")
+        raise LedgerInUseError("another process has stored a poll of the same target: only one may use a ledger")
