@@ -92,6 +92,14 @@ class Walk:
         return found
 
 
+def _each_once(jobs: Iterable[SmartJob]) -> Iterable[SmartJob]:
+    """Returns the jobs in their order, a repeated one where it stands first: there the list is in order."""
+    first: dict[str, SmartJob] = {}
+    for job in jobs:
+        first.setdefault(job.job_id, job)
+    return first.values()
+
+
 class Labels:
     """The job types and states met so far: what comes from the service becomes a label only through these."""
 
@@ -105,7 +113,7 @@ class Labels:
         `created_at` is that of the row before the page.
         """
         rows = []
-        for job in page.jobs:
+        for job in _each_once(page.jobs):
             if job.create_time is not None:
                 created_at = job.create_time
             elif job.modified_time is not None:
