@@ -115,11 +115,20 @@ def test_endless_lists(pages: list[Page]) -> None:
 def test_rows_without_a_creation_time() -> None:
     """A job that does not say when it was created is as old as the one before it, also over a page's end."""
     pages = read(
-        Page((job(created_at=None), job(created_at=8), job(created_at=None)), "1"),
-        Page((job(created_at=None), job(created_at=5))),
+        Page((job("a", created_at=None), job("b", created_at=8), job("c", created_at=None)), "1"),
+        Page((job("d", created_at=None), job("e", created_at=5))),
     )
 
     assert [[each.created_at for each in rows] for rows, _ in pages] == [[NOW, 8, 8], [8, 5]]
+
+
+def test_a_row_repeated_on_a_page_counts_once() -> None:
+    """A job that a page shows twice stands where it was first, and moves none of the undated ones below it."""
+    jobs = (job("a", created_at=9), job("b", created_at=5), job("a", created_at=9), job("c", created_at=None))
+
+    rows = Labels().rows(Page(jobs), NOW)
+
+    assert [(each.job_id, each.created_at) for each in rows] == [("a", 9), ("b", 5), ("c", 5)]
 
 
 def test_undocumented_values_are_bounded() -> None:
@@ -128,7 +137,7 @@ def test_undocumented_values_are_bounded() -> None:
     labels = Labels()
 
     rows = labels.rows(Page(jobs), NOW)
-    again = labels.rows(Page((job(kind="Type0", state="Failed"), job(kind=" ", state="x" * 99))), NOW)
+    again = labels.rows(Page((job("a", "Type0", "Failed"), job("b", " ", "x" * 99))), NOW)
 
     assert [each.job_type for each in rows] == [f"Type{number}" for number in range(UNKNOWN_VALUES)] + ["other"] * 2
     assert [each.job_state for each in rows] == [f"State{number}" for number in range(UNKNOWN_VALUES)] + ["other"] * 2
@@ -139,7 +148,7 @@ def test_values_met_before_keep_their_label() -> None:
     """The types and states that the ledger knows count towards the bound, and always stay."""
     labels = Labels([f"Type{number}" for number in range(UNKNOWN_VALUES + 5)], ["Paused"])
 
-    rows = labels.rows(Page((job(kind="Type24", state="Paused"), job(kind="New", state="x" * 99))), NOW)
+    rows = labels.rows(Page((job("a", "Type24", "Paused"), job("b", "New", "x" * 99))), NOW)
 
     assert [(each.job_type, each.job_state) for each in rows] == [("Type24", "Paused"), ("other", "x" * 64)]
 
