@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.errors import ApiError, BadRequestError, ForbiddenError, NotFoundError
+from exporter.labels import LONGEST, OTHER, UNKNOWN
 from exporter.reconcile import READINGS_OF_A_SEAM, Observed, OpenJob
 from exporter.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
 from exporter.walk import PAGE_SIZE, Labels, Row, Walk, read_pages
@@ -23,7 +25,10 @@ FEW = 2
 """So few jobs of a type are asked for one by one at once: a list would cost as much."""
 ASKED_ANYWAY = 50
 """So few jobs are not looked for among the failed: each that failed is asked for its reason in any case."""
-
+UNDOCUMENTED_PAGES = 10
+"""So many pages of an undocumented state's list a poll reads at most."""
+UNLISTED_JOBS = 50
+"""So many jobs in a state that cannot be listed are looked for, the newest."""
 READING_STEP = 7
 """A list read again for its seams has pages smaller by so much, so that they end elsewhere."""
 
@@ -129,37 +134,27 @@ async def observe(reader: Reader, known: Known, slack: int, lookback_seconds: in
     A job only moves forward, so reading the open lists in the order of a job's life, then all new jobs, then the
     ended lists, meets every job at least once. Raises ApiError for whatever the retries did not mend.
     """
-    open_walks = [await _open_walk(reader, state, known) for state in _open_states(known)]
+    walks = {state: await _open_walk(reader, state, known) for state in OPEN_STATES}
+    for state in sorted({job.job_state for job in known.open_jobs.values()}.difference(OPEN_STATES)):
+        walks[state] = await _undocumented_walk(reader, state, known)
     started_at = reader.started_at or reader.local_time
     oldest = started_at - lookback_seconds
     horizon = started_at - slack if known.horizon is None else known.horizon
     head = await reader.walk(down_to=max(horizon, oldest))
-    found = {row.job_id for row in reader.rows}
-    vanished = [job for job in known.open_jobs.values() if job.job_id not in found]
-    absent = await _search(reader, vanished, open_walks)
+    absent = await _search(reader, list(_vanished(reader, known, walks)), list(walks.values()))
     return Observed(
         started_at=started_at,
         rows=reader.rows,
         absent=absent,
         head_seams=head.seams(),
+        oldest=oldest,
         is_truncated=horizon < oldest,
     )
 
 
-def _open_states(known: Known) -> tuple[str, ...]:
-    """The open states in the order of a job's life, then any unknown ones that jobs are in."""
-    unknown = {job.job_state for job in known.open_jobs.values()} - set(OPEN_STATES)
-    return (*OPEN_STATES, *sorted(unknown))
-
-
 async def _open_walk(reader: Reader, state: str, known: Known) -> Walk:
     """Reads an open list; at a first poll as often as it takes to cover the seams, for what it misses is not new."""
-    try:
-        walk = await reader.walk(job_state=state)
-    except BadRequestError:
-        if state in OPEN_STATES:
-            raise
-        return Walk()  # a state that cannot be listed: proves nothing
+    walk = await reader.walk(job_state=state)
     seams = walk.seams() if known.horizon is None else []
     for _ in range(READINGS_OF_A_SEAM):
         if seams:
@@ -167,6 +162,38 @@ async def _open_walk(reader: Reader, state: str, known: Known) -> Walk:
             again = (await reader.walk(job_state=state)).seams()
             seams = [before.common(seam) for before in seams for seam in again if before.meets(seam)]
     return walk
+
+
+async def _undocumented_walk(reader: Reader, state: str, known: Known) -> Walk:
+    """Reads the list of an undocumented state as far as it pays: nobody knows whether the state is an end.
+
+    It may be long, refused, or show all jobs; then it proves little or nothing.
+    """
+    if state in {UNKNOWN, OTHER} or len(state) >= LONGEST:
+        return Walk()  # a label, but not the state's name
+    oldest = min(job.created_at for job in known.open_jobs.values() if job.job_state == state)
+    pages = itertools.count(1)
+    try:
+        return await reader.walk(
+            job_state=state,
+            down_to=oldest,
+            goes_on=lambda rows: all(row.job_state == state for row in rows) and next(pages) < UNDOCUMENTED_PAGES,
+        )
+    except BadRequestError:
+        return Walk()
+
+
+def _vanished(reader: Reader, known: Known, walks: dict[str, Walk]) -> Iterable[OpenJob]:
+    """Returns the known jobs that are in no open list any more, as far as their state's list was read."""
+    found = {row.job_id for row in reader.rows}
+    for state, walk in walks.items():
+        jobs = [job for job in known.open_jobs.values() if job.job_state == state and job.job_id not in found]
+        if state in OPEN_STATES:
+            yield from jobs
+        elif walk.pages:
+            yield from (job for job in jobs if walk.covers(job.created_at))
+        else:
+            yield from sorted(jobs, key=lambda job: -job.created_at)[:UNLISTED_JOBS]
 
 
 async def _search(reader: Reader, vanished: Iterable[OpenJob], open_walks: list[Walk]) -> set[str]:

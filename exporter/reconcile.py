@@ -8,6 +8,7 @@ A pure function. These rules count every job once:
 - Unknown and ended, created since `horizon`: born and ended between two polls; both are counted.
 - Unknown and ended, created before `horizon`: counted before, or older than the exporter.
 - Known as open, and in no list any more in two polls running: deleted.
+- In an undocumented state, created before the lookback: forgotten; nobody knows whether that state is an end.
 
 The first poll of a target counts nothing: what is there then is history.
 """
@@ -18,7 +19,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from exporter.snapshot import OPEN_STATES
+from exporter.snapshot import JOB_STATES
 from exporter.walk import Row, Seam
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class Observed:
     absent: AbstractSet[str] = frozenset()
     """Open jobs proven to be in no list any more."""
     head_seams: Collection[Seam] = ()
+    oldest: int = 0
+    """Where the lookback begins."""
     is_truncated: bool = False
     """Whether the head was read down to `lookback` only, which is short of the horizon."""
 
@@ -116,11 +119,16 @@ class Outcome:
 def reconcile(known: Known, observed: Observed) -> Outcome:
     """Returns what the poll changes; it depends on its arguments alone."""
     latest = _latest(observed.rows, known.lately_ended)
-    known_ended = [row for row in latest.values() if row.is_ended and row.job_id in known.open_jobs]
-    new = [row for row in latest.values() if row.job_id not in known.open_jobs and _is_new(row, known)]
+    known_ended = [
+        row if row.modified_at is not None else row._replace(noticed_at=observed.started_at)
+        for row in latest.values()
+        if row.is_ended and row.job_id in known.open_jobs
+    ]
+    forgotten, kept = _split(known.open_jobs.values(), lambda job: _is_bygone(latest.get(job.job_id, job), observed))
+    new = [row for row in latest.values() if row.job_id not in known.open_jobs and _is_new(row, known, observed)]
     baseline = observed.started_at if known.horizon is None else known.baseline
     counted, history = _split(new, lambda row: known.horizon is not None and _counts(row, baseline))
-    deleted, missing = _split(_missing(known, latest), lambda job: _is_deleted(job, observed.absent))
+    deleted, missing = _split(_missing(kept, latest), lambda job: _is_deleted(job, observed.absent))
     horizon, seams = _advance(known, observed)
     return Outcome(
         started_at=observed.started_at,
@@ -130,10 +138,10 @@ def reconcile(known: Known, observed: Observed) -> Outcome:
         baseline=baseline,
         open_jobs=(
             *(_open(row) for row in new if not row.is_ended),
-            *_moved(known, latest),
+            *_moved(kept, latest),
             *missing,
         ),
-        closed_ids=(*(row.job_id for row in known_ended), *(job.job_id for job in deleted)),
+        closed_ids=(*(row.job_id for row in known_ended), *(job.job_id for job in (*deleted, *forgotten))),
         ended=(*known_ended, *(row for row in counted if row.is_ended)),
         history=tuple(row for row in history if row.is_ended),
         created_types=tuple(row.job_type for row in counted if row.created_at >= baseline),
@@ -163,8 +171,14 @@ def _split(items: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], l
     return yes, no
 
 
-def _is_new(row: Row, known: Known) -> bool:
-    return not row.is_ended or known.horizon is None or (row.is_dated and row.created_at >= known.horizon)
+def _is_new(row: Row, known: Known, observed: Observed) -> bool:
+    if not row.is_ended:
+        return not _is_bygone(row, observed)
+    return known.horizon is None or (row.is_dated and row.created_at >= known.horizon)
+
+
+def _is_bygone(job: Row | OpenJob, observed: Observed) -> bool:
+    return job.job_state not in JOB_STATES and job.created_at < observed.oldest
 
 
 def _counts(row: Row, baseline: int) -> bool:
@@ -175,23 +189,19 @@ def _open(row: Row) -> OpenJob:
     return OpenJob(row.job_id, row.job_type, row.job_state, row.created_at)
 
 
-def _moved(known: Known, latest: Mapping[str, Row]) -> Iterable[OpenJob]:
-    for job in known.open_jobs.values():
+def _moved(known_jobs: Iterable[OpenJob], latest: Mapping[str, Row]) -> Iterable[OpenJob]:
+    for job in known_jobs:
         row = latest.get(job.job_id)
         if row and not row.is_ended and (job.missing_polls or row.job_state != job.job_state):
             yield replace(job, job_state=row.job_state, missing_polls=0)
 
 
-def _missing(known: Known, latest: Mapping[str, Row]) -> list[OpenJob]:
-    return [
-        replace(job, missing_polls=job.missing_polls + 1)
-        for job in known.open_jobs.values()
-        if job.job_id not in latest
-    ]
+def _missing(known_jobs: Iterable[OpenJob], latest: Mapping[str, Row]) -> list[OpenJob]:
+    return [replace(job, missing_polls=job.missing_polls + 1) for job in known_jobs if job.job_id not in latest]
 
 
 def _is_deleted(job: OpenJob, absent: AbstractSet[str]) -> bool:
-    if job.job_state not in OPEN_STATES and job.job_id not in absent:
+    if job.job_state not in JOB_STATES and job.job_id not in absent:
         return False  # the list of an undocumented state may not be to be had: nothing is proven
     needed = POLLS_UNTIL_DELETED if job.job_id in absent else POLLS_UNTIL_DELETED_UNPROVEN
     return job.missing_polls >= needed

@@ -37,6 +37,8 @@ class Row(NamedTuple):
     modified_at: int | None
     is_dated: bool = True
     """Whether the service gave a time; without one, `created_at` is only that of the row above."""
+    noticed_at: int | None = None
+    """When a poll met the end of a job it knew as open: it stands in where the service gives no `modified_at`."""
 
     @property
     def is_ended(self) -> bool:
@@ -45,8 +47,9 @@ class Row(NamedTuple):
 
     @property
     def ended_at(self) -> int:
-        """When an ended job ended: its last modification, or its creation where the service does not say."""
-        return self.created_at if self.modified_at is None else max(self.created_at, self.modified_at)
+        """When an ended job ended: its last modification; else when that was noticed; else its creation."""
+        moment = self.noticed_at if self.modified_at is None else self.modified_at
+        return self.created_at if moment is None else max(self.created_at, moment)
 
 
 class Seam(NamedTuple):

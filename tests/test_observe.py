@@ -9,10 +9,10 @@ import pytest
 
 from exporter.errors import BadRequestError, BadResponseError
 from exporter.observe import page_size
-from exporter.reconcile import READINGS_OF_A_SEAM, SLACK_SECONDS, Known, OpenJob
+from exporter.reconcile import READINGS_OF_A_SEAM, SLACK_SECONDS, Known
 from exporter.walk import Seam
 from tests.calmservice import START, CalmService
-from tests.onepoll import DAY, IDLE, KNOWN, OPEN_LISTS, crowded, look, open_before, reader_of, seen
+from tests.onepoll import DAY, IDLE, KNOWN, crowded, look, open_before, reader_of, seen
 
 
 def test_an_idle_target_costs_three_calls() -> None:
@@ -106,20 +106,6 @@ def test_only_the_types_chosen() -> None:
 
     assert service.calls == ["ASR Created 0", "ASR Executing 0", "ASR * 0", *IDLE]
     assert seen(one).keys() == seen(several).keys() == {"a"}
-
-
-def test_undocumented_open_states() -> None:
-    """A state that known jobs are in is listed too; one that cannot be listed fails nothing and proves nothing."""
-    service = crowded()
-    service.create("a", age=3600, state="Paused")
-    known = open_before(service, ["a", "gone"], job_state="Paused")
-    both = replace(known, open_jobs={**known.open_jobs, "b": OpenJob("b", "ASR", "Hidden", START - 3600)})
-
-    observed = look(reader_of(service, may_get=False), both)
-
-    assert service.calls[:5] == [*OPEN_LISTS, "* Hidden 0", "* Paused 0", "* * 0"]
-    assert seen(observed)["a"] == "Paused"
-    assert observed.absent == frozenset()
 
 
 def test_a_documented_state_must_be_listable() -> None:

@@ -256,7 +256,41 @@ def test_an_ended_job_without_any_time_is_never_new() -> None:
     undated = row("Failed", NOW - 5)._replace(modified_at=None, is_dated=False)
 
     assert poll(EMPTY, undated).ended == ()
-    assert poll(KNOWN, undated).ended == (undated,)
+    assert [row.job_id for row in poll(KNOWN, undated).ended] == ["a"]
+
+
+def test_an_end_whose_time_is_not_told() -> None:
+    """A known job that ended without saying when has ended by the poll that noticed it."""
+    (ended,) = poll(KNOWN, row("Failed", OPEN.created_at)._replace(modified_at=None)).ended
+
+    assert (ended.modified_at, ended.ended_at) == (None, NOW)
+
+
+def test_an_undocumented_state_is_forgotten_with_the_lookback() -> None:
+    """Nobody knows whether such a state is an end: its jobs leave with the lookback, and do not come back as new."""
+    known = replace(KNOWN, baseline=0, open_jobs={"a": replace(OPEN, job_state="Cancelled")})
+    sighting = row("Cancelled", OPEN.created_at)
+
+    def after(known: Known, oldest: int, *rows: Row) -> tuple[tuple[str, ...], tuple[str, ...], tuple[OpenJob, ...]]:
+        outcome = reconcile(known, Observed(NOW, rows, oldest=oldest))
+        assert (outcome.ended, outcome.deleted_types) == ((), ())
+        return outcome.closed_ids, outcome.created_types, outcome.open_jobs
+
+    assert after(known, OPEN.created_at, sighting) == ((), (), ())
+    assert after(known, OPEN.created_at + 1, sighting) == (("a",), (), ())
+    assert after(known, OPEN.created_at + 1) == (("a",), (), ())
+    assert after(EMPTY, OPEN.created_at + 1, sighting) == ((), (), ())
+
+
+@pytest.mark.parametrize("state", ["Executing", "Finished"])
+def test_a_documented_state_is_never_forgotten(state: str) -> None:
+    """However old, a job that is open or ends is kept and counted."""
+    known = replace(KNOWN, open_jobs={"a": replace(OPEN, job_state="Paused")})
+
+    outcome = reconcile(known, Observed(NOW, (row(state, OPEN.created_at),), oldest=NOW))
+
+    assert [job.job_state for job in outcome.open_jobs] == (["Executing"] if state == "Executing" else [])
+    assert [job.job_state for job in outcome.ended] == (["Finished"] if state == "Finished" else [])
 
 
 def test_an_undocumented_state_is_not_proof_of_deletion() -> None:
