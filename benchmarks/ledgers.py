@@ -30,7 +30,7 @@ def begin(ledger: Ledger, open_jobs: int) -> Snapshot:
     state = ledger.start_survey(KEY, NOW, window_start(NOW, LOOKBACK_DAYS))
     for job_state in ENDED_STATES:
         state = ledger.store_survey_page(KEY, state, tuple(month(job_state)), "") or state
-    known = ledger.load(KEY)
+    known = ledger.load(KEY, ())
     return store(ledger, known, following(known, 0, NOW + INTERVAL_SECONDS), NOW + INTERVAL_SECONDS)
 
 
@@ -52,7 +52,7 @@ def following(known: Known, changes: int, now: int) -> Outcome:
 def store(ledger: Ledger, known: Known, outcome: Outcome, now: int) -> Snapshot:
     """Commits a poll."""
     start = window_start(now, LOOKBACK_DAYS)
-    return ledger.commit(KEY, known, outcome, {}, taken_at=float(now), window_start=start, job_types=())
+    return ledger.commit(KEY, known, outcome, {}, taken_at=float(now), window_start=start)
 
 
 def month(job_state: str) -> Iterable[Row]:

@@ -45,7 +45,7 @@ async def commits(sizes: Sizes, folder: Path) -> list[Figure]:
     with opened(folder, "commits") as ledger:
         ledgers.begin(ledger, sizes.open_jobs)
         for turn in range(2, 2 + sizes.repetitions):
-            known = ledger.load(KEY)
+            known = ledger.load(KEY, ())
             now = ledgers.NOW + ledgers.INTERVAL_SECONDS * turn
             outcome = ledgers.following(known, sizes.changes, now)
             costs.append(await cost(partial(ledgers.store, ledger, known, outcome, now)))
@@ -59,7 +59,7 @@ async def loads(sizes: Sizes, folder: Path) -> list[Figure]:
         for open_jobs in sizes.ledger_jobs:
             ledger = stack.enter_context(opened(folder, f"load-{open_jobs}"))
             ledgers.begin(ledger, open_jobs)
-            works.append(partial(ledger.load, KEY))
+            works.append(partial(ledger.load, KEY, ()))
         costs = await interleaved(sizes.repetitions, *works)
     names = (f"load of a ledger with {open_jobs:,} open jobs" for open_jobs in sizes.ledger_jobs)
     return [figure for name, each in zip(names, costs, strict=True) for figure in both(name, each)]

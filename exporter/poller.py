@@ -103,7 +103,7 @@ class Poller:
         """Makes one poll and publishes it; raises ExporterError, and then nothing has changed."""
         started = time.monotonic()
         self._beat()
-        known = await asyncio.to_thread(self._ledger.load, self.key)
+        known = await asyncio.to_thread(self._ledger.load, self.key, self._settings.job_types)
         reader = self._reader(known)
         observed = await observe(reader, known, SLACK_SECONDS, self._settings.lookback_days * DAY)
         outcome = reconcile(known, observed)
@@ -118,7 +118,6 @@ class Poller:
             reader.reasons,
             taken_at=self._now(),
             window_start=window_start(observed.started_at, self._settings.lookback_days),
-            job_types=self._settings.job_types,
         )
         self._publish(snapshot, outcome)
         self._log_poll(outcome, reader, time.monotonic() - started)

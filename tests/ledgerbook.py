@@ -43,7 +43,7 @@ class Book:
 
     def outcome(self, *rows: Row, truncated: bool = False) -> tuple[Known, Outcome]:
         """Returns what the ledger knows, and what a poll changes that has seen these rows."""
-        known = self.ledger.load(self.key)
+        known = self.ledger.load(self.key, self.job_types)
         gone = frozenset(known.open_jobs)
         return known, reconcile(known, Observed(self.now, rows, gone, is_truncated=truncated))
 
@@ -63,7 +63,6 @@ class Book:
             reasons or {},
             taken_at=float(self.now),
             window_start=self.window_start,
-            job_types=self.job_types,
         )
 
     def start_survey(self) -> SurveyState:

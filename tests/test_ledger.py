@@ -42,7 +42,7 @@ def test_a_new_file(path: Path) -> None:
     """A new ledger is made, brought to the newest version, and knows nothing of any target."""
     ledger = Ledger(str(path))
 
-    assert ledger.load(OTHER) == Known()
+    assert ledger.load(OTHER, ()) == Known()
     assert ledger.size_bytes() > 0
     assert value(path, "PRAGMA user_version") == len(schema.MIGRATIONS)
     assert value(path, "PRAGMA journal_mode") == "wal"
@@ -52,12 +52,12 @@ def test_a_new_file(path: Path) -> None:
 def test_everything_survives_reopening(book: Book, path: Path) -> None:
     """What was stored is known to the next process, the counters with it."""
     before = book.poll(job("a", "Failed"), job("b", now=START + 60))
-    known = book.ledger.load(book.key)
+    known = book.ledger.load(book.key, ())
     book.ledger.close()
 
     again = Book(Ledger(str(path)), now=book.now)
 
-    assert again.ledger.load(book.key) == known
+    assert again.ledger.load(book.key, ()) == known
     after = again.poll(job("b", now=START + 60))
     assert (after.ended, after.created, after.last_failure) == (before.ended, before.created, before.last_failure)
     again.ledger.close()
@@ -222,16 +222,16 @@ def test_a_ledger_in_use_by_another_process(book: Book, path: Path, monkeypatch:
     monkeypatch.setattr(store, "LOCK_WAIT_SECONDS", 0.05)
     impatient = Ledger(str(path))
     with book.ledger._atomic(), pytest.raises(LedgerError, match="locked"):  # noqa: SLF001 - a transaction held open
-        impatient.load(book.key)
+        impatient.load(book.key, ())
 
-    assert impatient.load(book.key).polls == 1
+    assert impatient.load(book.key, ()).polls == 1
     impatient.close()
 
 
 def test_any_thread_may_call(book: Book) -> None:
     """Calls from many threads come one after the other."""
     with ThreadPoolExecutor(8) as threads:
-        polls = list(threads.map(lambda _: book.ledger.load(book.key).polls, range(100)))
+        polls = list(threads.map(lambda _: book.ledger.load(book.key, ()).polls, range(100)))
 
     assert polls == [1] * 100
 
@@ -242,7 +242,7 @@ def test_a_closed_ledger(path: Path) -> None:
     ledger.close()
 
     with pytest.raises(LedgerError):
-        ledger.load(OTHER)
+        ledger.load(OTHER, ())
 
 
 def test_it_grows_with_hours_not_with_history(path: Path) -> None:

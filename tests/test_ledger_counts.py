@@ -68,14 +68,14 @@ def test_zeros_after_a_survey(book: Book) -> None:
 
 
 def test_types_chosen_and_met(book: Book) -> None:
-    """Zeros are for the types polled, and for every further type that was ever met."""
+    """Zeros are for the documented types and every further one that was ever met; or for the chosen types alone."""
+    met = book.poll(job("a", kind="New"))
     book.job_types = ("ASR",)
+    chosen = book.poll()
 
-    first, met = book.poll(), book.poll(job("a", kind="New"))
-
-    assert set(first.created) == {"ASR"}
-    assert met.created == {"ASR": 0, "New": 0}
+    assert set(met.created) == {*JOB_TYPES, "New"}
     assert (met.jobs["New", "Created"], met.jobs["New", "Failed"]) == (1, 0)
+    assert {kind for kind, _ in chosen.jobs} == set(chosen.created) == {kind for kind, _ in chosen.ended} == {"ASR"}
 
 
 def test_open_jobs(book: Book) -> None:

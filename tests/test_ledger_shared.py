@@ -53,7 +53,7 @@ def test_page_of_a_survey_stored_twice(tmp_path: Path) -> None:
     """A page of a survey that another process has stored already is refused, and not counted again."""
     ledger = Ledger(str(tmp_path / "ledger.db"))
     outcome = reconcile(Known(), Observed(started_at=NOW, rows=()))
-    ledger.commit(KEY, Known(), outcome, {}, taken_at=NOW, window_start=0, job_types=())
+    ledger.commit(KEY, Known(), outcome, {}, taken_at=NOW, window_start=0)
     state = ledger.start_survey(KEY, NOW, 0)
     rows = (Row("job", "ASR", "Finished", NOW - 9000, NOW - 8000),)
 
@@ -63,7 +63,7 @@ def test_page_of_a_survey_stored_twice(tmp_path: Path) -> None:
 
     assert following is not None
     assert ledger.store_survey_page(KEY, following, (), "") is None
-    outcome = reconcile(ledger.load(KEY), Observed(started_at=NOW, rows=()))
-    snapshot = ledger.commit(KEY, ledger.load(KEY), outcome, {}, taken_at=NOW, window_start=0, job_types=())
+    outcome = reconcile(ledger.load(KEY, ()), Observed(started_at=NOW, rows=()))
+    snapshot = ledger.commit(KEY, ledger.load(KEY, ()), outcome, {}, taken_at=NOW, window_start=0)
     assert snapshot.jobs["ASR", "Finished"] == 1
     ledger.close()

@@ -212,3 +212,68 @@ def test_starting_anew_forgets_what_was_gathered(book: Book) -> None:
     book.survey(finished=HISTORY)
 
     assert finished(book) == 5
+
+
+def test_other_types_chosen(book: Book) -> None:
+    """Types that were not polled before have no ended counts yet: they are missing until a survey has counted them."""
+    book.job_types = ("ASR",)
+    book.poll()
+    book.survey(finished=HISTORY)
+    assert finished(book) == 5
+
+    book.job_types = ("ASR", "TextToSpeech")
+
+    assert ("ASR", "Finished") not in book.poll().jobs
+    assert not book.ledger.survey_state(KEY, book.window_start)[1].is_complete
+    book.survey(finished=(*HISTORY, job("t", "Finished", age=HOUR, kind="TextToSpeech")))
+    assert {key: number for key, number in book.poll().jobs.items() if number} == {
+        ("ASR", "Finished"): 5,
+        ("TextToSpeech", "Finished"): 1,
+    }
+
+
+def test_other_types_chosen_during_a_survey(book: Book) -> None:
+    """A survey of other types is of no use: it begins anew."""
+    page(book, book.start_survey())
+
+    book.job_types = ("ASR",)
+    book.poll()
+
+    assert book.ledger.survey_state(KEY, book.window_start)[0] is None
+
+
+def test_fewer_types_chosen(book: Book) -> None:
+    """Open jobs of types no longer polled are forgotten, not taken for deleted; the others' counters go on."""
+    book.poll(job("a"), job("t", kind="TextToSpeech"))
+    book.job_types = ("TextToSpeech",)
+
+    snapshots = [book.poll(job("t", kind="TextToSpeech")) for _ in range(3)]
+    book.job_types = ()
+    everything = book.poll(job("t", kind="TextToSpeech"))
+
+    assert snapshots[-1].jobs == {("TextToSpeech", "Created"): 1, ("TextToSpeech", "Executing"): 0}
+    assert everything.jobs["TextToSpeech", "Created"] == 1
+    assert set(everything.deleted.values()) == {0}
+
+
+def test_failures_that_a_survey_cannot_see(book: Book) -> None:
+    """A job created before the lookback, or deleted since, has failed all the same within the last hour."""
+    age = LOOKBACK_DAYS * DAY + HOUR
+    book.survey()
+    book.poll(job("a", age=age))
+    failed = job("a", "Failed", age=age, took=age + 200)
+    assert book.poll(failed).failed_recent["ASR", "1h"] == 1
+    book.poll(after=20 * 60)
+
+    book.survey()
+
+    assert book.poll().failed_recent["ASR", "1h"] == 1
+
+
+def test_failures_without_a_time_are_not_recent(book: Book) -> None:
+    """A survey cannot say when a job failed that the service gives no time for."""
+    book.survey(failed=(job("a", "Failed", age=HOUR)._replace(modified_at=None),))
+
+    snapshot = book.poll()
+
+    assert (snapshot.jobs["ASR", "Failed"], snapshot.failed_recent["ASR", "24h"]) == (1, 0)

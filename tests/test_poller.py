@@ -22,11 +22,13 @@ from exporter.errors import (
     TimedOutError,
 )
 from exporter.metrics import REASONS
+from exporter.reconcile import POLLS_UNTIL_DELETED_UNPROVEN
 from tests.calmservice import START
-from tests.polledtarget import DAY, MINUTE, Polled, polled_target
+from tests.polledtarget import DAY, HOUR, MINUTE, Polled, polled_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from structlog.typing import EventDict
 
@@ -83,14 +85,14 @@ def test_a_good_poll(target: Polled) -> None:
 def test_a_failed_poll_changes_nothing_but_health(target: Polled, error: Exception, reason: str, call: int) -> None:
     """Whichever call fails, the published data and the ledger stay as they are; health tells what to do."""
     target.service.create("a", age=-MINUTE)
-    before, known = target.poller.view, target.ledger.load(target.poller.key)
+    before, known = target.poller.view, target.ledger.load(target.poller.key, ())
     target.service.refuse(error, len(target.service.calls) + call)
 
     target.poll()
 
     after = target.poller.view
     assert after.snapshot is before.snapshot
-    assert target.ledger.load(target.poller.key) == known
+    assert target.ledger.load(target.poller.key, ()) == known
     assert (after.health.up, after.health.last_reason, target.told[-1]) == (False, reason, reason)
     assert after.health.last_error.startswith(f"{error}; ")
     assert len(after.health.last_error) > len(f"{error}; ")
@@ -150,13 +152,13 @@ def test_an_error_of_the_ledger(target: Polled) -> None:
 
 def test_a_poll_cut_short_stores_nothing(target: Polled) -> None:
     """A poll that is cancelled, as at shutdown, leaves no trace."""
-    known = target.ledger.load(target.poller.key)
+    known = target.ledger.load(target.poller.key, ())
     target.service.refuse(asyncio.CancelledError(), len(target.service.calls) + 2)
 
     with pytest.raises(asyncio.CancelledError):
         target.poll()
 
-    assert target.ledger.load(target.poller.key) == known
+    assert target.ledger.load(target.poller.key, ()) == known
     assert target.told == [None]
 
 
@@ -202,3 +204,23 @@ def test_only_the_types_chosen(chosen: tuple[str, ...]) -> None:
         target.poll()
 
         assert target.shown.created == dict.fromkeys(chosen, 0) | {"ASR": 1}
+
+
+def test_other_types_chosen_after_a_restart(tmp_path: Path) -> None:
+    """Without the right to ask for single jobs, too, open jobs of types no longer polled do not count as deleted."""
+    for target in polled_target(path=str(tmp_path / "ledger.db"), failure_details=False):
+        target.service.create("a", age=HOUR)
+        target.service.create("t", age=HOUR, job_type="TextToSpeech")
+        target.poll()
+        target.ledger.close()
+        target.job_types = ("TextToSpeech",)
+        target.start()
+        for _ in range(POLLS_UNTIL_DELETED_UNPROVEN):
+            target.poll()
+        target.ledger.close()
+        target.job_types = ()
+        target.start()
+        target.poll()
+
+        assert set(target.shown.deleted.values()) == {0}
+        assert (target.shown.jobs["ASR", "Created"], target.shown.jobs["TextToSpeech", "Created"]) == (1, 1)

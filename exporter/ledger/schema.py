@@ -96,6 +96,9 @@ MIGRATIONS = (
       cursor_ids TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(cursor_ids))
     ) STRICT;
     """,
+    """
+    ALTER TABLE target ADD COLUMN job_types TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(job_types));
+    """,
 )
 
 

@@ -54,10 +54,16 @@ class Ledger:
         with self._lock:
             self._db.close()
 
-    def load(self, key: TargetKey) -> Known:
-        """Returns what is known of a target; nothing for a new one."""
+    def load(self, key: TargetKey, job_types: tuple[str, ...]) -> Known:
+        """Returns what is known of a target of which these job types are polled (all, if empty); nothing for a new one.
+
+        Where other types were polled before, the open jobs of types no longer polled are forgotten, and the ended ones
+        are to be surveyed anew.
+        """
         with self._atomic() as db:
-            return _load(db, _target_id(db, key))
+            target_id = _target_id(db, key)
+            _choose(db, target_id, job_types)
+            return _load(db, target_id)
 
     def commit(
         self,
@@ -68,7 +74,6 @@ class Ledger:
         *,
         taken_at: float,
         window_start: int,
-        job_types: tuple[str, ...],
     ) -> Snapshot:
         """Stores one poll as a whole, and returns the totals as they stand with it.
 
@@ -85,14 +90,7 @@ class Ledger:
             if survey.state_of(db, target_id) is None:
                 counting.fold(db, target_id, outcome.horizon)
             counting.prune(db, target_id, window_start, outcome.started_at)
-            return totals.read(
-                db,
-                target_id,
-                taken_at=taken_at,
-                now=outcome.started_at,
-                window_start=window_start,
-                chosen_types=job_types,
-            )
+            return totals.read(db, target_id, taken_at=taken_at, now=outcome.started_at, window_start=window_start)
 
     def survey_state(self, key: TargetKey, window_start: int) -> tuple[SurveyState | None, survey.LastSurvey]:
         """Returns the survey under way, if any, and how the last complete one covers the window."""
@@ -157,6 +155,20 @@ def _target_id(db: sqlite3.Connection, key: TargetKey) -> int:
     db.execute("INSERT INTO target (account, region_id) VALUES (?, ?) ON CONFLICT DO NOTHING", names)
     row = db.execute("SELECT id FROM target WHERE account = ? AND region_id = ?", names).fetchone()
     return int(row[0])
+
+
+def _choose(db: sqlite3.Connection, target_id: int, job_types: tuple[str, ...]) -> None:
+    values = {"id": target_id, "types": json.dumps(sorted(job_types))}
+    changed = db.execute(
+        "UPDATE target SET job_types = :types, surveyed_from = NULL WHERE id = :id AND job_types != :types", values
+    )
+    if changed.rowcount:
+        db.execute("DELETE FROM survey WHERE target_id = :id", values)
+    if changed.rowcount and job_types:
+        db.execute(
+            "DELETE FROM open_job WHERE target_id = :id AND job_type NOT IN (SELECT value FROM json_each(:types))",
+            values,
+        )
 
 
 def _load(db: sqlite3.Connection, target_id: int) -> Known:

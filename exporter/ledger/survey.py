@@ -2,7 +2,8 @@
 
 A survey counts every ended job that the polls do not account for themselves: not open, not lately ended, and created
 before the horizon at the survey's start. While it runs, the polls keep their ended jobs one by one; when it is
-complete, its counts replace the live ones.
+complete, its counts by hour replace the live ones. Of the failures by minute the larger count stays: a survey sees no
+job that was deleted since, or created before the lookback.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def _is_accounted(db: sqlite3.Connection, target_id: int, row: Row) -> bool:
 
 def _count(db: sqlite3.Connection, target_id: int, row: Row, now: int) -> None:
     starts = [(BY_HOUR, row.created_at // HOUR * HOUR)]
-    if row.job_state == "Failed" and row.ended_at >= now - DAY - HOUR:
+    if row.job_state == "Failed" and row.modified_at is not None and row.ended_at >= now - DAY - HOUR:
         starts.append((BY_MINUTE, row.ended_at // MINUTE * MINUTE))
     db.executemany(
         "INSERT INTO bucket (target_id, series, job_type, job_state, start, surveyed) VALUES (?, ?, ?, ?, ?, 1)"
@@ -147,9 +148,12 @@ def _moved(state: SurveyState, fresh: list[Row]) -> SurveyState:
 
 
 def _finish(db: sqlite3.Connection, target_id: int, state: SurveyState) -> None:
-    db.execute("DELETE FROM bucket WHERE target_id = ? AND surveyed = 0", (target_id,))
-    db.execute("UPDATE bucket SET live = surveyed, surveyed = 0 WHERE target_id = ?", (target_id,))
-    db.execute("DELETE FROM survey WHERE target_id = ?", (target_id,))
+    values = {"id": target_id, "hours": BY_HOUR, "minutes": BY_MINUTE}
+    db.execute("DELETE FROM bucket WHERE target_id = :id AND series = :hours AND surveyed = 0", values)
+    db.execute("UPDATE bucket SET live = surveyed WHERE target_id = :id AND series = :hours", values)
+    db.execute("UPDATE bucket SET live = MAX(live, surveyed) WHERE target_id = :id AND series = :minutes", values)
+    db.execute("UPDATE bucket SET surveyed = 0 WHERE target_id = :id", values)
+    db.execute("DELETE FROM survey WHERE target_id = :id", values)
     db.execute(
         "UPDATE target SET surveyed_at = :start, surveyed_from = :from,"
         " truncated_at = CASE WHEN truncated_at > :start THEN truncated_at END WHERE id = :id",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, TypeVar
 
 from exporter.labels import UNKNOWN
 from exporter.ledger import survey
@@ -23,34 +24,42 @@ from exporter.snapshot import (
 if TYPE_CHECKING:
     import sqlite3
 
+Key = TypeVar("Key", str, tuple[str, str])
+Value = TypeVar("Value")
 
-def read(
-    db: sqlite3.Connection,
-    target_id: int,
-    *,
-    taken_at: float,
-    now: int,
-    window_start: int,
-    chosen_types: tuple[str, ...],
-) -> Snapshot:
-    """Returns the totals of a target, with zeros for all types (or only `chosen_types`) and every type met."""
-    types = tuple(dict.fromkeys((*(chosen_types or JOB_TYPES), *sorted(job_types(db, target_id)))))
+
+def read(db: sqlite3.Connection, target_id: int, *, taken_at: float, now: int, window_start: int) -> Snapshot:
+    """Returns the totals of a target, with zeros for the documented types; of all types met, or those chosen only."""
+    types = _chosen_types(db, target_id) or tuple(dict.fromkeys((*JOB_TYPES, *sorted(job_types(db, target_id)))))
     is_surveyed = survey.last(db, target_id, window_start).is_complete
+    ended = {(kind, state): 0 for kind in types for state in ENDED_STATES}
+    unknown = {(kind, UNKNOWN): 0 for kind in types}
     return Snapshot(
         taken_at=taken_at,
-        jobs=_open(db, target_id, types) | (_ended(db, target_id, types, window_start) if is_surveyed else {}),
-        failed_recent=_failed_recent(db, target_id, types, now) if is_surveyed else {},
-        created=_by_type(db, target_id, "created", types),
-        ended=_by_label(db, target_id, "ended", {(kind, state): 0 for kind in types for state in ENDED_STATES}),
-        failures=_by_label(db, target_id, "failures", {(kind, UNKNOWN): 0 for kind in types}),
-        deleted=_by_type(db, target_id, "deleted", types),
-        durations=_durations(db, target_id, types),
+        jobs=_open(db, target_id, types)
+        | (_of(types, _ended(db, target_id, types, window_start)) if is_surveyed else {}),
+        failed_recent=_of(types, _failed_recent(db, target_id, types, now)) if is_surveyed else {},
+        created=_of(types, _by_type(db, target_id, "created", types)),
+        ended=_of(types, _by_label(db, target_id, "ended", ended)),
+        failures=_of(types, _by_label(db, target_id, "failures", unknown)),
+        deleted=_of(types, _by_type(db, target_id, "deleted", types)),
+        durations=_of(types, _durations(db, target_id, types)),
         oldest_open=_oldest_open(db, target_id),
-        last_failure=_last_failure(db, target_id),
+        last_failure=_of(types, _last_failure(db, target_id)),
         ledger_jobs=_ledger_jobs(db, target_id),
-        failed_jobs=_failed_jobs(db, target_id),
+        failed_jobs=tuple(job for job in _failed_jobs(db, target_id) if job.job_type in types),
         oldest_jobs=_oldest_jobs(db, target_id),
     )
+
+
+def _of(types: tuple[str, ...], counts: dict[Key, Value]) -> dict[Key, Value]:
+    """Returns the counts of these types only; keys are types, or begin with one."""
+    return {key: value for key, value in counts.items() if (key if isinstance(key, str) else key[0]) in types}
+
+
+def _chosen_types(db: sqlite3.Connection, target_id: int) -> tuple[str, ...]:
+    (text,) = db.execute("SELECT job_types FROM target WHERE id = ?", (target_id,)).fetchone()
+    return tuple(json.loads(text))
 
 
 def job_types(db: sqlite3.Connection, target_id: int) -> frozenset[str]:
