@@ -86,10 +86,14 @@ class V3Auth(httpx.Auth):
 
 
 class RetryBudget(stop_base):
-    """The seconds that the calls of one poll may spend on second and further attempts, all together."""
+    """The seconds that the calls of one poll may spend on second and further attempts, all together.
 
-    def __init__(self, seconds: float) -> None:
+    `beat` is called as they wait and go on: the poll is alive.
+    """
+
+    def __init__(self, seconds: float, beat: Callable[[], None] = lambda: None) -> None:
         self._left = seconds
+        self.beat = beat
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         """Says whether the attempt coming up would start beyond the budget."""
@@ -175,7 +179,7 @@ class ImsClient:
         )
         started = time.monotonic()
         try:
-            return await retrying(self._renewing, method, action, parameters, weight)
+            return await retrying(self._renewing, method, action, parameters, weight, budget.beat)
         finally:
             if retrying.statistics.get("attempt_number", 1) > 1:
                 budget.charge(time.monotonic() - started)
@@ -192,13 +196,14 @@ class ImsClient:
             return await self._measured(*call)
 
     async def _measured(
-        self, method: str, action: str, parameters: dict[str, str], weight: int
+        self, method: str, action: str, parameters: dict[str, str], weight: int, beat: Callable[[], None]
     ) -> tuple[bytes, int | None]:
-        await self._limiter.acquire(weight)
+        await self._limiter.acquire(weight, beat)
         started = time.monotonic()
-        code = "OK"
+        code = "Interrupted"
         try:
             answer = await self._attempt(method, action, parameters)
+            code = "OK"
         except ApiError as error:
             code = error.code
             if isinstance(error, ThrottledError):
@@ -206,6 +211,7 @@ class ImsClient:
             raise
         finally:
             self._observe(action, code, time.monotonic() - started)
+            beat()
         self._limiter.passed()
         return answer
 

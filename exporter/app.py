@@ -24,6 +24,7 @@ from exporter.page import Site
 from exporter.poller import Poller, PollSettings
 from exporter.rules.thresholds import Thresholds
 from exporter.survey import Survey
+from exporter.threads import DetachedExecutor
 from exporter.throttle import AccountLimiter
 from exporter.web import make_app, serve
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from exporter.exposition import Registry
     from exporter.settings import Settings
-    from exporter.snapshot import TargetKey
     from exporter.target import Target
 
 HUNG_AFTER_SECONDS = 300.0
@@ -87,7 +87,6 @@ class App:
         self.ledger = ledger
         self.instruments = Instruments()
         self.workers: list[Worker] = []
-        self.ledger_size = ledger.size_bytes()
         self.started_at = time.time()
         collector = Collector(
             views=lambda: [worker.poller.view for worker in self.workers],
@@ -111,7 +110,7 @@ class App:
                 failure_details=settings.failure_details,
                 job_types=target.job_types,
             ),
-            observe_poll=lambda seconds, reason: self._observe_poll(target.key, seconds, reason),
+            observe_poll=lambda seconds, reason: self.instruments.observe_poll(target.key, seconds, reason),
         )
         survey = Survey(
             poller,
@@ -152,13 +151,9 @@ class App:
             refresh_seconds=max(REFRESH_SECONDS, self.settings.poll_interval_seconds),
         )
 
-    def _observe_poll(self, key: TargetKey, seconds: float, reason: str | None) -> None:
-        self.instruments.observe_poll(key, seconds, reason)
-        self.ledger_size = self.ledger.size_bytes()
-
     def _process(self) -> Process:
         return Process(
-            ledger_size_bytes=self.ledger_size,
+            ledger_size_bytes=self.ledger.size_bytes,
             reload_successful=True,
             reloaded_at=self.started_at,
             version=__version__,
@@ -169,6 +164,7 @@ class App:
 async def assembled(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[App]:
     """Gives the wired-up parts, and closes them; raises LedgerError."""
     async with AsyncExitStack() as stack:
+        asyncio.get_running_loop().set_default_executor(DetachedExecutor())
         ledger = Ledger(settings.ledger_path)
         stack.callback(ledger.close)
         app = App(settings, ledger)

@@ -71,8 +71,6 @@ class Reader:
     may_get: bool
     """Whether GetSmartHandleJob may be called."""
     local_time: int
-    beat: Callable[[], None] = lambda: None
-    """Called after every page: the poll is alive."""
     rows: list[Row] = field(default_factory=list)
     reasons: dict[str, Reason] = field(default_factory=dict)
     started_at: int | None = None
@@ -92,7 +90,6 @@ class Reader:
         if self.started_at is None:
             self.started_at = min(self.local_time, page.server_time or self.local_time)
         self.list_calls += 1
-        self.beat()
         return page
 
     async def walk(
@@ -120,8 +117,6 @@ class Reader:
             answer = await self.api.get_smart_handle_job(job.job_id, budget=self.budget)
         except NotFoundError:
             return True
-        finally:
-            self.beat()
         state = self.labels.job_state(answer.state)
         self.rows.append(Row(job.job_id, job.job_type, state, job.created_at, answer.modified_time))
         self.reasons[job.job_id] = Reason(answer.error_code, answer.error_message)

@@ -130,13 +130,12 @@ class Poller:
     def _reader(self, known: Known) -> Reader:
         return Reader(
             api=self._api,
-            budget=RetryBudget(self._settings.interval_seconds),
+            budget=RetryBudget(self._settings.interval_seconds, self._beat),
             labels=Labels(known.job_types, (job.job_state for job in known.open_jobs.values())),
             job_types=self._settings.job_types,
             page_size=page_size(known.polls),
             may_get=self._settings.failure_details and time.monotonic() >= self._get_allowed_from,
             local_time=int(self._now()),
-            beat=self._beat,
         )
 
     async def _ask_reasons(self, reader: Reader, ended: Iterable[Row]) -> None:
@@ -146,14 +145,13 @@ class Poller:
             if not reader.may_get:
                 return
             try:
-                answer = await self._api.get_smart_handle_job(row.job_id, budget=RetryBudget(0))
+                answer = await self._api.get_smart_handle_job(row.job_id, budget=RetryBudget(0, self._beat))
                 reader.reasons[row.job_id] = Reason(answer.error_code, answer.error_message)
             except NotFoundError:  # deleted meanwhile: the others may still tell their reasons
                 pass
             except ApiError as error:
                 reader.may_get = False
                 reader.was_forbidden = isinstance(error, ForbiddenError)
-            self._beat()
 
     def _forbid_get(self) -> None:
         is_first = self._get_allowed_from == 0.0

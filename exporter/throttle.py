@@ -38,12 +38,16 @@ class AccountLimiter:
         self._calm = 0
         self._paused_until = 0.0
 
-    async def acquire(self, weight: int = 1) -> None:
-        """Waits until a call may be made; a call of weight 2 uses twice the budget."""
+    async def acquire(self, weight: int = 1, beat: Callable[[], None] = lambda: None) -> None:
+        """Waits until a call may be made; a call of weight 2 uses twice the budget.
+
+        `beat` is called as the wait goes on.
+        """
         started = self._monotonic()
         await asyncio.sleep(max(0.0, self._paused_until - started))
         for _ in range(self._cost * weight):
             await self._limiter.acquire()
+            beat()
         self._waited(self._monotonic() - started)
 
     def throttled(self, retry_after: float = 0.0) -> None:

@@ -245,6 +245,34 @@ def test_every_attempt_is_told() -> None:
     assert all(0 <= seconds < 0.5 for _, _, seconds in told)
 
 
+def test_a_call_that_is_cut_short_is_not_told_as_good() -> None:
+    """An attempt that is cancelled has neither failed nor succeeded."""
+    told: list[str] = []
+
+    async def never(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def scenario() -> None:
+        async with client_of(never, observe=lambda _action, code, _seconds: told.append(code)) as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.list_smart_jobs(budget=RetryBudget(0)), 1)
+
+    run_leaping(scenario)
+
+    assert told == ["Interrupted"]
+
+
+def test_every_attempt_is_a_sign_of_life() -> None:
+    """Whoever waits for a call is told that its attempts go on."""
+    beats: list[int] = []
+    script = Script(refusal("Throttling"), httpx.ReadTimeout("x"), answer())
+
+    call(script, RetryBudget(60, beat=lambda: beats.append(len(script.requests))))
+
+    assert set(beats) == {0, 1, 2, 3}
+
+
 def test_an_answer_that_is_none_is_told_as_it_came() -> None:
     """A call that fails only in the reading was a good exchange."""
     told: list[str] = []

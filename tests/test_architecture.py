@@ -17,7 +17,7 @@ ROOT = Path(exporter.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "words": ("__init__", "errors", "snapshot", "target", "labels", "address", "logs", "history"),
+    "words": ("__init__", "errors", "snapshot", "target", "labels", "address", "logs", "history", "threads"),
     "service": ("wire", "signature", "credentials", "throttle", "api"),
     "polling": ("walk", "reconcile", "observe", "ledger", "poller", "survey"),
     "settings": (

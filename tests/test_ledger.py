@@ -43,7 +43,7 @@ def test_a_new_file(path: Path) -> None:
     ledger = Ledger(str(path))
 
     assert ledger.load(OTHER, ()) == Known()
-    assert ledger.size_bytes() > 0
+    assert ledger.size_bytes > 0
     assert value(path, "PRAGMA user_version") == len(schema.MIGRATIONS)
     assert value(path, "PRAGMA journal_mode") == "wal"
     ledger.close()
@@ -68,7 +68,7 @@ def test_in_memory() -> None:
     book = Book(Ledger(":memory:"))
 
     assert book.poll(job("a")).jobs["ASR", "Created"] == 1
-    assert book.ledger.size_bytes() > 0
+    assert book.ledger.size_bytes > 0
     book.ledger.close()
 
 

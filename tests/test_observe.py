@@ -12,7 +12,7 @@ from exporter.observe import page_size
 from exporter.reconcile import READINGS_OF_A_SEAM, SLACK_SECONDS, Known
 from exporter.walk import Seam
 from tests.calmservice import START, CalmService
-from tests.onepoll import DAY, IDLE, KNOWN, crowded, look, open_before, reader_of, seen
+from tests.onepoll import DAY, IDLE, KNOWN, look, reader_of, seen
 
 
 def test_an_idle_target_costs_three_calls() -> None:
@@ -150,18 +150,6 @@ def test_an_endless_list_is_an_error() -> None:
 
     with pytest.raises(BadResponseError):
         look(reader_of(service))
-
-
-def test_signs_of_life() -> None:
-    """The poll gives a sign of life after every call, and counts its list calls."""
-    service, beats = crowded(), list[int]()
-    service.create("a", age=3600, state="Finished")
-    reader = reader_of(service, beat=lambda: beats.append(len(service.calls)))
-
-    look(reader, open_before(service, ["a", "gone"]))
-
-    assert beats == [1, 2, 3, 4, 5]
-    assert reader.list_calls == 3
 
 
 def test_page_sizes_alternate() -> None:

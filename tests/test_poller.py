@@ -186,7 +186,7 @@ def test_catching_up_beyond_the_lookback_is_shown(target: Polled) -> None:
 
 
 def test_signs_of_life(target: Polled) -> None:
-    """Every call of a poll is a sign of life, and so is its end, good or bad."""
+    """The begin of a poll is a sign of life, and so is its end, good or bad."""
     before = target.poller.last_beat
     target.service.refuse(ServerError("x"), len(target.service.calls) + 1)
 

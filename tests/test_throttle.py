@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,6 +42,21 @@ async def seconds_of(limiter: AccountLimiter, calls: int, weight: int = 1) -> fl
 def busiest_second(moments: list[float]) -> int:
     """Returns the most calls that passed within any second."""
     return max(sum(start <= moment < start + 1 for moment in moments) for start in moments)
+
+
+def test_a_long_wait_gives_signs_of_life() -> None:
+    """However slow a throttled account is, whoever waits for it is seen to wait, every few seconds."""
+    limiter, beats = limiter_of(0.1), list[float]()
+    for _ in range(10):
+        limiter.throttled()
+
+    async def scenario() -> None:
+        await limiter.acquire(weight=2, beat=lambda: beats.append(time.monotonic()))
+
+    run_leaping(scenario)
+
+    assert len(beats) == 2 * SLOWEST
+    assert max(after - before for before, after in pairwise(beats)) < 11
 
 
 @pytest.mark.parametrize("per_second", [0.1, 1, 2.5, 10, 100])

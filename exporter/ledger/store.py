@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from exporter.snapshot import Snapshot, TargetKey
     from exporter.walk import Row
 
-MEMORY = ":memory:"
 LOCK_WAIT_SECONDS = 5.0
 
 
@@ -38,6 +37,8 @@ class Ledger:
     def __init__(self, path: str) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self.size_bytes = 0
+        """What the ledger takes on disk (its write-ahead log included), or in memory, since the last call."""
         with translated(path):
             self._db = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
             try:
@@ -45,6 +46,7 @@ class Ledger:
                 self._db.execute("PRAGMA synchronous = FULL")
                 self._db.execute("PRAGMA foreign_keys = ON")
                 migrate(self._db)
+                self._measure()
             except BaseException:
                 self._db.close()
                 raise
@@ -119,14 +121,12 @@ class Ledger:
                 raise LedgerError("another process has moved this target's survey on: only one may use a ledger")
             return survey.store_page(db, target_id, state, rows, next_token)
 
-    def size_bytes(self) -> int:
-        """Returns what the ledger takes on disk (its write-ahead log included), or in memory."""
-        if self._path == MEMORY:
-            with self._lock, translated(self._path):
-                pages, size = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-            return int(pages) * int(size)
-        files = (Path(self._path), Path(f"{self._path}-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
+    def _measure(self) -> None:
+        pages, size = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        log = 0
+        with suppress(OSError):  # there is none in memory
+            log = Path(f"{self._path}-wal").stat().st_size
+        self.size_bytes = pages * size + log
 
     @contextmanager
     def _atomic(self) -> Iterator[sqlite3.Connection]:
@@ -135,6 +135,7 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._measure()
                 self._db.execute("COMMIT")
             finally:
                 if self._db.in_transaction:
