@@ -136,7 +136,7 @@ async def observe(reader: Reader, known: Known, slack: int, lookback_seconds: in
     oldest = started_at - lookback_seconds
     horizon = started_at - slack if known.horizon is None else known.horizon
     head = await reader.walk(down_to=max(horizon, oldest))
-    absent = await _search(reader, list(_vanished(reader, known, walks)), list(walks.values()))
+    absent = await _search(reader, list(_vanished(reader, known, walks)))
     return Observed(
         started_at=started_at,
         rows=reader.rows,
@@ -191,8 +191,11 @@ def _vanished(reader: Reader, known: Known, walks: dict[str, Walk]) -> Iterable[
             yield from sorted(jobs, key=lambda job: -job.created_at)[:UNLISTED_JOBS]
 
 
-async def _search(reader: Reader, vanished: Iterable[OpenJob], open_walks: list[Walk]) -> set[str]:
-    """Looks for jobs that left the open lists; returns those proven to be in no list any more."""
+async def _search(reader: Reader, vanished: Iterable[OpenJob]) -> set[str]:
+    """Looks for jobs that left the open lists; returns those proven to be in no list any more.
+
+    What has not ended either may be in a state that the service does not document: only the list of all states proves.
+    """
     by_filter: dict[str, dict[str, OpenJob]] = defaultdict(dict)
     for job in vanished:
         by_filter[job.job_type if job.job_type in JOB_TYPES else ""][job.job_id] = job
@@ -201,12 +204,10 @@ async def _search(reader: Reader, vanished: Iterable[OpenJob], open_walks: list[
         if reader.may_get and len(wanted) > FEW:
             await _read_ended(reader, job_type, wanted, while_it_pays=True)
         absent |= await _get_each(reader, wanted)
-        ended_walks = await _read_ended(reader, job_type, wanted, while_it_pays=False)
-        absent |= {
-            job.job_id
-            for job in wanted.values()
-            if all(walk.covers(job.created_at) for walk in (*open_walks, *ended_walks))
-        }
+        await _read_ended(reader, job_type, wanted, while_it_pays=False)
+        if wanted:
+            proof = await _read_down(reader, job_type, "", wanted)
+            absent |= {job.job_id for job in wanted.values() if proof.covers(job.created_at)}
     return absent
 
 
@@ -226,23 +227,28 @@ async def _get_each(reader: Reader, wanted: dict[str, OpenJob]) -> set[str]:
     return absent
 
 
-async def _read_ended(reader: Reader, job_type: str, wanted: dict[str, OpenJob], *, while_it_pays: bool) -> list[Walk]:
-    """Reads the ended lists down to the oldest job wanted, and takes each job found out of `wanted`.
+async def _read_ended(reader: Reader, job_type: str, wanted: dict[str, OpenJob], *, while_it_pays: bool) -> None:
+    """Reads the ended lists for the jobs wanted; with `while_it_pays` not for a few that failed."""
+    for state in ENDED_STATES:
+        if wanted and not (while_it_pays and state == "Failed" and len(wanted) <= ASKED_ANYWAY):
+            await _read_down(reader, job_type, state, wanted, while_it_pays=while_it_pays)
 
-    With `while_it_pays`, a list is left at the first page that shows none of them: from there on, asking for the
-    remaining ones by id costs fewer calls, as it does for a few that failed.
+
+async def _read_down(
+    reader: Reader, job_type: str, state: str, wanted: dict[str, OpenJob], *, while_it_pays: bool = False
+) -> Walk:
+    """Reads a list down to the oldest job wanted, and takes each job found out of `wanted`.
+
+    With `while_it_pays`, the list is left at the first page that shows none of them: from there on, asking for the
+    remaining ones by id costs fewer calls.
     """
 
     def take(rows: tuple[Row, ...]) -> bool:
         hits = [wanted.pop(row.job_id) for row in rows if row.job_id in wanted]
         return bool(wanted) and bool(hits or not while_it_pays)
 
-    walks = []
-    for state in ENDED_STATES:
-        if wanted and not (while_it_pays and state == "Failed" and len(wanted) <= ASKED_ANYWAY):
-            down_to = min(job.created_at for job in wanted.values())
-            walks.append(await reader.walk(job_type, state, down_to, take))
-    return walks
+    down_to = min(job.created_at for job in wanted.values())
+    return await reader.walk(job_type, state, down_to, take)
 
 
 def page_size(polls: int) -> int:

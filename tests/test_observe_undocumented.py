@@ -32,7 +32,7 @@ def undocumented(service: CalmService, number: int, state: str = "Cancelled") ->
 
 
 def test_undocumented_open_states() -> None:
-    """A state that known jobs are in is listed too; one that cannot be listed fails nothing and proves nothing."""
+    """A state that known jobs are in is listed too; one that cannot be listed fails nothing: the list of all proves."""
     service = crowded()
     service.create("a", age=3600, state="Paused")
     known = open_before(service, ["a", "gone"], job_state="Paused")
@@ -42,7 +42,18 @@ def test_undocumented_open_states() -> None:
 
     assert service.calls[:5] == [*OPEN_LISTS, "* Hidden 0", "* Paused 0", "* * 0"]
     assert seen(observed)["a"] == "Paused"
-    assert observed.absent == frozenset()
+    assert observed.absent == {"b", "gone"}
+
+
+def test_a_job_met_in_an_undocumented_state_is_not_gone() -> None:
+    """An open job that is in no documented list any more is looked for in that of all states before it counts as gone."""
+    service = crowded()
+    service.create("a", age=3600, state="Paused")
+
+    calls, observed = searched(service, open_before(service, ["a"]), may_get=False)
+
+    assert calls == ["ASR Finished 0", "ASR Failed 0", "ASR * 0"]
+    assert (seen(observed)["a"], observed.absent) == ("Paused", frozenset())
 
 
 def test_a_job_leaves_an_undocumented_state() -> None:
