@@ -136,11 +136,15 @@ async def observe(reader: Reader, known: Known, slack: int, lookback_seconds: in
     oldest = started_at - lookback_seconds
     horizon = started_at - slack if known.horizon is None else known.horizon
     head = await reader.walk(down_to=max(horizon, oldest))
-    absent = await _search(reader, list(_vanished(reader, known, walks)))
+    found = {row.job_id for row in reader.rows}
+    vanished = [job for job in known.open_jobs.values() if job.job_id not in found]
+    sought = [job for state, walk in walks.items() for job in _sought(state, walk, vanished)]
+    absent = await _search(reader, sought)
     return Observed(
         started_at=started_at,
         rows=reader.rows,
         absent=absent,
+        not_sought=frozenset(job.job_id for job in vanished).difference(job.job_id for job in sought),
         head_seams=head.seams(),
         oldest=oldest,
         is_truncated=horizon < oldest,
@@ -178,17 +182,14 @@ async def _undocumented_walk(reader: Reader, state: str, known: Known) -> Walk:
         return Walk()
 
 
-def _vanished(reader: Reader, known: Known, walks: dict[str, Walk]) -> Iterable[OpenJob]:
-    """Returns the known jobs that are in no open list any more, as far as their state's list was read."""
-    found = {row.job_id for row in reader.rows}
-    for state, walk in walks.items():
-        jobs = [job for job in known.open_jobs.values() if job.job_state == state and job.job_id not in found]
-        if state in OPEN_STATES:
-            yield from jobs
-        elif walk.pages:
-            yield from (job for job in jobs if walk.covers(job.created_at))
-        else:
-            yield from sorted(jobs, key=lambda job: -job.created_at)[:UNLISTED_JOBS]
+def _sought(state: str, walk: Walk, vanished: Iterable[OpenJob]) -> list[OpenJob]:
+    """Returns the jobs that are no longer in their open list, as far as that was read."""
+    jobs = [job for job in vanished if job.job_state == state]
+    if state in OPEN_STATES:
+        return jobs
+    if walk.pages:
+        return [job for job in jobs if walk.reaches(job.created_at)]
+    return sorted(jobs, key=lambda job: -job.created_at)[:UNLISTED_JOBS]
 
 
 async def _search(reader: Reader, vanished: Iterable[OpenJob]) -> set[str]:

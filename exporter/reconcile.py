@@ -85,6 +85,8 @@ class Observed:
     """Every sighting in the order of reading."""
     absent: AbstractSet[str] = frozenset()
     """Open jobs proven to be in no list any more."""
+    not_sought: AbstractSet[str] = frozenset()
+    """Open jobs that the poll did not see, and did not look for."""
     head_seams: Collection[Seam] = ()
     oldest: int = 0
     """Where the lookback begins."""
@@ -128,7 +130,8 @@ def reconcile(known: Known, observed: Observed) -> Outcome:
     new = [row for row in latest.values() if row.job_id not in known.open_jobs and _is_new(row, known, observed)]
     baseline = observed.started_at if known.horizon is None else known.baseline
     counted, history = _split(new, lambda row: known.horizon is not None and _counts(row, baseline))
-    deleted, missing = _split(_missing(kept, latest), lambda job: _is_deleted(job, observed.absent))
+    sought = (job for job in kept if job.job_id not in observed.not_sought)
+    deleted, missing = _split(_missing(sought, latest), lambda job: _is_deleted(job, observed.absent))
     horizon, seams = _advance(known, observed)
     return Outcome(
         started_at=observed.started_at,
@@ -201,8 +204,6 @@ def _missing(known_jobs: Iterable[OpenJob], latest: Mapping[str, Row]) -> list[O
 
 
 def _is_deleted(job: OpenJob, absent: AbstractSet[str]) -> bool:
-    if job.job_state not in JOB_STATES and job.job_id not in absent:
-        return False  # the list of an undocumented state may not be to be had: nothing is proven
     needed = POLLS_UNTIL_DELETED if job.job_id in absent else POLLS_UNTIL_DELETED_UNPROVEN
     return job.missing_polls >= needed
 

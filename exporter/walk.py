@@ -85,6 +85,10 @@ class Walk:
                 return True
         return False
 
+    def reaches(self, created_at: int) -> bool:
+        """Whether the list was read on to jobs older than that second, or to its end."""
+        return self.is_complete or any(page and page[-1].created_at < created_at for page in self.pages)
+
     def seams(self) -> list[Seam]:
         """Returns the seams between pages that have no job in common."""
         found = []

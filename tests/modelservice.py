@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from exporter.errors import ForbiddenError, NotFoundError, ServerError, TimedOutError
+from exporter.errors import BadRequestError, ForbiddenError, NotFoundError, ServerError, TimedOutError
 from exporter.simulator.world import World
+from exporter.snapshot import ENDED_STATES
 from exporter.wire import Page, SmartHandleJob, SmartJob
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from exporter.simulator.world import Job
 
 TYPES = ("ASR", "DynamicChart", "VideoTranslation", "TextToSpeech", "Mystery")
+PAUSED, CANCELLED = STRANGE_STATES = ("Paused", "Cancelled")
+"""States that nobody documents; nothing follows the second."""
 START = 1_700_000_000
 
 
@@ -36,6 +39,12 @@ class Temper:
     crashes: float = 0.0
     duplicates: float = 0.0
     may_get: bool = True
+    strange_moves: float = 0.0
+    """How many of the moves lead to an undocumented state, from which a job may come back or not."""
+    lists_strange: bool = True
+    """Whether the lists of undocumented states are to be had."""
+    hides_creation: bool = False
+    """Whether the lists keep back when one job in eight was created."""
 
 
 @dataclass(slots=True)
@@ -46,10 +55,15 @@ class ModelService:
     temper: Temper = field(default_factory=Temper)
     time: float = START
     world: World = field(init=False)
+    types: dict[str, str] = field(default_factory=dict)
+    """The type of every job that was ever born."""
     open_ids: list[str] = field(default_factory=list)
+    """Jobs that may move yet."""
     ended_at: dict[str, float] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     list_calls: int = 0
+    strange_ever: set[str] = field(default_factory=set)
+    """Jobs that have been in an undocumented state."""
 
     def __post_init__(self) -> None:
         self.world = World(lambda: int(self.time))
@@ -68,11 +82,13 @@ class ModelService:
         del budget, weight
         await self._between_calls()
         self.list_calls += 1
+        if job_state in STRANGE_STATES and not self.temper.lists_strange:
+            raise BadRequestError("no such state", code="InvalidParameter")
         limit = 2 + (max_results or 10) % 3
         offset = int(next_token or 0)
         jobs = self.world.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
         total = self.world.total(job_type or None, job_state or None)
-        rows = [_row(job) for job in jobs]
+        rows = [self._row(job) for job in jobs]
         if rows and self.random.random() < self.temper.duplicates:
             rows.append(self.random.choice(rows))
         following = str(offset + limit) if offset + limit < total else ""
@@ -98,18 +114,25 @@ class ModelService:
     def birth(self) -> None:
         """One job is born, sometimes in the same second as the one before."""
         self.time += self.random.choice((0, 0.4, 1, 7))
-        self.open_ids.append(self.world.create(self.random.choice(TYPES)))
+        job_type = self.random.choice(TYPES)
+        job_id = self.world.create(job_type)
+        self.types[job_id] = job_type
+        self.open_ids.append(job_id)
 
     def move(self, at: int) -> None:
-        """One open job goes one or two steps forward."""
+        """One open job goes one or two steps forward, or aside."""
         job_id = self.open_ids[at]
         job = self.world.get(job_id)
         assert job is not None
-        forward = ("Executing", "Finished", "Failed", "Failed") if job.state == "Created" else ("Finished", "Failed")
-        state = self.random.choice(forward)
+        forward = ("Finished", "Failed") if job.state == "Executing" else ("Executing", "Finished", "Failed", "Failed")
+        is_strange = self.temper.strange_moves and self.random.random() < self.temper.strange_moves
+        state = self.random.choice(STRANGE_STATES if is_strange else forward)
         self.world.move(job_id, state, error=("E.Model", "it failed") if state == "Failed" else None)
-        if state != "Executing":
+        if state not in {"Executing", PAUSED}:
             del self.open_ids[at]
+        if is_strange:
+            self.strange_ever.add(job_id)
+        if state in ENDED_STATES:
             self.ended_at[job_id] = self.time
 
     def _event(self) -> None:
@@ -138,8 +161,6 @@ class ModelService:
         if self.random.random() < self.temper.crashes:
             raise Crash
 
-
-def _row(job: Job) -> SmartJob:
-    """Shows a job as the lists do; one in eight hides its time of creation."""
-    created_at = None if job.sequence % 8 == 0 else int(job.created_at)
-    return SmartJob(job.job_id, job.job_type, job.state, created_at, int(job.modified_at))
+    def _row(self, job: Job) -> SmartJob:
+        created_at = None if self.temper.hides_creation and job.sequence % 8 == 0 else int(job.created_at)
+        return SmartJob(job.job_id, job.job_type, job.state, created_at, int(job.modified_at))

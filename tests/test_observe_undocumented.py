@@ -46,7 +46,7 @@ def test_undocumented_open_states() -> None:
 
 
 def test_a_job_met_in_an_undocumented_state_is_not_gone() -> None:
-    """An open job that is in no documented list any more is looked for in that of all states before it counts as gone."""
+    """An open job that is in no documented list any more is looked for among all before it counts as gone."""
     service = crowded()
     service.create("a", age=3600, state="Paused")
 

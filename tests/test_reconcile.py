@@ -293,10 +293,12 @@ def test_a_documented_state_is_never_forgotten(state: str) -> None:
     assert [job.job_state for job in outcome.ended] == (["Finished"] if state == "Finished" else [])
 
 
-def test_an_undocumented_state_is_not_proof_of_deletion() -> None:
-    """A job in a state whose list may not be to be had stays open until its absence is proven."""
-    paused = replace(OPEN, job_state="Paused", missing_polls=POLLS_UNTIL_DELETED_UNPROVEN)
+def test_a_job_that_was_not_looked_for_is_not_missing() -> None:
+    """Only the polls that looked for a job, and did not find it, count towards its deletion."""
+    paused = replace(OPEN, job_state="Paused", missing_polls=POLLS_UNTIL_DELETED_UNPROVEN - 1)
     known = replace(KNOWN, open_jobs={"a": paused})
 
-    assert poll(known).deleted_types == ()
-    assert poll(known, absent=frozenset("a")).deleted_types == ("ASR",)
+    unseen = reconcile(known, Observed(NOW, (), not_sought=frozenset("a")))
+
+    assert (unseen.deleted_types, unseen.open_jobs) == ((), ())
+    assert poll(known).deleted_types == ("ASR",)

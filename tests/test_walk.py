@@ -59,6 +59,20 @@ def test_coverage(walk: Walk, covered: list[int], uncovered: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("walk", "reached"),
+    [
+        (Walk([page(9, 7), page(5, 3)]), [9, 6, 4]),
+        (Walk([page(9, 7)], is_complete=True), [9, 6, 4, 3, 2]),
+        (Walk([page(9, 7), ()]), [9]),
+        (Walk([]), []),
+    ],
+)
+def test_how_far_a_list_was_read(walk: Walk, reached: list[int]) -> None:
+    """A second is reached if an older job was shown, or the list ended before."""
+    assert [moment for moment in (9, 6, 4, 3, 2) if walk.reaches(moment)] == reached
+
+
+@pytest.mark.parametrize(
     ("pages", "seams"),
     [
         ([page(9, 7)], []),
