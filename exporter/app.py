@@ -26,7 +26,7 @@ from exporter.rules.thresholds import Thresholds
 from exporter.survey import Survey
 from exporter.threads import DetachedExecutor
 from exporter.throttle import AccountLimiter
-from exporter.web import make_app, serve
+from exporter.web import base_url, make_app, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -226,9 +226,9 @@ async def run(
             site=app.site,
             now=time.time,
         )
-        runner, (host, port) = await serve(web_app, *settings.listen_pair)
+        runner, _ = await serve(web_app, *settings.listen_pair, settings.web_config_file)
         stack.push_async_callback(runner.cleanup)
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        url = base_url(runner)
         log.info("listening", url=url, version=__version__, targets=len(app.workers))
         listening(url)
         scheduler = make_scheduler(app.workers, settings.poll_interval_seconds)

@@ -197,6 +197,12 @@ class Settings(BaseSettings):
         description="Address to serve on: `host:port` or `[IPv6 address]:port`; port 0 lets the system pick.",
         examples=["127.0.0.1:9912"],
     )
+    web_config_file: str = Field(
+        default="",
+        description="File with TLS, client certificates, users and limits, in the format of Prometheus' "
+        "exporter-toolkit; without it, plain HTTP for everyone.",
+        examples=["/etc/ims-exporter/web.yml"],
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower_case)] = Field(
         default="info", description="Least severity that is logged."
     )

@@ -47,6 +47,7 @@ stale_after_seconds: 300
 ledger_path: /var/lib/ims-smartjob-exporter/ledger.db
 failure_details: on
 listen_address: 0.0.0.0:9912
+web_config_file: /etc/ims-exporter/web.yml
 log_level: info
 log_format: logfmt
 """

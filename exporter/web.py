@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
@@ -13,15 +14,22 @@ from exporter.errors import SettingsError
 from exporter.exposition import render
 from exporter.page import STYLE
 from exporter.pages import PAGES, Asked, answer
+from exporter.web_bucket import Bucket
+from exporter.web_connections import Connections, Limits, timed
+from exporter.web_gate import add_configured_headers, gate
+from exporter.web_handler import handler_factory
+from exporter.web_passwords import Passwords
+from exporter.web_site import GuardedSite
+from exporter.web_watch import WatchedSecurity
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
+
+    from aiohttp.typedefs import Handler
 
     from exporter.exposition import Registry
     from exporter.page import Site
     from exporter.snapshot import TargetView
-
-    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SHUTDOWN_SECONDS = 0.5
 """So long aiohttp waits for a request under way when the server stops, and again once it is cancelled."""
@@ -31,6 +39,7 @@ HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Server": "ims-smartjob-exporter",
     "X-Content-Type-Options": "nosniff",
@@ -62,21 +71,57 @@ def make_app(
     return app
 
 
-async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, tuple[str, int]]:
+async def serve(
+    app: web.Application,
+    host: str,
+    port: int,
+    web_config_file: str = "",
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> tuple[web.AppRunner, tuple[str, int]]:
     """Starts to serve, port 0 for any; returns what `await runner.cleanup()` stops, and the address bound.
 
-    Raises SettingsError where the address cannot be had. Handles no signals and writes no access log.
+    Raises SettingsError where the address cannot be had, or the web configuration is wrong. Handles no signals and
+    writes no access log.
     """
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
+    connections = Connections(limits)
+    security = WatchedSecurity(web_config_file, on_new_tls=connections.retire)
+    _guard(app, connections, security)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
     await runner.setup()
+    handlers = handler_factory(cast("web.Server", runner.server), limits, HEADERS)
+    site = GuardedSite(
+        runner, (host, port), connections=connections, handlers=handlers, context=lambda: security.now().context
+    )
     try:
-        await web.TCPSite(runner, host, port).start()
+        await site.start()
     except OSError as error:
         await runner.cleanup()
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise SettingsError(f"cannot listen on {host}:{port} ({reason}): set another listen_address") from error
-    bound = runner.addresses[0]
-    return runner, (bound[0], bound[1])
+    return runner, site.bound
+
+
+def base_url(runner: web.AppRunner) -> str:
+    """Returns where a runner serves, as https if by TLS."""
+    return next(iter(runner.sites)).name
+
+
+def _guard(app: web.Application, connections: Connections, security: WatchedSecurity) -> None:
+    """Puts the gate before everything that the application serves."""
+    passwords = Passwords()
+
+    async def close(_: web.Application) -> None:
+        passwords.close()
+
+    app.middlewares.insert(0, gate(security.now, passwords, Bucket()))
+    app.middlewares.insert(0, timed(connections))
+    app.on_response_prepare.append(add_configured_headers(security.now))
+    app.on_cleanup.append(close)
 
 
 def metrics(registry: Registry) -> Handler:
