@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 
 from exporter.api import GET_ACTION, LIST_ACTION, RetryBudget
 from exporter.app import Clients
+from exporter.default_chain import NoCredentialsError
 from exporter.errors import (
     ApiError,
     ClockSkewError,
     CredentialsError,
     ForbiddenError,
     NotFoundError,
+    ThrottledError,
 )
 from exporter.exposition import Instruments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
     from exporter.api import ImsClient
     from exporter.settings import Settings
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 MAX_SKEW_SECONDS = 60
 """A larger difference of the clocks is worth a word; the service refuses 15 minutes."""
+QUOTA = "quota"
+KEY_ACCEPTED = "the access key and its signature are accepted"
+BESIDE_MARKS = "\n" + " " * 24
 NO_SUCH_JOB = "ims-smartjob-exporter-check"
 
 
@@ -36,9 +41,15 @@ class Finding:
     """What came of one part of a target's check."""
 
     part: str
-    is_good: bool
+    is_good: bool | None
+    """None where nothing can be said."""
     text: str
     is_needed: bool = True
+
+    @property
+    def mark(self) -> str:
+        """The finding in a word."""
+        return {True: "ok", False: "FAILED" if self.is_needed else "missing", None: "unknown"}[self.is_good]
 
 
 def ram_policy(actions: Iterable[str] = (LIST_ACTION, GET_ACTION)) -> str:
@@ -55,12 +66,11 @@ async def check(settings: Settings, environ: Mapping[str, str], say: Callable[[s
         for target in settings.polled_targets:
             client = clients.client(target, stack)
             findings = [finding async for finding in _findings(target, client, settings)]
-            is_good = all(finding.is_good for finding in findings if finding.is_needed)
-            say(f"{target.key}: {'good' if is_good else 'NOT GOOD'}")
+            bad = {finding.part for finding in findings if finding.mark == "FAILED"}
+            say(f"{target.key}: {'THROTTLED' if bad == {QUOTA} else 'NOT GOOD' if bad else 'good'}")
             for finding in findings:
-                mark = "ok" if finding.is_good else "FAILED" if finding.is_needed else "missing"
-                say(f"  {finding.part:<12} {mark:<8} {finding.text}")
-            all_good = all_good and is_good
+                say(f"  {finding.part:<12} {finding.mark:<8} {finding.text}")
+            all_good = all_good and not bad
     return all_good
 
 
@@ -68,13 +78,17 @@ async def _findings(target: Target, client: ImsClient, settings: Settings) -> As
     started = time.monotonic()
     try:
         page = await client.list_smart_jobs(max_results=1, budget=RetryBudget(settings.request_timeout_seconds))
+    except ThrottledError as error:
+        for finding in _throttled(target, error):
+            yield finding
+        return
     except ApiError as error:
         yield _failed(target, error)
         return
     milliseconds = (time.monotonic() - started) * 1000
     yield Finding("endpoint", is_good=True, text=f"{target.endpoint} answered in {milliseconds:.0f} ms")
     yield _clock(page.server_time)
-    yield Finding("credentials", is_good=True, text="the access key and its signature are accepted")
+    yield Finding("credentials", is_good=True, text=KEY_ACCEPTED)
     yield Finding("permission", is_good=True, text=f"ice:{LIST_ACTION} is granted")
     if settings.failure_details:
         yield await _details(client)
@@ -110,10 +124,28 @@ async def _details(client: ImsClient) -> Finding:
     return Finding(part, is_good=True, text=f"ice:{GET_ACTION} is granted: failures come with their reason")
 
 
+def _throttled(target: Target, error: ThrottledError) -> Iterator[Finding]:
+    """Gives what a throttled call proves: only a caller that the service knows has a rate to be throttled at."""
+    yield Finding("endpoint", is_good=True, text=f"{target.endpoint} answered")
+    yield Finding("clock", is_good=True, text="near enough to the service's")
+    yield Finding("credentials", is_good=True, text=KEY_ACCEPTED)
+    text = (
+        f"{error}; others who call {LIST_ACTION} with this account count too: check again in a minute, and if it stays"
+        f" so, {error.hint}"
+    )
+    yield Finding(QUOTA, is_good=False, text=text)
+    yield Finding("permission", is_good=None, text="no call has come through that would show it")
+
+
 def _failed(target: Target, error: ApiError) -> Finding:
     if isinstance(error, ForbiddenError):
         text = f"{error}; grant this policy to the RAM user or role:\n{ram_policy()}"
         return Finding("permission", is_good=False, text=text)
+    if isinstance(error, NoCredentialsError):
+        lines = ("no credentials were found:", *error.places, error.hint)
+        return Finding("credentials", is_good=False, text=BESIDE_MARKS.join(lines))
+    if error.code == "NoCredentials":  # nothing was called
+        return Finding("credentials", is_good=False, text=f"{error}; {error.hint}")
     part = (
         "clock"
         if isinstance(error, ClockSkewError)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter import __version__, app
+from exporter.arguments import Parser, number, whole_number
 from exporter.check import check
 from exporter.configuration import load_settings
 from exporter.dashboards import write_dashboards
@@ -32,6 +33,7 @@ from exporter.rules import (
     rule_files,
     write_rules,
 )
+from exporter.rules.changes import base_url, matchers
 from exporter.settings_environment import unknown_variables
 from exporter.settings_flags import add_setting_flags, flags_of
 
@@ -40,12 +42,14 @@ if TYPE_CHECKING:
 
     from exporter.settings import Settings
 
-GOOD, BAD, MISCONFIGURED = 0, 1, 2
+GOOD, BAD, MISCONFIGURED, INTERRUPTED = 0, 1, 2, 130
+NO_FILE = ":memory:"
+MOST_JOBS = 1_000_000_000
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a command, and exits: 0 when all went well, 1 when not, 2 for a wrong configuration."""
-    arguments = make_parser().parse_args(argv)
+    """Runs a command, and exits: 0 if all went well, 1 if not, 2 for wrong use or configuration, 130 after Ctrl+C."""
+    arguments = make_parser().arguments(sys.argv[1:] if argv is None else argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         code = command(arguments)
@@ -56,25 +60,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         complain(f"{error}; {error.hint}" if error.hint else str(error))
         code = BAD
     except KeyboardInterrupt:
-        code = GOOD
+        code = GOOD if command in {run_command, demo_command} else INTERRUPTED
     except BrokenPipeError:  # whoever read the output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
         code = GOOD
     sys.exit(code)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Returns the parser; every command takes the flags of all settings that it uses."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ims-smartjob-exporter",
         description="Prometheus exporter for the smart jobs of Alibaba Cloud Intelligent Media Services.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.set_defaults(command=run_command)
     add_setting_flags(parser)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_commands()
 
-    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> Parser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
         return sub
@@ -90,8 +94,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_load_flags(plan)
     demo = add("demo", demo_command, "run everything against a built-in simulated IMS endpoint; needs no account")
     add_setting_flags(demo)
-    demo.add_argument("--speed", type=_positive, default=1.0, help="more than 1: more jobs with shorter lives")
-    demo.add_argument("--history", type=_count, default=20_000, metavar="N", help="ended jobs there at the start")
+    demo.add_argument("--speed", type=number(0.001, 1000), default=1.0, help="above 1: more jobs, shorter lives (1)")
+    history = whole_number(0, 1_000_000)
+    demo.add_argument("--history", type=history, default=20_000, metavar="N", help="ended jobs to begin with (20000)")
     add("metrics", metrics_command, "print the table of all metrics")
     _add_rules_flags(add("rules", rules_command, "write the bundled Prometheus rules to a folder"))
     boards = add("dashboards", dashboards_command, "write the bundled Grafana dashboards to a folder")
@@ -113,14 +118,16 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 
 def once_command(arguments: argparse.Namespace) -> int:
-    """Polls every target once and prints the exposition; bad if a target failed."""
+    """Polls every target once, stores that as `run` would, and prints the exposition; bad if a target failed."""
     settings = settings_of(arguments)
 
     async def poll() -> bool:
         async with app.assembled(settings, os.environ) as parts:
+            tell_ledger(settings.ledger_path)
             await asyncio.gather(*(worker.poller.run() for worker in parts.workers))
             text, _ = render(parts.registry)
             sys.stdout.write(text.decode())
+            sys.stdout.flush()
             return all(worker.poller.view.health.up for worker in parts.workers)
 
     return GOOD if asyncio.run(poll()) else BAD
@@ -169,10 +176,10 @@ def rules_command(arguments: argparse.Namespace) -> int:
     """Writes the rule files, and prints their paths."""
     files = rule_files(
         changed(Thresholds(), arguments.set),
-        runbook_base_url=arguments.runbook_base_url,
-        dashboard_base_url=arguments.dashboard_base_url,
-        exporter_base_url=arguments.exporter_base_url,
-        selector=arguments.selector,
+        runbook_base_url=base_url("--runbook-base-url", arguments.runbook_base_url),
+        dashboard_base_url=base_url("--dashboard-base-url", arguments.dashboard_base_url),
+        exporter_base_url=base_url("--exporter-base-url", arguments.exporter_base_url),
+        selector=matchers("--selector", arguments.selector),
     )
     return written(arguments.folder, lambda folder: write_rules(folder, files))
 
@@ -187,7 +194,8 @@ def written(folder: Path, write: Callable[[Path], list[Path]]) -> int:
     try:
         paths = write(folder)
     except OSError as error:
-        complain(f"cannot write to {folder}: {error.strerror}")
+        is_other = isinstance(error, FileExistsError | NotADirectoryError)
+        complain(f"cannot write to {folder}: {'not a folder' if is_other else error.strerror}")
         return BAD
     for path in paths:
         say(str(path))
@@ -203,12 +211,19 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     return settings
 
 
+def tell_ledger(path: str) -> None:
+    """Logs which file is about to be written to: whoever wants to see some metrics may not think of one."""
+    if path != NO_FILE:
+        hint = f"--ledger-path {NO_FILE} keeps nothing"
+        structlog.get_logger().info("ledger", path=str(Path(path).absolute()), hint=hint)
+
+
 def stop_on_signals() -> asyncio.Event:
     """Returns an event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # Windows: Ctrl+C arrives as KeyboardInterrupt
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     return stop
 
 
@@ -225,47 +240,25 @@ def complain(text: str) -> None:
 
 def _add_load_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("expected load of each target")
-    group.add_argument("--open-jobs", type=_count, default=100, metavar="N", help="jobs open at a time (100)")
-    group.add_argument("--jobs-per-day", type=_count, default=5000, metavar="N", help="new jobs a day (5000)")
-    group.add_argument("--failure-ratio", type=_ratio, default=0.02, metavar="R", help="share that fails (0.02)")
+    count = whole_number(0, MOST_JOBS)
+    group.add_argument("--open-jobs", type=count, default=100, metavar="N", help="jobs open at a time (100)")
+    group.add_argument("--jobs-per-day", type=count, default=5000, metavar="N", help="new jobs a day (5000)")
+    group.add_argument("--failure-ratio", type=number(0, 1), default=0.02, metavar="R", help="share that fails (0.02)")
 
 
 def _add_rules_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("rules"), help="where to write to (rules)")
-    parser.add_argument("--selector", default="", metavar="MATCHERS", help='such as account="prod"')
-    parser.add_argument("--runbook-base-url", default=RUNBOOK_BASE_URL, metavar="URL")
-    parser.add_argument("--dashboard-base-url", default=DASHBOARD_BASE_URL, metavar="URL")
     parser.add_argument(
-        "--exporter-base-url", default=EXPORTER_BASE_URL, metavar="URL", help="where people open the exporter's pages"
+        "--selector", default="", metavar="MATCHERS", help='of the scrape target, such as namespace="media"'
     )
+    for page, default, text in (
+        ("runbook", RUNBOOK_BASE_URL, "where the runbooks are, for runbook_url"),
+        ("dashboard", DASHBOARD_BASE_URL, "where Grafana has its dashboards, for dashboard_url"),
+        ("exporter", EXPORTER_BASE_URL, "where people open the exporter's pages, for failures_url"),
+    ):
+        parser.add_argument(f"--{page}-base-url", default=default, metavar="URL", help=f"{text} ({default})")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=NUMBER", help="change a threshold; may be repeated"
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"thresholds:\n{listing(Thresholds())}".replace("%", "%%")
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1000:  # noqa: PLR2004 - faster than that the demo is a blur
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, up to 1000")
-    return value
-
-
-def _ratio(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return value

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from alibabacloud_credentials.provider import (
-    DefaultCredentialsProvider,
-    ProfileCredentialsProvider,
-    RamRoleArnCredentialsProvider,
-    StaticAKCredentialsProvider,
-    StaticSTSCredentialsProvider,
-)
+from alibabacloud_credentials.provider import ProfileCredentialsProvider, RamRoleArnCredentialsProvider
 
+from exporter.default_chain import DefaultChain, default_files, static_key, without_quotes
 from exporter.errors import CredentialsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from exporter.default_chain import Provider
     from exporter.target import Credentials
 
-QUOTE = re.compile(r"(?:\n|\\n|\?|result:|found:|reference|Raw value).*", re.DOTALL)
-"""What the library quotes in its messages: lines of a file, a signed URL, an answer with keys in it."""
-STS_CODE = re.compile(r'"Code"\s*:\s*"([\w.]+)"')
-LONGEST_MESSAGE = 300
-
-
-def without_quotes(text: str) -> str:
-    """Returns a message of the library without what it quotes, which may hold secrets, but for the code of STS."""
-    return " ".join((QUOTE.sub("...", text)[:LONGEST_MESSAGE], *STS_CODE.findall(text)[:1]))
+LONGEST_SECONDS = 30.0
+"""So long a key may take: the library waits seconds for each step of an answer, and not for the whole of it."""
 
 
 def _tame(record: logging.LogRecord) -> bool:
@@ -53,13 +40,6 @@ class AccessKey:
     key_id: str
     secret: str = field(repr=False)
     security_token: str = field(default="", repr=False)
-
-
-class Provider(Protocol):
-    """The part of Alibaba's `ICredentialsProvider` that is used here."""
-
-    async def get_credentials_async(self) -> object:
-        """Returns the library's credentials, refreshed where they have to be."""
 
 
 class CredentialSource:
@@ -94,12 +74,14 @@ class CredentialSource:
         try:
             if self._provider is None or stamps != self._seen:
                 self._provider, self._seen = self._build(), stamps
-            return await self._provider.get_credentials_async()
+            async with asyncio.timeout(LONGEST_SECONDS):
+                return await self._provider.get_credentials_async()
+        except CredentialsError:
+            raise
         except Exception as error:  # noqa: BLE001 - the library raises what it likes
+            said = without_quotes(str(error) or "no answer in time")
             files = f"; files: {', '.join(map(str, self._watched))}" if self._watched else ""
-            raise CredentialsError(
-                f"no credentials: {without_quotes(str(error))}{files}", code="NoCredentials"
-            ) from None
+            raise CredentialsError(f"no credentials: {said}{files}", code="NoCredentials") from None
 
     def forget(self) -> None:
         """Drops what is cached, so that the next key is a fresh one."""
@@ -109,7 +91,7 @@ class CredentialSource:
 def credential_source(choice: Credentials | None, environ: Mapping[str, str]) -> CredentialSource:
     """Returns the source that a target's settings ask for."""
     if choice is None:
-        return CredentialSource(DefaultCredentialsProvider, _default_files(environ))
+        return CredentialSource(lambda: DefaultChain(environ), default_files(environ))
     base, watched = _base(choice, environ)
     if not choice.role_arn:
         return CredentialSource(base, watched)
@@ -134,32 +116,18 @@ def _base(choice: Credentials, environ: Mapping[str, str]) -> tuple[Callable[[],
         path = Path(choice.file).expanduser()
         profile = choice.profile or "default"
         return (lambda: ProfileCredentialsProvider(profile_file=str(path), profile_name=profile)), (path,)
-    return DefaultCredentialsProvider, _default_files(environ)
+    return (lambda: DefaultChain(environ)), default_files(environ)
 
 
 def _from_environment(choice: Credentials, environ: Mapping[str, str]) -> Provider:
-    names = (choice.access_key_id_env, choice.access_key_secret_env)
-    missing = [name for name in names if not environ.get(name)]
-    if missing:
-        raise CredentialsError(f"the environment variable {' and '.join(missing)} is not set")
-    key_id, secret = (environ[name] for name in names)
-    token = environ.get(choice.security_token_env, "")
-    provider: Provider = (
-        StaticSTSCredentialsProvider(access_key_id=key_id, access_key_secret=secret, security_token=token)
-        if token
-        else StaticAKCredentialsProvider(access_key_id=key_id, access_key_secret=secret)
-    )
-    return provider
-
-
-def _default_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
-    named = environ.get("ALIBABA_CLOUD_CREDENTIALS_FILE", "")
-    return (
-        Path(named) if named else home / ".alibabacloud" / "credentials.ini",
-        home / ".alibabacloud" / "credentials",
-        home / ".aliyun" / "config.json",
-    )
+    given = {"access_key_id_env": choice.access_key_id_env, "access_key_secret_env": choice.access_key_secret_env}
+    missing = [f"credentials.{setting}" for setting, name in given.items() if not environ.get(name)]
+    if missing:  # the setting is named, not the variable: a secret may stand in its place
+        one = len(missing) == 1
+        named = f"variable{'' if one else 's'} that {' and '.join(missing)} {'names is' if one else 'name are'} not set"
+        raise CredentialsError(f"no credentials: the environment {named}", code="NoCredentials")
+    key_id, secret = (environ[name] for name in given.values())
+    return static_key(key_id, secret, environ.get(choice.security_token_env, ""))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

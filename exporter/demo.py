@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from exporter.app import run
 from exporter.configuration import load_settings
+from exporter.errors import SettingsError
 from exporter.logs import configure_logging
 from exporter.simulator.life import Life
 from exporter.simulator.server import DEMO_KEY, Simulator
@@ -30,7 +31,7 @@ ENVIRON = {
     ),
 }
 FIXED = ("config", "endpoint")
-"""Flags that have no meaning here: the demo never calls anything but its own simulator."""
+"""Settings that cannot be given here: the demo reads no file, and calls nothing but its own simulator."""
 
 
 async def demo(
@@ -42,11 +43,13 @@ async def demo(
     say: Callable[[str], None],
 ) -> None:
     """Runs simulator and exporter until `stop` is set; nothing leaves this machine, nothing is kept."""
+    for name in FIXED:
+        if name in flags:
+            raise SettingsError(f"--{name}: the demo takes none, it calls nothing but its own simulator")
     async with Simulator() as simulator, asyncio.TaskGroup() as group:
         life = Life(simulator.world, speed=speed)
         life.begin(history)
-        given = {name: value for name, value in flags.items() if name not in FIXED}
-        settings = load_settings({**DEFAULTS, **given, "endpoint": simulator.url}, ENVIRON)
+        settings = load_settings({**DEFAULTS, **flags, "endpoint": simulator.url}, ENVIRON)
         configure_logging(settings.log_level, settings.log_format)
         living = group.create_task(life.run())
         try:

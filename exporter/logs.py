@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 OWN = "exporter"
 """The logger of our own events; all others are heard from `warning` on."""
 
+CREDENTIALS_LIBRARY = "credentials"
+"""The logger of Alibaba's credentials library, heard at `debug` only: its errors come as ours, in one line."""
+
 SECRET_NAME = re.compile("secret|token|signature|authorization|password", re.IGNORECASE)
 MASK = "***"
 NOT_IN_NAMES = re.compile(r"[^\w.-]")
@@ -66,11 +69,15 @@ def _take_over_stdlib(level: str, formatter: logging.Formatter, stream: TextIO) 
     logging.root.setLevel(max(severity, logging.WARNING))
     logging.getLogger(OWN).setLevel(severity)
     # Alibaba's library gives this logger a handler when it is imported: each line would come twice.
-    logging.getLogger("credentials").handlers.clear()
+    logging.getLogger(CREDENTIALS_LIBRARY).handlers.clear()
 
 
 def _threshold(logger: str, severity: int) -> int:
-    return severity if logger.partition(".")[0] == OWN else max(severity, logging.WARNING)
+    if logger.partition(".")[0] == OWN:
+        return severity
+    if logger == CREDENTIALS_LIBRARY and severity > logging.DEBUG:
+        return logging.CRITICAL + 1
+    return max(severity, logging.WARNING)
 
 
 def _line_formatter(render: Processor) -> logging.Formatter:

@@ -44,7 +44,7 @@ def simulator(cli: CommandLine) -> Iterator[Simulator]:
 
 def verdicts(text: str) -> dict[str, str]:
     """Returns the mark of each part that was checked."""
-    return dict(re.findall(r"^  (\w+) +(ok|FAILED|missing) ", text, re.MULTILINE))
+    return dict(re.findall(r"^  (\w+) +(ok|FAILED|missing|unknown) ", text, re.MULTILINE))
 
 
 def test_all_is_good(cli: CommandLine, simulator: Simulator) -> None:
@@ -90,14 +90,36 @@ def test_credentials_refused(cli: CommandLine, simulator: Simulator, keys: list[
 
 
 def test_no_credentials(cli: CommandLine, simulator: Simulator) -> None:
-    """A variable that is not set is named, and nothing is called."""
-    cli.patch.delenv("A_KEY_SECRET")
+    """A variable that is not set is told by its setting, not its name, which may be a secret; nothing is called."""
+    cli.patch.setenv("IMS_EXPORTER_CREDENTIALS__ACCESS_KEY_SECRET_ENV", CANARY.upper())
 
     ended = cli.run("check")
 
     assert (ended.code, simulator.calls) == (1, {})
     assert verdicts(ended.out) == {"credentials": "FAILED"}
-    assert "A_KEY_SECRET is not set" in ended.out
+    assert "variable that credentials.access_key_secret_env names is not set" in ended.out
+    assert CANARY.upper() not in ended.out + ended.err
+    assert simulator.url not in ended.out
+
+
+@pytest.mark.parametrize("command", ["check", "once"])
+def test_no_credentials_anywhere(cli: CommandLine, simulator: Simulator, command: str, tmp_path: Path) -> None:
+    """Whoever has set nothing up is told every place that was looked at and what to do; no library speaks."""
+    cli.patch.delenv("IMS_EXPORTER_CREDENTIALS")
+    cli.patch.delenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED")
+    cli.patch.setenv("HTTP_PROXY", simulator.url)  # nobody there either, who would answer for an ECS instance
+    cli.patch.setenv("HOME", str(tmp_path))
+
+    ended = cli.run(command)
+
+    said = ended.out + ended.err
+    assert (ended.code, simulator.calls) == (1, {})
+    assert "no credentials were found" in said
+    assert "ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET are not set" in said
+    assert f"there is no {tmp_path}/.aliyun/config.json" in said
+    assert "no RAM role of an ECS instance answers" in said
+    assert "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or" in said
+    assert "logger=" not in said
 
 
 def test_no_permission(cli: CommandLine, simulator: Simulator) -> None:
@@ -152,6 +174,34 @@ def test_endpoint_that_fails(cli: CommandLine, simulator: Simulator, fault: Faul
     assert ended.code == 1
     assert verdicts(ended.out) == {"endpoint": "FAILED"}
     assert text in ended.out
+
+
+def test_throttled(cli: CommandLine, simulator: Simulator) -> None:
+    """Throttling proves endpoint, clock and key: the verdict says so, and what to do; the end is not a good one."""
+    simulator.faults.add(Fault("throttle"))
+
+    ended = cli.run("check")
+
+    assert ended.code == 1
+    assert ended.out.startswith("default/cn-shanghai: THROTTLED\n")
+    assert verdicts(ended.out) == {
+        **dict.fromkeys(("endpoint", "clock", "credentials"), "ok"),
+        "quota": "FAILED",
+        "permission": "unknown",
+    }
+    assert "Throttling.User" in ended.out
+    assert "check again in a minute" in ended.out
+
+
+def test_interrupted(cli: CommandLine, simulator: Simulator) -> None:
+    """A check that Ctrl+C ends has not found everything good."""
+
+    async def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    cli.patch.setattr("exporter.cli.check", interrupted)
+
+    assert (cli.run("check").code, simulator.calls) == (130, {})
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,19 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
 from exporter.simulator.__main__ import main
+
+
+def stats_of(process: subprocess.Popen[str]) -> tuple[list[str], dict[str, Any]]:
+    """Returns what a simulator has printed at its start, and the truth it tells."""
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(6)]
+    with urllib.request.urlopen(f"{lines[0].split()[-1]}/_simulator/stats", timeout=10) as answer:  # noqa: S310 - loopback
+        return lines, json.load(answer)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -24,19 +33,40 @@ def test_serves_and_stops(number: signal.Signals) -> None:
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,  # noqa: S603 - our own command
         ExitStack() as stack,
     ):
-        assert process.stdout is not None
         stack.callback(process.kill)
-        lines = [process.stdout.readline() for _ in range(6)]
-        url = lines[0].split()[-1]
-        with urllib.request.urlopen(f"{url}/_simulator/stats", timeout=10) as answer:  # noqa: S310 - loopback
-            stats = json.load(answer)
+        lines, stats = stats_of(process)
         process.send_signal(number)
         status = process.wait(timeout=10)
 
-    assert f"export IMS_EXPORTER_ENDPOINT={url}\n" in lines
+    assert f"export IMS_EXPORTER_ENDPOINT={lines[0].split()[-1]}\n" in lines
     assert "export ALIBABA_CLOUD_ACCESS_KEY_ID=demo-key-id\n" in lines
     assert sum(sum(states.values()) for states in stats["ended_ever"].values()) >= 50
     assert status == 0
+
+
+@pytest.mark.parametrize(("flags", "ended"), [(["--history", "30"], 30), ([], 0)])
+def test_a_world_without_life(flags: list[str], ended: int) -> None:
+    """Nothing happens by itself in a world without life, but it has the history that it is given."""
+    command = [sys.executable, "-m", "exporter.simulator", "--listen", "127.0.0.1:0", "--no-life", *flags]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process, ExitStack() as stack:  # noqa: S603 - our own command
+        stack.callback(process.kill)
+        stats = stats_of(process)[1]
+
+    assert sum(sum(states.values()) for states in stats["ended_ever"].values()) == ended
+    assert sum(stats["created_ever"].values()) == ended
+
+
+@pytest.mark.parametrize(
+    "flags", [["--history", "-5"], ["--speed", "0"], ["--speed", "nan"], ["--seed", "x"], ["--histroy", "5"], ["--no"]]
+)
+def test_a_wrong_flag_is_said(capsys: pytest.CaptureFixture[str], flags: list[str]) -> None:
+    """A flag that is none, or a value that cannot be, is refused in one line that names the flag."""
+    with pytest.raises(SystemExit) as refused:
+        main(flags)
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (refused.value.code, flags[0] in line) == (2, True)
 
 
 def test_an_address_in_use_is_said(capsys: pytest.CaptureFixture[str]) -> None:

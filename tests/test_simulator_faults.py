@@ -289,7 +289,7 @@ def test_jobs_and_truth_over_http() -> None:
 
         assert job is not None
         assert (created[0], job.state, job.error) == (201, "Failed", ("Code", "Message"))
-        assert unknown[0] == 400
+        assert unknown[0] == 404
         assert caller.simulator.clock() == NOW + 5
         assert stats["jobs"] == {"ASR": {"Created": 25}}
         assert stats["ended_ever"] == stats["deleted_ever"] == {"TextToSpeech": {"Failed": 1}}

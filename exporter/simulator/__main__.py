@@ -7,42 +7,47 @@ import asyncio
 import signal
 import sys
 
+from exporter.arguments import Parser, number, whole_number
 from exporter.simulator.gate import Key
 from exporter.simulator.life import Life
 from exporter.simulator.server import DEMO_KEY, Simulator
 
 MAX_PORT = 65535
+LIVELY_HISTORY = 20_000
+HISTORY = f"ended jobs to begin with ({LIVELY_HISTORY}; with --no-life none)"
 
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not (host and port.isdigit() and int(port) <= MAX_PORT):
+    if not (host and port.isascii() and port.isdecimal() and int(port) <= MAX_PORT):
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return host, int(port)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m exporter.simulator", description=__doc__)
+    parser = Parser(prog="python -m exporter.simulator", description=__doc__)
     parser.add_argument(
         "--listen", type=_address, default="127.0.0.1:9913", metavar="HOST:PORT", help="port 0 picks one"
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same life and faults")
-    parser.add_argument("--speed", type=float, default=1.0, help="more than 1: more jobs with shorter lives")
-    parser.add_argument("--history", type=int, default=20_000, metavar="N", help="ended jobs there at the start")
-    parser.add_argument("--no-life", action="store_true", help="an empty world in which nothing happens by itself")
+    parser.add_argument("--speed", type=number(0.001, 1000), default=1.0, help="above 1: more jobs, shorter lives (1)")
+    parser.add_argument("--history", type=whole_number(0, 1_000_000), metavar="N", help=HISTORY)
+    parser.add_argument("--no-life", action="store_true", help="a world in which nothing happens by itself")
     parser.add_argument("--total-count", action="store_true", help="lists carry TotalCount")
     parser.add_argument("--key-id", default=DEMO_KEY.key_id)
     parser.add_argument("--key-secret", default=DEMO_KEY.secret)
-    return parser.parse_args(argv)
+    return parser.arguments(sys.argv[1:] if argv is None else argv)
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     simulator = _simulator(arguments)
     async with simulator, asyncio.TaskGroup() as group:
-        tasks = [] if arguments.no_life else [group.create_task(_begun(simulator, arguments).run())]
+        life = Life(simulator.world, seed=arguments.seed, speed=arguments.speed)
+        _give_past(life, arguments)
+        tasks = [] if arguments.no_life else [group.create_task(life.run())]
         sys.stdout.write(_greeting(simulator, arguments.key_id, arguments.key_secret))
         sys.stdout.flush()
         await stop.wait()
@@ -57,10 +62,11 @@ def _simulator(arguments: argparse.Namespace) -> Simulator:
     return Simulator(keys=[key], total_count=total_count, host=host, port=port, seed=seed)
 
 
-def _begun(simulator: Simulator, arguments: argparse.Namespace) -> Life:
-    life = Life(simulator.world, seed=arguments.seed, speed=arguments.speed)
-    life.begin(arguments.history)
-    return life
+def _give_past(life: Life, arguments: argparse.Namespace) -> None:
+    if arguments.no_life:
+        life.remember(arguments.history or 0)
+    else:
+        life.begin(LIVELY_HISTORY if arguments.history is None else arguments.history)
 
 
 def _greeting(simulator: Simulator, key_id: str, key_secret: str) -> str:

@@ -8,16 +8,20 @@
 `DELETE /_simulator/jobs/{id}`   deletes a job
 `PUT    /_simulator/clock`       sets the service's clock off: {"offset": seconds}
 
-`?key_id=` chooses the world of that key. Bodies and answers are JSON; a body that does not fit gets a 400.
+`?key_id=` chooses the world of that key. Bodies and answers are JSON; a body that does not fit gets a 400 that says
+why, a job that is not there a 404. Types and states may be any text that is not empty: what the service does not
+document yet is worth a trial.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields as fields_of
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from exporter.simulator.bodies import checked, error_of
 from exporter.simulator.faults import Fault
 
 if TYPE_CHECKING:
@@ -25,6 +29,10 @@ if TYPE_CHECKING:
 
     from exporter.simulator.server import Simulator
     from exporter.simulator.world import World
+
+
+JOB_FIELDS = ("state", "job_id", "created_at", "modified_at", "title", "error")
+FAULT_FIELDS = tuple(field.name for field in fields_of(Fault) if field.name != "kind")
 
 
 def routes(simulator: Simulator) -> list[web.RouteDef]:
@@ -62,7 +70,8 @@ class _Control:
 
     async def add_faults(self, request: web.Request) -> web.Response:
         body = await request.json()
-        for fault in [Fault(**fields) for fields in (body if isinstance(body, list) else [body])]:
+        each = body if isinstance(body, list) else [body]
+        for fault in [Fault(**checked(fields, ("kind",), FAULT_FIELDS)) for fields in each]:
             self._simulator.faults.add(fault)
         return web.json_response({})
 
@@ -71,13 +80,13 @@ class _Control:
         return web.json_response({})
 
     async def create_job(self, request: web.Request) -> web.Response:
-        fields = await request.json()
-        job_id = self._world(request).create(**{**fields, "error": _error(fields)})
+        fields = checked(await request.json(), ("job_type",), JOB_FIELDS)
+        job_id = self._world(request).create(**{**fields, "error": error_of(fields)})
         return web.json_response({"job_id": job_id}, status=201)
 
     async def move_job(self, request: web.Request) -> web.Response:
-        fields = await request.json()
-        self._world(request).move(request.match_info["job_id"], fields["state"], error=_error(fields))
+        fields = checked(await request.json(), ("state",), ("error",))
+        self._world(request).move(request.match_info["job_id"], fields["state"], error=error_of(fields))
         return web.json_response({})
 
     async def delete_job(self, request: web.Request) -> web.Response:
@@ -85,7 +94,7 @@ class _Control:
         return web.json_response({})
 
     async def set_clock(self, request: web.Request) -> web.Response:
-        self._simulator.clock_offset = float((await request.json())["offset"])
+        self._simulator.clock_offset = float(checked(await request.json(), ("offset",))["offset"])
         return web.json_response({})
 
     def _world(self, request: web.Request) -> World:
@@ -98,17 +107,14 @@ def _careful(
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
+        except KeyError as error:
+            return web.json_response({"error": f"there is no job {error}"}, status=404)
+        except json.JSONDecodeError as error:
+            return web.json_response({"error": f"the body is not JSON: {error}"}, status=400)
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
 
     return answer
-
-
-def _error(fields: Mapping[str, Any]) -> tuple[str, str] | None:
-    if not fields.get("error"):
-        return None
-    code, message = fields["error"]
-    return str(code), str(message)
 
 
 def _nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:

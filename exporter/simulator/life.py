@@ -70,11 +70,16 @@ class Life:
         self._lived = 0.0
         self._last: float | None = None
 
-    def begin(self, history: int = 20_000, days: float = 30.0) -> None:
-        """Creates the past at once: ended jobs over so many days, stuck ones, and a running load."""
+    def remember(self, history: int, days: float = 30.0) -> None:
+        """Creates so many ended jobs at once, spread over the days past."""
         now = self.world.now()
         for created_at in self._moments(history, now - days * DAY, now):
             self._create_ended(created_at, now)
+
+    def begin(self, history: int = 20_000, days: float = 30.0) -> None:
+        """Creates the past, some jobs that are stuck, and a running load."""
+        self.remember(history, days)
+        now = self.world.now()
         for job_type, age in _STUCK:
             self.world.create(job_type, state="Executing", created_at=now - age, modified_at=now - age + 5)
         for lane in self._lanes:
