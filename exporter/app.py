@@ -24,7 +24,6 @@ from exporter.page import Site
 from exporter.poller import Poller, PollSettings
 from exporter.rules.thresholds import Thresholds
 from exporter.survey import Survey
-from exporter.threads import DetachedExecutor
 from exporter.throttle import AccountLimiter
 from exporter.web import base_url, make_app, serve
 
@@ -164,7 +163,6 @@ class App:
 async def assembled(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[App]:
     """Gives the wired-up parts, and closes them; raises LedgerError."""
     async with AsyncExitStack() as stack:
-        asyncio.get_running_loop().set_default_executor(DetachedExecutor())
         ledger = Ledger(settings.ledger_path)
         stack.callback(ledger.close)
         app = App(settings, ledger)

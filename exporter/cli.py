@@ -36,6 +36,8 @@ from exporter.rules import (
 from exporter.rules.changes import base_url, matchers
 from exporter.settings_environment import unknown_variables
 from exporter.settings_flags import add_setting_flags, flags_of
+from exporter.threads import run_detached
+from exporter.webconfig_file import load_web_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,7 +115,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     async def serve() -> None:
         await app.run(settings, os.environ, stop_on_signals())
 
-    asyncio.run(serve())
+    run_detached(serve())
     return GOOD
 
 
@@ -130,13 +132,15 @@ def once_command(arguments: argparse.Namespace) -> int:
             sys.stdout.flush()
             return all(worker.poller.view.health.up for worker in parts.workers)
 
-    return GOOD if asyncio.run(poll()) else BAD
+    return GOOD if run_detached(poll()) else BAD
 
 
 def check_command(arguments: argparse.Namespace) -> int:
     """Tells for every target whether it works, and what to do where it does not."""
     settings = settings_of(arguments)
-    return GOOD if asyncio.run(check(settings, os.environ, say)) else BAD
+    if settings.web_config_file:
+        load_web_config(settings.web_config_file)
+    return GOOD if run_detached(check(settings, os.environ, say)) else BAD
 
 
 def plan_command(arguments: argparse.Namespace) -> int:
@@ -160,7 +164,7 @@ def demo_command(arguments: argparse.Namespace) -> int:
         )
 
     try:
-        asyncio.run(play())
+        run_detached(play())
     except* ExporterError as group:
         raise group.exceptions[0] from None
     return GOOD

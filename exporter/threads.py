@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+def run_detached(main: Coroutine[object, object, T]) -> T:
+    """Runs a coroutine as `asyncio.run` does, with a `DetachedExecutor`."""
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_default_executor(DetachedExecutor())
+        return runner.run(main)
 
 
 class DetachedExecutor(ThreadPoolExecutor):

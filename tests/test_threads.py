@@ -14,15 +14,13 @@ from exporter.threads import DetachedExecutor
 CALLS = 64
 HANGS = """
 import asyncio, threading
-from exporter.threads import DetachedExecutor
+from exporter.threads import run_detached
 
 async def main():
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(DetachedExecutor())
-    loop.run_in_executor(None, threading.Event().wait)
-    print(await asyncio.to_thread(lambda: "done"))
+    asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)
+    return await asyncio.to_thread(lambda: "done")
 
-asyncio.run(main())
+print(run_detached(main()))
 """
 
 
