@@ -3,106 +3,107 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter import __version__
-from exporter.api import ImsClient, endpoint_pool
-from exporter.credentials import credential_source
+from exporter.clients import Clients
+from exporter.errors import SettingsError
 from exporter.exposition import Collector, Instruments, make_registry
 from exporter.ledger import Ledger
 from exporter.metrics import Process
 from exporter.page import Site
 from exporter.poller import Poller, PollSettings
+from exporter.reload import Reload
 from exporter.rules.thresholds import Thresholds
+from exporter.settings import AT_THE_START, TargetSettings
 from exporter.survey import Survey
-from exporter.throttle import AccountLimiter
 from exporter.web import base_url, make_app, serve
+from exporter.worker import Worker, make_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    import httpx
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
     from exporter.exposition import Registry
     from exporter.settings import Settings
+    from exporter.snapshot import TargetView
     from exporter.target import Target
 
 HUNG_AFTER_SECONDS = 300.0
 HUNG_AFTER_INTERVALS = 5
-MAX_JITTER_SECONDS = 5.0
 REFRESH_SECONDS = 30.0
 """The pages load themselves again so often, or at the poll interval if that is longer."""
-
-
-@dataclass(slots=True)
-class Worker:
-    """Polls one target, and surveys it beside that."""
-
-    poller: Poller
-    survey: Survey
-    tasks: set[asyncio.Task[object]] = field(default_factory=set)
-    survey_task: asyncio.Task[bool] | None = None
-
-    async def cycle(self) -> None:
-        """Makes one poll; after a good one, lets a survey run beside the next polls if one is due."""
-        task = asyncio.create_task(self._cycle())
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        await asyncio.wait([task])  # the scheduler would log a poll that `stop` cuts short as an error
-
-    async def _cycle(self) -> None:
-        await self.poller.run()
-        if self.poller.view.health.up and (self.survey_task is None or self.survey_task.done()):
-            self.survey_task = asyncio.create_task(self._survey())
-
-    async def _survey(self) -> bool:
-        is_complete = await self.survey.run()
-        if is_complete:
-            await self.poller.run()
-        return is_complete
-
-    async def stop(self) -> None:
-        """Ends what is under way; whatever is not stored by now is read again at the next start."""
-        tasks = [*self.tasks, *([self.survey_task] if self.survey_task else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class App:
     """The exporter's parts, wired up; built by `assembled`."""
 
-    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+    def __init__(self, settings: Settings, environ: Mapping[str, str], ledger: Ledger) -> None:
         self.settings = settings
-        self.ledger = ledger
         self.instruments = Instruments()
         self.workers: list[Worker] = []
-        self.started_at = time.time()
+        self.reload = Reload(lambda: settings, self.apply, time.time)
+        self._ledger = ledger
+        self._environ = environ
+        self._clients = Clients(settings, environ, self.instruments)
+        self._scheduler: AsyncIOScheduler | None = None
         collector = Collector(
-            views=lambda: [worker.poller.view for worker in self.workers],
+            views=self.views,
             process=self._process,
             instruments=self.instruments,
             now=time.time,
-            stale_after_seconds=lambda: settings.stale_after_seconds,
+            stale_after_seconds=lambda: self.settings.stale_after_seconds,
         )
         self.registry: Registry = make_registry(collector)
 
-    def add(self, target: Target, api: ImsClient) -> None:
-        """Adds a target that is called through `api`."""
+    def views(self) -> list[TargetView]:
+        """Returns what can be shown of each target."""
+        return [worker.poller.view for worker in self.workers]
+
+    async def apply(self, settings: Settings) -> None:
+        """Polls as these settings say from now on: what they leave as it was goes on undisturbed.
+
+        Raises SettingsError for what takes a restart, and then nothing has changed.
+        """
+        refuse_what_takes_a_restart(self.settings, settings)
+        is_same = common(settings) == common(self.settings)
+        targets = settings.polled_targets
+        kept = {worker.target: worker for worker in self.workers if is_same and worker.target in targets}
+        left = [worker for worker in self.workers if worker not in kept.values()]
+        await asyncio.gather(*(worker.stop() for worker in left))
+        if not is_same:
+            await self._clients.aclose()
+            self._clients = Clients(settings, self._environ, self.instruments)
+        for key in {worker.target.key for worker in left} - {target.key for target in targets}:
+            self.instruments.forget(key)
+        self.settings = settings
+        shown = {worker.target.key: worker.poller.view for worker in left}
+        self.workers = [kept.get(target) or self._worker(target, shown.get(target.key)) for target in targets]
+
+    def start(self, scheduler: AsyncIOScheduler) -> None:
+        """Lets every target be polled by the timer, also those that come with new settings."""
+        self._scheduler = scheduler
+        for worker in self.workers:
+            worker.start(scheduler, self.settings.poll_interval_seconds)
+
+    async def close(self) -> None:
+        """Ends what is under way, and closes all connections."""
+        await asyncio.gather(*(worker.stop() for worker in self.workers))
+        await self._clients.aclose()
+
+    def _worker(self, target: Target, view: TargetView | None) -> Worker:
+        """Returns a new worker, which shows what was shown of the target until its first poll."""
         settings = self.settings
+        api = self._clients.client(target)
         poller = Poller(
             target.key,
             api,
-            self.ledger,
+            self._ledger,
             PollSettings(
                 interval_seconds=settings.poll_interval_seconds,
                 lookback_days=settings.lookback_days,
@@ -111,15 +112,19 @@ class App:
             ),
             observe_poll=lambda seconds, reason: self.instruments.observe_poll(target.key, seconds, reason),
         )
+        poller.view = view or poller.view
         survey = Survey(
             poller,
             api,
-            self.ledger,
+            self._ledger,
             interval_seconds=settings.survey_interval_hours * 3600,
             lookback_days=settings.lookback_days,
             job_types=target.job_types,
         )
-        self.workers.append(Worker(poller, survey))
+        worker = Worker(target, poller, survey)
+        if self._scheduler is not None:
+            worker.start(self._scheduler, settings.poll_interval_seconds)
+        return worker
 
     def not_live(self) -> list[str]:
         """Returns the targets whose poll hangs; an outage of the API is no hang."""
@@ -152,11 +157,23 @@ class App:
 
     def _process(self) -> Process:
         return Process(
-            ledger_size_bytes=self.ledger.size_bytes,
-            reload_successful=True,
-            reloaded_at=self.started_at,
+            ledger_size_bytes=self._ledger.size_bytes,
+            reload_successful=self.reload.is_successful,
+            reloaded_at=self.reload.succeeded_at,
             version=__version__,
         )
+
+
+def refuse_what_takes_a_restart(old: Settings, new: Settings) -> None:
+    """Raises SettingsError if a setting has changed that is read at the start only."""
+    changed = [name for name in AT_THE_START if getattr(old, name) != getattr(new, name)]
+    if changed:
+        raise SettingsError(f"a change of {', '.join(changed)} takes a restart")
+
+
+def common(settings: Settings) -> dict[str, object]:
+    """Returns the settings that concern every target."""
+    return settings.model_dump(exclude={"targets", *TargetSettings.model_fields})
 
 
 @asynccontextmanager
@@ -165,91 +182,49 @@ async def assembled(settings: Settings, environ: Mapping[str, str]) -> AsyncIter
     async with AsyncExitStack() as stack:
         ledger = Ledger(settings.ledger_path)
         stack.callback(ledger.close)
-        app = App(settings, ledger)
-        clients = Clients(settings, environ, app.instruments)
-        for target in settings.polled_targets:
-            app.add(target, clients.client(target, stack))
+        app = App(settings, environ, ledger)
+        stack.push_async_callback(app.close)
+        await app.apply(settings)
         yield app
-
-
-class Clients:
-    """Makes the clients of the targets: one connection pool for each endpoint, one rate limit for each account."""
-
-    def __init__(self, settings: Settings, environ: Mapping[str, str], instruments: Instruments) -> None:
-        self._settings = settings
-        self._environ = environ
-        self._instruments = instruments
-        self._pools: dict[str, httpx.AsyncClient] = {}
-        self._limiters: dict[str, AccountLimiter] = {}
-
-    def client(self, target: Target, stack: AsyncExitStack) -> ImsClient:
-        """Returns a client; its pool is closed with the stack."""
-        timeout = self._settings.request_timeout_seconds
-        key = target.key
-        self._instruments.introduce(key)
-        if target.endpoint not in self._pools:
-            self._pools[target.endpoint] = endpoint_pool(target.endpoint, timeout)
-            stack.push_async_callback(self._pools[target.endpoint].aclose)
-        return ImsClient(
-            self._pools[target.endpoint],
-            credential_source(target.credentials, self._environ),
-            self._limiter(key.account),
-            timeout_seconds=timeout,
-            observe=lambda action, code, seconds: self._instruments.observe_request(key, action, code, seconds),
-        )
-
-    def _limiter(self, account: str) -> AccountLimiter:
-        if account not in self._limiters:
-            self._limiters[account] = AccountLimiter(
-                self._settings.max_requests_per_second,
-                lambda seconds: self._instruments.add_rate_limit_wait(account, seconds),
-            )
-        return self._limiters[account]
 
 
 async def run(
     settings: Settings,
     environ: Mapping[str, str],
     stop: asyncio.Event,
+    *,
     listening: Callable[[str], None] = lambda _: None,
+    load: Callable[[], Settings] | None = None,
+    hangup: asyncio.Event | None = None,
 ) -> None:
-    """Polls and serves until `stop` is set; `listening` is told the base URL. Raises ExporterError at the start."""
+    """Polls and serves until `stop` is set; `listening` is told the base URL. Raises ExporterError at the start.
+
+    `load` reads the settings anew: each time `hangup` is set, and by HTTP where the settings allow it.
+    """
     log = structlog.get_logger()
     async with assembled(settings, environ) as app, AsyncExitStack() as stack:
+        app.reload = Reload(load or (lambda: settings), app.apply, time.time)
         web_app = make_app(
             registry=app.registry,
-            views=lambda: [worker.poller.view for worker in app.workers],
+            views=app.views,
             live=app.not_live,
             ready=app.not_ready,
             site=app.site,
             now=time.time,
+            reload=app.reload if settings.web_enable_lifecycle else None,
         )
         runner, _ = await serve(web_app, *settings.listen_pair, settings.web_config_file)
         stack.push_async_callback(runner.cleanup)
         url = base_url(runner)
         log.info("listening", url=url, version=__version__, targets=len(app.workers))
         listening(url)
-        scheduler = make_scheduler(app.workers, settings.poll_interval_seconds)
+        scheduler = make_scheduler()
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
-        for worker in app.workers:
-            stack.push_async_callback(worker.stop)
-        stack.callback(scheduler.pause)
+        app.start(scheduler)
+        stack.push_async_callback(app.close)
+        if hangup is not None:
+            reloading = asyncio.create_task(app.reload.on(hangup))
+            stack.callback(reloading.cancel)
         await stop.wait()
         log.info("stopping")
-
-
-def make_scheduler(workers: list[Worker], interval_seconds: float) -> AsyncIOScheduler:
-    """Returns a scheduler that polls every target on its own: at once, then on the interval, never twice at a time."""
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a long poll leaves out the next is no news
-    scheduler = AsyncIOScheduler(
-        timezone=UTC, job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
-    )
-    for worker in workers:
-        trigger = IntervalTrigger(
-            seconds=interval_seconds,
-            jitter=min(MAX_JITTER_SECONDS, interval_seconds / 10),
-            timezone=UTC,
-        )
-        scheduler.add_job(worker.cycle, trigger, next_run_time=datetime.now(UTC))
-    return scheduler

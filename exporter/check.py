@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import AsyncExitStack
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.api import GET_ACTION, LIST_ACTION, RetryBudget
-from exporter.app import Clients
+from exporter.clients import Clients
 from exporter.default_chain import NoCredentialsError
 from exporter.errors import (
     ApiError,
@@ -61,11 +61,9 @@ def ram_policy(actions: Iterable[str] = (LIST_ACTION, GET_ACTION)) -> str:
 async def check(settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> bool:
     """Checks every target, telling each verdict as it is reached; returns whether all are good."""
     all_good = True
-    async with AsyncExitStack() as stack:
-        clients = Clients(settings, environ, Instruments())
+    async with aclosing(Clients(settings, environ, Instruments())) as clients:
         for target in settings.polled_targets:
-            client = clients.client(target, stack)
-            findings = [finding async for finding in _findings(target, client, settings)]
+            findings = [finding async for finding in _findings(target, clients.client(target), settings)]
             bad = {finding.part for finding in findings if finding.mark == "FAILED"}
             say(f"{target.key}: {'THROTTLED' if bad == {QUOTA} else 'NOT GOOD' if bad else 'good'}")
             for finding in findings:

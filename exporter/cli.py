@@ -109,11 +109,17 @@ def make_parser() -> Parser:
 
 
 def run_command(arguments: argparse.Namespace) -> int:
-    """Polls and serves until SIGTERM or SIGINT."""
+    """Polls and serves until SIGTERM or SIGINT; SIGHUP reads the configuration anew."""
     settings = settings_of(arguments)
 
     async def serve() -> None:
-        await app.run(settings, os.environ, stop_on_signals())
+        await app.run(
+            settings,
+            os.environ,
+            on_signals("SIGTERM", "SIGINT"),
+            load=lambda: load_settings(flags_of(arguments), os.environ),
+            hangup=on_signals("SIGHUP"),
+        )
 
     run_detached(serve())
     return GOOD
@@ -159,7 +165,7 @@ def demo_command(arguments: argparse.Namespace) -> int:
             flags_of(arguments),
             speed=arguments.speed,
             history=arguments.history,
-            stop=stop_on_signals(),
+            stop=on_signals("SIGTERM", "SIGINT"),
             say=say,
         )
 
@@ -222,13 +228,13 @@ def tell_ledger(path: str) -> None:
         structlog.get_logger().info("ledger", path=str(Path(path).absolute()), hint=hint)
 
 
-def stop_on_signals() -> asyncio.Event:
-    """Returns an event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(NotImplementedError):  # Windows: Ctrl+C arrives as KeyboardInterrupt
-            asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-    return stop
+def on_signals(*names: str) -> asyncio.Event:
+    """Returns an event that these signals set, as far as the system has them."""
+    event = asyncio.Event()
+    for name in names:
+        with suppress(AttributeError, NotImplementedError):  # Windows: Ctrl+C arrives as KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(getattr(signal, name), event.set)
+    return event
 
 
 def say(text: str) -> None:

@@ -53,7 +53,7 @@ async def demo(
         configure_logging(settings.log_level, settings.log_format)
         living = group.create_task(life.run())
         try:
-            await run(settings, ENVIRON, stop, lambda url: say(_greeting(url, simulator.url)))
+            await run(settings, ENVIRON, stop, listening=lambda url: say(_greeting(url, simulator.url)))
         finally:
             living.cancel()
 

@@ -52,6 +52,15 @@ CREDENTIALS = Field(
     description="Where the credentials come from; without it, Alibaba Cloud's default chain.",
     json_schema_extra={"default": "the default chain"},
 )
+AT_THE_START = (
+    "ledger_path",
+    "listen_address",
+    "log_format",
+    "log_level",
+    "web_config_file",
+    "web_enable_lifecycle",
+)
+"""The settings that a reload cannot change."""
 
 
 class CredentialSettings(BaseModel):
@@ -202,6 +211,10 @@ class Settings(BaseSettings):
         description="File with TLS, client certificates, users and limits, in the format of Prometheus' "
         "exporter-toolkit; without it, plain HTTP for everyone.",
         examples=["/etc/ims-exporter/web.yml"],
+    )
+    web_enable_lifecycle: bool = Field(
+        default=False,
+        description="Whether `POST /-/reload` reads the configuration anew; SIGHUP always does.",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower_case)] = Field(
         default="info", description="Least severity that is logged."

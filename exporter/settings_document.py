@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from exporter.settings import CredentialSettings, Settings, TargetSettings
+from exporter.settings import AT_THE_START, CredentialSettings, Settings, TargetSettings
 from exporter.settings_environment import CONFIG_VARIABLE, environment_name
 from exporter.settings_flags import FLAG_SETTINGS, flag_name
 
@@ -48,6 +48,7 @@ ledger_path: /var/lib/ims-smartjob-exporter/ledger.db
 failure_details: on
 listen_address: 0.0.0.0:9912
 web_config_file: /etc/ims-exporter/web.yml
+web_enable_lifecycle: off
 log_level: info
 log_format: logfmt
 """
@@ -102,10 +103,18 @@ targets is taken whole from the source that wins.
 An empty variable counts as not set. `targets` and `credentials` are JSON in the environment, or a variable
 for each thing inside, as `IMS_EXPORTER_TARGETS__0__REGION_ID` or `IMS_EXPORTER_CREDENTIALS__ROLE_ARN`.
 
-What is wrong is told all at once, one problem a line, and the exporter does not start.
-A change is taken up by a restart. A key in the file that is no setting is such a problem. An environment variable
+What is wrong is told all at once, one problem a line, and the exporter does not start. A key in
+the file that is no setting is such a problem. An environment variable
 with our prefix that is no setting is only warned about: Kubernetes sets `IMS_EXPORTER_PORT` and the like for
 a Service named `ims-exporter`, which `enableServiceLinks: false` in the pod prevents.
+
+## A change while running
+
+After SIGHUP, or `POST /-/reload` where `web_enable_lifecycle` is on, the file is read anew (flags and environment stay
+what they were). New targets are polled at once, removed ones end with their series, and changed ones go on in their
+ledger; what has not changed is not disturbed. A configuration with a problem is refused as a whole: the answer is 400
+with every problem, `ims_exporter_config_last_reload_successful` is 0, and the one before stays in force. So is a change
+of {at_the_start}, which take a restart.
 
 ## Settings
 
@@ -144,6 +153,7 @@ def configuration_document() -> str:
     """Returns the text of docs/configuration.md."""
     return PAGE.format(
         config=CONFIG_VARIABLE,
+        at_the_start=", ".join(f"`{name}`" for name in AT_THE_START),
         settings=_table(("setting", "default", "bounds", "meaning"), _setting_rows()),
         targets=_table(("key", "default", "bounds", "meaning"), _key_rows(TargetSettings)),
         credentials=_table(("key", "default", "bounds", "meaning"), _key_rows(CredentialSettings)),

@@ -23,7 +23,7 @@ from exporter.web_site import GuardedSite
 from exporter.web_watch import WatchedSecurity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from aiohttp.typedefs import Handler
 
@@ -55,8 +55,11 @@ def make_app(
     ready: Callable[[], list[str]],
     site: Callable[[], Site],
     now: Callable[[], float],
+    reload: Callable[[], Awaitable[None]] | None = None,
 ) -> web.Application:
     """Returns the application; `live` and `ready` say what is wrong, nothing if all is well.
+
+    `reload` reads the configuration anew, or raises SettingsError; without it nobody may ask for that.
 
     Paths added to it later are named on the pages and in the answer to unknown paths.
     """
@@ -68,6 +71,7 @@ def make_app(
     app.router.add_get("/livez", probe(live))
     app.router.add_get("/readyz", probe(ready))
     app.router.add_get("/healthz", probe(live))
+    app.router.add_post("/-/reload", reloading(reload))
     return app
 
 
@@ -171,6 +175,21 @@ def probe(problems: Callable[[], list[str]]) -> Handler:
         return plain("\n".join(found or ["ok"]), status=503 if found else 200)
 
     return check
+
+
+def reloading(reload: Callable[[], Awaitable[None]] | None) -> Handler:
+    """Returns the handler that reloads: 400 and every problem for a bad configuration, 403 where it is not enabled."""
+
+    async def ask(_request: web.Request) -> web.Response:
+        if reload is None:
+            return plain("reloading by HTTP is not enabled; set web_enable_lifecycle, or send SIGHUP", status=403)
+        try:
+            await reload()
+        except SettingsError as error:
+            return plain(str(error), status=400)
+        return plain("the configuration is in force", status=200)
+
+    return ask
 
 
 def accepts_gzip(header: str) -> bool:

@@ -69,7 +69,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "monitoring": ("rules", "dashboards"),
     "simulator": ("simulator",),
-    "commands": ("app", "check", "plan", "demo", "cli", "__main__"),
+    "commands": ("clients", "worker", "reload", "app", "check", "plan", "demo", "cli", "__main__"),
 }
 """Every module or package, by what it belongs to; within a group it imports only those named before it."""
 
@@ -94,11 +94,11 @@ OUTSIDE: dict[str, set[str]] = {
     "alibabacloud_credentials": {"default_chain", "credentials"},
     "sqlite3": {"ledger"},
     "prometheus_client": {"exposition"},
-    "apscheduler": {"app"},
+    "apscheduler": {"worker"},
     "aiohttp": {"web", "web_connections", "web_gate", "web_handler", "web_site", "pages", "simulator"},
     "bcrypt": {"web_passwords"},
     "ssl": {"web_tls", "webconfig_file"},
-    "structlog": {"logs", "app", "cli", "poller", "survey", "web_watch"},
+    "structlog": {"logs", "app", "cli", "poller", "reload", "survey", "web_watch"},
     "pydantic": {
         "settings",
         "settings_rules",

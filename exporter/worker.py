@@ -1,0 +1,78 @@
+"""The worker of one target: polls on a timer, surveys beside the polls, and can be stopped at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+if TYPE_CHECKING:
+    from apscheduler.job import Job
+
+    from exporter.poller import Poller
+    from exporter.survey import Survey
+    from exporter.target import Target
+
+MAX_JITTER_SECONDS = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """Polls one target, and surveys it beside that."""
+
+    target: Target
+    poller: Poller
+    survey: Survey
+    timer: Job | None = None
+    tasks: set[asyncio.Task[object]] = field(default_factory=set)
+    survey_task: asyncio.Task[bool] | None = None
+
+    def start(self, scheduler: AsyncIOScheduler, interval_seconds: float) -> None:
+        """Polls at once, then on the interval, never twice at a time."""
+        trigger = IntervalTrigger(
+            seconds=interval_seconds, jitter=min(MAX_JITTER_SECONDS, interval_seconds / 10), timezone=UTC
+        )
+        self.timer = scheduler.add_job(self.cycle, trigger, next_run_time=datetime.now(UTC))
+
+    async def cycle(self) -> None:
+        """Makes one poll; after a good one, lets a survey run beside the next polls if one is due."""
+        if self.timer is None:
+            return  # stopped as the timer struck
+        task = asyncio.create_task(self._cycle())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        await asyncio.wait([task])  # the scheduler would log a poll that `stop` cuts short as an error
+
+    async def _cycle(self) -> None:
+        await self.poller.run()
+        if self.poller.view.health.up and (self.survey_task is None or self.survey_task.done()):
+            self.survey_task = asyncio.create_task(self._survey())
+
+    async def _survey(self) -> bool:
+        is_complete = await self.survey.run()
+        if is_complete:
+            await self.poller.run()
+        return is_complete
+
+    async def stop(self) -> None:
+        """Ends what is under way; whatever is not stored by now is read again at the next start."""
+        if self.timer is not None:
+            self.timer.remove()
+            self.timer = None
+        tasks = [*self.tasks, *([self.survey_task] if self.survey_task else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def make_scheduler() -> AsyncIOScheduler:
+    """Returns the timer of all workers."""
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a long poll leaves out the next is no news
+    return AsyncIOScheduler(
+        timezone=UTC, job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+    )
