@@ -73,6 +73,7 @@ class App:
         refuse_what_takes_a_restart(self.settings, settings)
         is_same = common(settings) == common(self.settings)
         targets = settings.polled_targets
+        elsewhere = [target.key for target in settings.all_targets if target not in targets]
         kept = {worker.target: worker for worker in self.workers if is_same and worker.target in targets}
         left = [worker for worker in self.workers if worker not in kept.values()]
         await asyncio.gather(*(worker.stop() for worker in left))
@@ -81,6 +82,7 @@ class App:
             self._clients = Clients(settings, self._environ, self.instruments)
         for key in {worker.target.key for worker in left} - {target.key for target in targets}:
             self.instruments.forget(key)
+        await asyncio.to_thread(self._ledger.forget, elsewhere)
         self.settings = settings
         shown = {worker.target.key: worker.poller.view for worker in left}
         self.workers = [kept.get(target) or self._worker(target, shown.get(target.key)) for target in targets]

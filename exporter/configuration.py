@@ -13,6 +13,7 @@ from exporter.settings_file import read_settings_file
 from exporter.settings_flags import CONFIG, flag_name, flags_source
 from exporter.settings_problems import Problem, Source, did_you_mean, explain, name_in_sources, path_of
 from exporter.settings_rules import target_problems
+from exporter.sharding import ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,9 +44,12 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str]) -> Se
         settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError(_message([*problems, *explain(error, sources, MODELS)])) from None
+    shard = _shard(settings, environ)
+    if isinstance(shard, Problem):
+        problems.append(shard)
     if problems:
         raise SettingsError(_message(problems))
-    return settings
+    return settings.model_copy(update={"shard": shard})
 
 
 def file_source(path: str) -> tuple[Source, list[Problem]]:
@@ -81,6 +85,18 @@ def _without_target(values: Mapping[str, object]) -> list[Problem]:
         return []
     ways = f"{flag_name('region_id')}, {environment_name('region_id')}, or region_id or targets in the file"
     return [Problem("targets", f"no target is given; set {ways}")]
+
+
+def _shard(settings: Settings, environ: Mapping[str, str]) -> int | Problem:
+    """Returns which shard this process is, by the settings or by its host's name."""
+    if settings.shards == 1 and settings.shard is None:
+        return 0
+    shard = ordinal(environ.get("HOSTNAME", "")) if settings.shard is None else settings.shard
+    if shard is None:
+        return Problem("shard", "must be given, as HOSTNAME ends in no number")
+    if shard >= settings.shards:
+        return Problem("shard", f"must be less than shards: there are {settings.shards}, and this is {shard}, from 0")
+    return shard
 
 
 def _message(problems: Sequence[Problem]) -> str:

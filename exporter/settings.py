@@ -18,6 +18,7 @@ from exporter.settings_rules import (
     lower_case,
     variable_name,
 )
+from exporter.sharding import owner
 from exporter.snapshot import JOB_TYPES, TargetKey
 from exporter.target import Credentials, Target
 
@@ -190,6 +191,19 @@ class Settings(BaseSettings):
         le=604800,
         json_schema_extra={"default": "five times poll_interval_seconds"},
     )
+    shards: int = Field(
+        default=1,
+        description="Number of processes that share the targets; each target is polled by one of them.",
+        ge=1,
+        le=1000,
+    )
+    shard: int | None = Field(
+        default=None,
+        description="Which of them this is, from 0; left out, the number at the end of `HOSTNAME`, as a StatefulSet "
+        "gives it.",
+        ge=0,
+        le=999,
+    )
     ledger_path: str = Field(
         default="./ims-smartjob-exporter.db",
         description="SQLite file in which counters survive restarts; `:memory:` to keep nothing.",
@@ -236,9 +250,14 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
-    def polled_targets(self) -> tuple[Target, ...]:
-        """The targets as plain values, from whichever of the two ways they were given."""
+    def all_targets(self) -> tuple[Target, ...]:
+        """The targets of all shards as plain values, from whichever of the two ways they were given."""
         return tuple(_target(each) for each in self.targets) or (_target(self),)
+
+    @property
+    def polled_targets(self) -> tuple[Target, ...]:
+        """The targets that this shard polls."""
+        return tuple(target for target in self.all_targets if owner(target.key, self.shards) == (self.shard or 0))
 
     @property
     def listen_pair(self) -> tuple[str, int]:

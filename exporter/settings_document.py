@@ -41,6 +41,8 @@ allow_plain_http: off
 poll_interval_seconds: 60
 lookback_days: 30
 survey_interval_hours: 24
+shards: 1
+shard: 0
 max_requests_per_second: 10
 request_timeout_seconds: 10
 stale_after_seconds: 300

@@ -27,6 +27,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "arguments",
         "logs",
         "history",
+        "sharding",
         "threads",
     ),
     "service": ("wire", "signature", "default_chain", "credentials", "throttle", "api"),

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from exporter.sharding import owner
 from exporter.simulator.server import Simulator
+from exporter.snapshot import TargetKey
 from tests.exporterprocess import Exporter, Scrape, environment, exporter
 from tests.realservers import READY_SECONDS, poll
 from tests.simulatorthread import aside
@@ -179,3 +181,32 @@ def test_not_enabled(tmp_path: Path) -> None:
 
         assert status == 403
         assert "web_enable_lifecycle" in text
+
+
+@pytest.mark.slow
+def test_a_target_that_moves_to_another_shard_and_back(tmp_path: Path) -> None:
+    """Its series leave with it, and what ends while another shard counts is not counted here as well."""
+    with configured(tmp_path) as (config, service):
+        config.write(*REGIONS)
+        assert config.post()[0] == 200
+        config.running.wait_for("all", lambda scrape: scrape.total("ims_exporter_target_up") == len(REGIONS))
+        service.world.create("ASR", state="Failed")
+        config.running.wait_for("failures", lambda scrape: scrape.total("ims_smart_job_failures_total") == len(REGIONS))
+
+        config.write(*REGIONS, shards=2, shard=0)
+        assert config.post()[0] == 200
+        mine = config.regions()
+        assert mine == sorted(region for region in REGIONS if owner(TargetKey("prod", region), 2) == 0)
+        service.world.create("ASR", state="Failed")
+        config.running.wait_for(
+            "a failure of those that stayed",
+            lambda scrape: scrape.total("ims_smart_job_failures_total") == 2 * len(mine),
+        )
+
+        config.write(*REGIONS)
+        assert config.post()[0] == 200
+        scrape = config.running.wait_for(
+            "all again", lambda scrape: scrape.total("ims_exporter_target_up") == len(REGIONS)
+        )
+        failures = scrape.by("ims_smart_jobs_ended_total", "region_id", job_type="ASR", job_state="Failed")
+        assert failures == {(region,): 2 if region in mine else 0 for region in REGIONS}

@@ -16,7 +16,7 @@ from exporter.reconcile import Known, OpenJob, OpenSeam
 from exporter.walk import Seam
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from exporter.ledger.survey import SurveyState
     from exporter.observe import Reason
@@ -93,6 +93,14 @@ class Ledger:
                 counting.fold(db, target_id, outcome.horizon)
             counting.prune(db, target_id, window_start, outcome.started_at)
             return totals.read(db, target_id, taken_at=taken_at, now=outcome.started_at, window_start=window_start)
+
+    def forget(self, keys: Iterable[TargetKey]) -> None:
+        """Drops all that is known of these targets: another process polls them now, and counts what ends."""
+        with self._atomic() as db:
+            db.executemany(
+                "DELETE FROM target WHERE account = ? AND region_id = ?",
+                ((key.account, key.region_id) for key in keys),
+            )
 
     def survey_state(self, key: TargetKey, window_start: int) -> tuple[SurveyState | None, survey.LastSurvey]:
         """Returns the survey under way, if any, and how the last complete one covers the window."""
