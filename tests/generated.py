@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dashboards.__main__ as dashboards
 from exporter import metrics_document, settings_document
-from tests import alerts_document
+from tests import alerts_document, chartfiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs" / "configuration.md": settings_document.configuration_document(),
         ROOT / "docs" / "metrics.md": metrics_document.document(),
         **{dashboards.PACKAGE / name: text for name, text in boards.items()},
+        **chartfiles.chart_files(),
     }
 
 

@@ -61,7 +61,11 @@ class Source:
 
 def need(tool: str, suites: tuple[str, ...] = NEWEST) -> Path:
     """Returns the program of a tool; where it cannot be had, skips the test, or fails it under `CI=true`."""
-    found = _find_once(tool, suites)
+    return given(_find_once(tool, suites))
+
+
+def given(found: Path | str) -> Path:
+    """Returns a path that was found; where it is the reason why it was not, skips the test, or fails it in CI."""
     if isinstance(found, Path):
         return found
     if os.environ.get("CI") == "true":
@@ -79,7 +83,7 @@ def find(tool: str, suites: tuple[str, ...] = NEWEST) -> Path:
         try:
             return program(tool, cached(suite) or fetch(suite))
         except (ToolMissingError, OSError, subprocess.SubprocessError) as error:
-            problems.append(f"{suite}: {_said(error)}")
+            problems.append(f"{suite}: {said(error)}")
     raise ToolMissingError(f"{tool} is not on PATH and not in the package sources ({'; '.join(problems)})")
 
 
@@ -152,11 +156,11 @@ def fetch(suite: str) -> Path:
         packages = download(own[0].stanza(suite), Path(scratch))
         root = Path(scratch) / "root"
         for package in packages:
-            _call(["dpkg", "-x", str(package), str(root)], Path(scratch))
+            call(["dpkg", "-x", str(package), str(root)], Path(scratch))
         relocate(root)
         check(root)
         versions = "_".join(package.name.split("_")[1] for package in packages[:2])
-        return _publish(root, cache_folder() / f"{suite}_{versions}")
+        return publish(root, cache_folder() / f"{suite}_{versions}")
 
 
 def download(stanza: str, scratch: Path) -> list[Path]:
@@ -175,11 +179,11 @@ def download(stanza: str, scratch: Path) -> list[Path]:
         "Acquire::https::Timeout": 20,
     }
     apt = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in settings.items())]
-    _call([*apt, "--error-on=any", "update"], scratch)
+    call([*apt, "--error-on=any", "update"], scratch)
     try:
-        _call([*apt, "download", *PACKAGES], scratch)
+        call([*apt, "download", *PACKAGES], scratch)
     except subprocess.CalledProcessError:
-        _call([*apt, "download", *PACKAGES[:-1]], scratch)
+        call([*apt, "download", *PACKAGES[:-1]], scratch)
     return [path for name in PACKAGES for path in scratch.glob(f"{name}_*.deb")]
 
 
@@ -209,11 +213,11 @@ def program(tool: str, root: Path) -> Path:
 
 def version(path: Path) -> str:
     """Returns the first line that a program prints of its version."""
-    told = _call([str(path), "--version"], Path.cwd())
+    told = call([str(path), "--version"], Path.cwd())
     return (told.stdout + told.stderr).splitlines()[0]
 
 
-def _publish(root: Path, folder: Path) -> Path:
+def publish(root: Path, folder: Path) -> Path:
     """Moves an unpacked set to its final name; where a parallel run was first, its set is as good."""
     try:
         return root.rename(folder)
@@ -223,13 +227,15 @@ def _publish(root: Path, folder: Path) -> Path:
         raise
 
 
-def _call(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def call(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end; raises what subprocess does when it fails or takes too long."""
     return subprocess.run(  # noqa: S603 - fixed programs, no shell
         command, cwd=folder, check=True, capture_output=True, text=True, timeout=CALL_SECONDS
     )
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """Returns an error with the last line that the program printed, if it is a program's."""
     printed = str(getattr(error, "stderr", "") or "").strip().splitlines()
     return f"{error} {printed[-1] if printed else ''}".strip()
 

@@ -1,0 +1,45 @@
+# The exporter, its locked dependencies, and the Python of the base image; nothing is installed at run time.
+# Any base with python3 (3.11 or newer, with venv and pip) does: --build-arg BASE=...
+ARG BASE=python:3.13-slim
+
+# The wheels: dependencies by their hashes, sources built by the locked builders, the exporter itself.
+FROM ${BASE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+COPY requirements requirements
+RUN python3 -m venv /build \
+    && /build/bin/pip install --require-hashes --requirement requirements/build.txt \
+    && /build/bin/pip wheel --require-hashes --no-build-isolation --wheel-dir /wheels --requirement requirements/run.txt
+COPY . .
+RUN /build/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels . \
+    && python3 -m venv --without-pip /opt/ims-smartjob-exporter \
+    && /build/bin/pip --python /opt/ims-smartjob-exporter/bin/python3 install --no-index --no-deps /wheels/*.whl \
+    && mkdir /ledger
+
+FROM ${BASE}
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="ims-smartjob-exporter" \
+      org.opencontainers.image.description="Prometheus exporter for the smart jobs of Alibaba Cloud IMS" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/ims-smartjob-exporter/ims-smartjob-exporter" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /opt/ims-smartjob-exporter /opt/ims-smartjob-exporter
+COPY --from=build --chown=65532:65532 /ledger /var/lib/ims-smartjob-exporter
+ENV PATH=/opt/ims-smartjob-exporter/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    IMS_EXPORTER_LEDGER_PATH=/var/lib/ims-smartjob-exporter/ledger.db
+VOLUME /var/lib/ims-smartjob-exporter
+WORKDIR /var/lib/ims-smartjob-exporter
+USER 65532:65532
+EXPOSE 9912
+# Asks /livez by Python alone, on the port of the settings, over TLS if the web config has it.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python3", "-c", "\
+import os, ssl, urllib.request as r; \
+port = os.environ.get('IMS_EXPORTER_LISTEN_ADDRESS', ':9912').rpartition(':')[2]; \
+file = os.environ.get('IMS_EXPORTER_WEB_CONFIG_FILE'); \
+tls = 's' * (file is not None and 'tls_server_config:' in open(file).read()); \
+r.urlopen(f'http{tls}://127.0.0.1:{port}/livez', timeout=4, context=ssl._create_unverified_context() if tls else None)"]
+ENTRYPOINT ["ims-smartjob-exporter"]

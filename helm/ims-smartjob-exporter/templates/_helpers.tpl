@@ -1,0 +1,97 @@
+{{- define "ims-smartjob-exporter.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* At most 52 characters: Kubernetes appends a revision of 11 to a StatefulSet's name for a label of 63. */}}
+{{- define "ims-smartjob-exporter.fullname" -}}
+{{- $name := include "ims-smartjob-exporter.name" . -}}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- default $full .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* What never changes: a StatefulSet cannot be upgraded when its selector or its claim differ. */}}
+{{- define "ims-smartjob-exporter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "ims-smartjob-exporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- /* Labels of an object, without doubles; what selects wins: (list root more) */}}
+{{- define "ims-smartjob-exporter.labels" -}}
+{{- $root := index . 0 -}}
+{{- $chart := dict "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $version := dict "app.kubernetes.io/version" ($root.Values.image.tag | default $root.Chart.AppVersion | trunc 63 | trimSuffix "-") -}}
+{{- include "ims-smartjob-exporter.podLabels" (list $root (merge (dict) (default (dict) (index . 1)) $chart $version)) }}
+{{- end }}
+
+{{- /* Labels of the pod, which a new version of the chart does not change: (list root more) */}}
+{{- define "ims-smartjob-exporter.podLabels" -}}
+{{- $root := index . 0 -}}
+{{- $own := include "ims-smartjob-exporter.selectorLabels" $root | fromYaml -}}
+{{- $manager := dict "app.kubernetes.io/managed-by" $root.Release.Service -}}
+{{- toYaml (merge (dict) $own (index . 1) $root.Values.commonLabels $manager) }}
+{{- end }}
+
+{{- define "ims-smartjob-exporter.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "ims-smartjob-exporter.serviceAccountName" -}}
+{{- $own := ternary (include "ims-smartjob-exporter.fullname" .) "default" .Values.serviceAccount.create -}}
+{{- default $own .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "ims-smartjob-exporter.configMapName" -}}
+{{- default (printf "%s-config" (include "ims-smartjob-exporter.fullname" .)) .Values.existingConfigMap }}
+{{- end }}
+
+{{- define "ims-smartjob-exporter.secretName" -}}
+{{- default (printf "%s-credentials" (include "ims-smartjob-exporter.fullname" .)) .Values.credentials.existingSecret }}
+{{- end }}
+
+{{- define "ims-smartjob-exporter.scheme" -}}
+{{ ternary "https" "http" .Values.webConfig.tls }}
+{{- end }}
+
+{{- /* metadata of an object that the user may move, label and annotate: (list root values suffix labels) */}}
+{{- define "ims-smartjob-exporter.metadata" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 1 -}}
+name: {{ include "ims-smartjob-exporter.fullname" $root }}{{ index . 2 }}
+namespace: {{ $values.namespace | default $root.Release.Namespace }}
+labels:
+  {{- include "ims-smartjob-exporter.labels" (list $root $values.labels) | nindent 2 }}
+{{- with $values.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* A probe: (list root probe path) */}}
+{{- define "ims-smartjob-exporter.probe" -}}
+{{- $root := index . 0 -}}
+{{- $http := dict "path" (index . 2) "port" "metrics" "scheme" (include "ims-smartjob-exporter.scheme" $root | upper) -}}
+{{- $own := or (index . 1).httpGet (index . 1).exec (index . 1).tcpSocket -}}
+{{- toYaml (ternary (index . 1) (merge (dict "httpGet" $http) (index . 1)) (not (not $own))) }}
+{{- end }}
+
+{{- /* The endpoint of a ServiceMonitor or PodMonitor: (list root monitor) */}}
+{{- define "ims-smartjob-exporter.endpoint" -}}
+{{- $root := index . 0 -}}
+port: metrics
+path: {{ (index . 1).path }}
+scheme: {{ include "ims-smartjob-exporter.scheme" $root }}
+{{- range $key := list "interval" "scrapeTimeout" "tlsConfig" "basicAuth" "relabelings" "metricRelabelings" }}
+{{- with get (index $ 1) $key }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The pod of `helm test`, which no service and no policy of the exporter selects. */}}
+{{- define "ims-smartjob-exporter.testLabels" -}}
+app.kubernetes.io/name: {{ include "ims-smartjob-exporter.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}

@@ -1,0 +1,177 @@
+{{- /* The pod's spec. */}}
+{{- define "ims-smartjob-exporter.pod" -}}
+serviceAccountName: {{ include "ims-smartjob-exporter.serviceAccountName" . }}
+automountServiceAccountToken: false
+# The variables that Kubernetes makes for services look like settings: IMS_..._PORT.
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
+{{- $fields := dict "securityContext" "podSecurityContext" }}
+{{- range list "imagePullSecrets" "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" "dnsPolicy" "dnsConfig" "initContainers" }}
+{{- $_ := set $fields . . }}
+{{- end }}
+{{- range $field, $value := $fields }}
+{{- with get $.Values $value }}
+{{ $field }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+containers:
+  - name: exporter
+    image: {{ include "ims-smartjob-exporter.image" . }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    args:
+      - {{ ternary "demo" "run" .Values.demo }}
+      {{- if .Values.demo }}
+      - --listen-address={{ .Values.listenHost }}:{{ .Values.containerPort }}
+      {{- end }}
+      {{- with .Values.extraArgs }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    env:
+      {{- include "ims-smartjob-exporter.env" . | nindent 6 }}
+    {{- with .Values.extraEnvFrom }}
+    envFrom:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    ports:
+      - name: metrics
+        containerPort: {{ .Values.containerPort }}
+        protocol: TCP
+    startupProbe:
+      {{- include "ims-smartjob-exporter.probe" (list . .Values.startupProbe "/livez") | nindent 6 }}
+    livenessProbe:
+      {{- include "ims-smartjob-exporter.probe" (list . .Values.livenessProbe "/livez") | nindent 6 }}
+    readinessProbe:
+      {{- include "ims-smartjob-exporter.probe" (list . .Values.readinessProbe "/readyz") | nindent 6 }}
+    {{- with .Values.resources }}
+    resources:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with .Values.securityContext }}
+    securityContext:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    volumeMounts:
+      {{- include "ims-smartjob-exporter.mounts" . | nindent 6 }}
+  {{- with .Values.extraContainers }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+volumes:
+  {{- include "ims-smartjob-exporter.volumes" . | nindent 2 }}
+{{- end }}
+
+{{- define "ims-smartjob-exporter.env" -}}
+- name: IMS_EXPORTER_LISTEN_ADDRESS
+  value: {{ printf "%s:%v" .Values.listenHost .Values.containerPort | quote }}
+- name: IMS_EXPORTER_LEDGER_PATH
+  value: /var/lib/ims-smartjob-exporter/ledger.db
+{{- if not .Values.demo }}
+- name: IMS_EXPORTER_CONFIG
+  value: /etc/ims-smartjob-exporter/config.yaml
+{{- end }}
+{{- with .Values.webConfig }}
+{{- if .existingSecret }}
+- name: IMS_EXPORTER_WEB_CONFIG_FILE
+  value: /etc/ims-smartjob-exporter/web/{{ .key }}
+{{- end }}
+{{- end }}
+{{- with .Values.credentials }}
+{{- if or .existingSecret .accessKeyId }}
+{{- $token := .securityTokenKey | default (ternary "security-token" "" (not (empty .securityToken))) }}
+{{- $secret := include "ims-smartjob-exporter.secretName" $ }}
+{{- range $variable, $key := dict "ACCESS_KEY_ID" .accessKeyIdKey "ACCESS_KEY_SECRET" .accessKeySecretKey "SECURITY_TOKEN" $token }}
+{{- if $key }}
+- name: ALIBABA_CLOUD_{{ $variable }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $secret }}
+      key: {{ $key }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .ecsRole }}
+- name: ALIBABA_CLOUD_ECS_METADATA
+  value: {{ . | quote }}
+{{- end }}
+{{- if .rrsa.roleArn }}
+- name: ALIBABA_CLOUD_ROLE_ARN
+  value: {{ .rrsa.roleArn }}
+- name: ALIBABA_CLOUD_OIDC_PROVIDER_ARN
+  value: {{ .rrsa.oidcProviderArn }}
+- name: ALIBABA_CLOUD_OIDC_TOKEN_FILE
+  value: /var/run/secrets/ims-smartjob-exporter/rrsa/token
+- name: ALIBABA_CLOUD_ROLE_SESSION_NAME
+  value: ims-smartjob-exporter
+{{- end }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "ims-smartjob-exporter.mounts" -}}
+- name: ledger
+  mountPath: /var/lib/ims-smartjob-exporter
+- name: tmp
+  mountPath: /tmp
+{{- if not .Values.demo }}
+- name: config
+  mountPath: /etc/ims-smartjob-exporter/config.yaml
+  subPath: config.yaml
+  readOnly: true
+{{- end }}
+{{- if .Values.webConfig.existingSecret }}
+- name: web
+  mountPath: /etc/ims-smartjob-exporter/web
+  readOnly: true
+{{- end }}
+{{- if .Values.credentials.rrsa.roleArn }}
+- name: rrsa
+  mountPath: /var/run/secrets/ims-smartjob-exporter/rrsa
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "ims-smartjob-exporter.volumes" -}}
+- name: tmp
+  emptyDir:
+    sizeLimit: 64Mi
+{{- if not .Values.persistence.enabled }}
+- name: ledger
+  emptyDir: {}
+{{- else if .Values.persistence.existingClaim }}
+- name: ledger
+  persistentVolumeClaim:
+    claimName: {{ .Values.persistence.existingClaim }}
+{{- end }}
+{{- if not .Values.demo }}
+- name: config
+  configMap:
+    name: {{ include "ims-smartjob-exporter.configMapName" . }}
+    items:
+      - key: {{ ternary .Values.existingConfigMapKey "config.yaml" (not (empty .Values.existingConfigMap)) }}
+        path: config.yaml
+{{- end }}
+{{- with .Values.webConfig.existingSecret }}
+- name: web
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- with .Values.credentials.rrsa }}
+{{- if .roleArn }}
+- name: rrsa
+  projected:
+    sources:
+      - serviceAccountToken:
+          audience: sts.aliyuncs.com
+          expirationSeconds: {{ .tokenExpirationSeconds }}
+          path: token
+{{- end }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
