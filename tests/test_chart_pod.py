@@ -48,7 +48,7 @@ def test_the_exporter_takes_its_settings(name: str, tmp_path: Path) -> None:
     manifests = of_set(name)
     (tmp_path / "config.yaml").write_text(only(manifests, "ConfigMap", "-config")["data"]["config.yaml"])
     wanted = yaml.safe_load(VALUE_SETS[name].read_text(encoding="utf-8"))["config"]
-    environ = {key: "x" if isinstance(value, dict) else value for key, value in variables(manifests).items()}
+    environ = {key: "ims-0" if isinstance(value, dict) else value for key, value in variables(manifests).items()}
     web_config = environ.pop("IMS_EXPORTER_WEB_CONFIG_FILE", None)
 
     settings = load_settings({}, {**environ, "IMS_EXPORTER_CONFIG": str(tmp_path / "config.yaml")})
@@ -56,7 +56,7 @@ def test_the_exporter_takes_its_settings(name: str, tmp_path: Path) -> None:
     (port,) = exporter_of(manifests)["ports"]
     assert settings.listen_pair[1] == port["containerPort"]
     assert Path(settings.ledger_path).parent == Path("/var/lib/ims-smartjob-exporter")
-    assert len(settings.polled_targets) == len(wanted.get("targets", [1]))
+    assert len(settings.all_targets) == len(wanted.get("targets", [1]))
     assert (web_config is not None) == (name == "web-config")
 
 
@@ -227,3 +227,25 @@ def test_labels_do_not_collide(tmp_path: Path) -> None:
     labels = pod_of(rendered_from(values, tmp_path))["metadata"]["labels"]
 
     assert (labels["team"], labels["app.kubernetes.io/name"]) == ("b", "ims-smartjob-exporter")
+
+
+def test_shards() -> None:
+    """Pods share the targets by their names; the volume of one that is scaled away goes: nothing counts twice."""
+    manifests = of_set("shards")
+    stateful_set = only(manifests, "StatefulSet")["spec"]
+    environ = variables(manifests)
+
+    assert stateful_set["replicas"] == 3
+    assert environ["IMS_EXPORTER_SHARDS"] == "3"
+    assert environ["HOSTNAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    assert stateful_set["persistentVolumeClaimRetentionPolicy"] == {"whenScaled": "Delete"}
+
+
+def test_one_pod_needs_no_shards() -> None:
+    """By default there is one pod, which is told nothing of shards, and whose volume stays."""
+    manifests = rendered(*REGION)
+    stateful_set = only(manifests, "StatefulSet")["spec"]
+
+    assert stateful_set["replicas"] == 1
+    assert not {"IMS_EXPORTER_SHARDS", "HOSTNAME"} & variables(manifests).keys()
+    assert "persistentVolumeClaimRetentionPolicy" not in stateful_set

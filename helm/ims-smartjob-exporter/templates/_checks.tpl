@@ -4,6 +4,9 @@
 {{- if not (or .demo .existingConfigMap .config.region_id .config.targets) }}
 {{- fail "nothing to poll: set config.region_id, or config.targets for several accounts or regions (or demo: true to try it)" }}
 {{- end }}
+{{- if and (gt (int .shards) 1) (or .demo .persistence.existingClaim) }}
+{{- fail "shards share the targets, each with a volume of its own: neither demo nor persistence.existingClaim goes with them" }}
+{{- end }}
 {{- if and .existingConfigMap .config }}
 {{- fail "config and existingConfigMap are both set: the settings come from one of them" }}
 {{- end }}

@@ -65,6 +65,14 @@ volumes:
   value: {{ printf "%s:%v" .Values.listenHost .Values.containerPort | quote }}
 - name: IMS_EXPORTER_LEDGER_PATH
   value: /var/lib/ims-smartjob-exporter/ledger.db
+{{- if gt (int .Values.shards) 1 }}
+- name: IMS_EXPORTER_SHARDS
+  value: {{ .Values.shards | quote }}
+- name: HOSTNAME # ends in the number of the shard
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+{{- end }}
 {{- if not .Values.demo }}
 - name: IMS_EXPORTER_CONFIG
   value: /etc/ims-smartjob-exporter/config.yaml
