@@ -44,7 +44,8 @@ class Incident:
     """One kind of incident; times are minutes, `fires` after `starts` and `clears` after `ends`.
 
     `threshold` is how long the condition must last before it is one at all. `pods` tells which exporters ran from
-    when to when; `lost_ledger` that each began a ledger of its own. `pages` says that somebody is woken.
+    when to when; `lost_ledger` that each began a ledger of its own. `pages` says that somebody is woken, `page_late`
+    why it may take longer than the detection by a warning.
     `series` in promtool's notation replace or complete the healthy ones.
     """
 
@@ -62,6 +63,11 @@ class Incident:
     lost_ledger: bool = False
     interval: int = 1
     pages: bool = False
+    page_late: str = ""
+
+    def first_of(self, names: set[str]) -> int | None:
+        """Returns after how many minutes the first of some alerts fires; None if none does."""
+        return min((after for name, after in self.fires.items() if name in names), default=None)
 
 
 def incidents() -> list[Incident]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from exporter import rules
-from tests.alerts_document import ALERTS, document
+from tests.alerts_document import ALERTS, PAGING, document
 from tests.incidentbook import Incident, incidents, promtool_test
 from tests.realtools import OLDEST
 from tests.test_rules import each_version, promtool, written
@@ -22,7 +22,6 @@ LONG = 500
 BOOK = incidents()
 SHORT_ONES = [incident for incident in BOOK if incident.lasts <= LONG]
 LONG_ONES = [incident for incident in BOOK if incident.lasts > LONG]
-SEVERITY = {alert.name: alert.severity for alert in ALERTS}
 each_incident = pytest.mark.parametrize("incident", BOOK, ids=lambda incident: incident.kind)
 
 
@@ -91,9 +90,16 @@ def test_goals(incident: Incident) -> None:
 @each_incident
 def test_only_urgent_incidents_page(incident: Incident) -> None:
     """Who is woken stands in the catalogue: no incident pages that does not say so."""
-    pages = {name for name in incident.fires if SEVERITY[name] == "critical"}
+    assert bool(PAGING & {*incident.fires}) == incident.pages
 
-    assert bool(pages) == incident.pages
+
+@each_incident
+def test_pages_come_in_time(incident: Incident) -> None:
+    """What pages does so within five minutes too, unless the catalogue says why a warning has to do until then."""
+    paged = incident.first_of(PAGING)
+
+    is_late = paged is not None and paged > incident.threshold + DETECTED_WITHIN
+    assert is_late == bool(incident.page_late)
 
 
 def test_catalogue_is_complete() -> None:

@@ -141,7 +141,7 @@ def test_example_names_what_exists() -> None:
     config = yaml.safe_load((EXAMPLE / "alertmanager.yml").read_text())
 
     sides = [rule[side][0] for rule in config["inhibit_rules"] for side in ("source_matchers", "target_matchers")]
-    expected = (2, 14, 3, 5, 1, 2, 1, 1, 1, 2)
+    expected = (2, 6, 3, 4, 1, 2, 1, 1, 1, 2)
 
     assert tuple(matching(side) for side in sides) == expected
 
@@ -169,7 +169,9 @@ def test_burst_is_told_once(service: tuple[Server, Inbox]) -> None:
     assert all("resolved" in json.dumps(bodies[1]) for bodies in both.values())
     assert [body["event_action"] for body in both["pagerduty"]] == ["trigger", "resolve"]
     assert first["dingtalk"]["msgtype"] == "markdown"
-    assert first["dingtalk"]["markdown"]["title"] == "IMS A smart job failed. [prod/cn-shanghai ASR]"
+    assert first["dingtalk"]["markdown"]["title"] == "IMS Most smart jobs fail. [prod/cn-shanghai ASR]"
+    assert first["slack"]["attachments"][0]["color"] == "danger"
+    assert first["pagerduty"]["payload"]["severity"] == "critical"
     assert "ImsSmartJobFailureRatioHigh" in first["wecom"]["markdown"]["content"]
     assert {receiver: len(box.to(receiver)) for receiver in receivers} == dict.fromkeys(receivers, 2)
 
@@ -223,3 +225,22 @@ def test_page_names_the_cause(service: tuple[Server, Inbox]) -> None:
         "IMS The service refuses the credentials. [prod/cn-shanghai]"
     ]
     assert "ImsExporterDataStale" not in json.dumps(pages)
+
+
+def test_exporter_that_is_away_silences_its_own_warnings(service: tuple[Server, Inbox]) -> None:
+    """An exporter that is away is told by its scrape job, and silences warnings of that job alone, but no page."""
+    server, box = service
+    elsewhere = {"account": "test", "region_id": "cn-shanghai", "job_type": "ASR", "job": "second"}
+
+    tell(server, "ImsExporterDown", {"job": "ims"})
+    tell(server, "ImsSmartJobStuck", {**ASR, "job": "ims"})
+    tell(server, "ImsExporterCredentialsRefused", {"account": "shard", "region_id": "cn-beijing", "job": "ims"})
+    tell(server, "ImsSmartJobStuck", elsewhere)
+
+    pages = {page["payload"]["summary"] for page in box.wait("pagerduty", 2)}
+    chat = {body["markdown"]["title"] for body in box.wait("dingtalk", 3)}
+    assert pages == {
+        "IMS The exporter does not answer. [ims]",
+        "IMS The service refuses the credentials. [shard/cn-beijing]",
+    }
+    assert chat - pages == {"IMS A smart job does not get on. [test/cn-shanghai ASR]"}

@@ -53,7 +53,7 @@ def written(folder: Path, selector: str = "") -> list[Path]:
 def promtool(suites: tuple[str, ...], *arguments: str) -> None:
     """Runs promtool and shows what it says if it is not content."""
     done = subprocess.run(  # noqa: S603 - a tool of our own choice
-        [str(need("promtool", suites)), *arguments], capture_output=True, text=True, timeout=120, check=False
+        [str(need("promtool", suites)), *arguments], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -85,7 +85,11 @@ def test_annotations(alert: rules.Alert) -> None:
 
     assert isinstance(notes, dict)
     assert "{" not in notes["summary"]
-    assert "{{" in notes["description"] or alert.name in {"ImsExporterAbsent", "ImsExporterUnknown"}
+    assert "{{" in notes["description"] or alert.name == "ImsExporterUnknown"
+    assert (
+        re.findall(r"\$value(?! \| (?:printf \"%.0f\"|humanizePercentage|humanizeDuration) }})", notes["description"])
+        == []
+    )
     assert notes["runbook_url"] == f"https://r/{alert.name}.md"
     assert notes["dashboard_url"].startswith("https://d/ims-smartjob-")
     assert notes.get("failures_url") == ("https://e/failures" if "Fail" in alert.name else None)

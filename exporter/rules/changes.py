@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from exporter.errors import SettingsError
 from exporter.metrics import METRICS
+from exporter.rules.promql import REPLICAS
 from exporter.rules.thresholds import Thresholds
 from exporter.settings_problems import did_you_mean
 
@@ -29,7 +30,7 @@ MATCHER = re.compile(rf"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(=~|!~|!=|=)\s*({QUOTED})\
 ESCAPED = re.compile(r"\\([\\\"'])")
 LOOK_AROUND = re.compile(r"\(\?<?[=!]")
 
-NOT_OF_THE_TARGET = {"__name__", "instance", "pod", "le", *(label for metric in METRICS for label in metric.labels)}
+NOT_OF_THE_TARGET = {"__name__", *REPLICAS, "le", *(label for metric in METRICS for label in metric.labels)}
 """Labels that the rules aggregate away, or that only some of the exporter's series have."""
 
 URL_SIGNS = re.compile(r"[A-Za-z0-9._~:/\[\]@!$&()*+,;=%-]+")

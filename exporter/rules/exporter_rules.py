@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.rules.promql import duration, highest
-from exporter.rules.rule import EXPORTER_DASHBOARD, Alert
+from exporter.rules.promql import duration, highest, without
+from exporter.rules.rule import COUNT, EXPORTER_DASHBOARD, Alert, Recording
 
 if TYPE_CHECKING:
     from exporter.rules.promql import Series
     from exporter.rules.thresholds import Thresholds
 
 INFO = "ims_exporter_build_info"
+UP = "ims_exporter_target_up"
+THERE, STEADY = "ims_exporter:there", "ims_exporter:there_steady"
+
+
+def exporter_recordings(limits: Thresholds, series: Series) -> list[Recording]:
+    """Returns how many exporters a scrape job has, and has had for longer than a redeploy overlaps."""
+    there = f"count {without('version', 'python_version')} ({series(INFO)})"
+    long = duration(2 * limits.gap_seconds)
+    return [Recording(THERE, there), Recording(STEADY, f"min_over_time({series(THERE)}[{long}])")]
 
 
 def exporter_rules(limits: Thresholds, series: Series) -> list[Alert]:
@@ -20,15 +29,16 @@ def exporter_rules(limits: Thresholds, series: Series) -> list[Alert]:
 
 
 def exporter_down(limits: Thresholds, series: Series) -> Alert:
-    """Fires while no replica of an exporter that Prometheus knows answers its scrapes."""
+    """Fires while an exporter that Prometheus knows does not answer, and nobody else watches one of its targets."""
     lasting = duration(limits.exporter_down_for_seconds)
     return Alert(
         name="ImsExporterDown",
         severity="critical",
-        expr=_no_answer(series),
+        expr=_unwatched_while_down(series),
         summary="The exporter does not answer.",
         description=(
-            f"No replica of {{{{ $labels.job }}}} has answered a scrape for {lasting}; nobody watches its targets."
+            f"No exporter of {{{{ $labels.job }}}} that watches {COUNT} of its targets has answered a scrape for "
+            f"{lasting}, and no other one watches them."
         ),
         for_seconds=limits.exporter_down_for_seconds,
         dashboard=EXPORTER_DASHBOARD,
@@ -36,16 +46,18 @@ def exporter_down(limits: Thresholds, series: Series) -> Alert:
 
 
 def exporter_absent(limits: Thresholds, series: Series) -> Alert:
-    """Fires while an exporter that was there within the last day is not discovered any more."""
+    """Fires while Prometheus has fewer exporters of a job than it had, and nobody else watches one of their targets."""
     lasting = duration(limits.exporter_absent_for_seconds)
+    complete = f"{series(THERE)} >= max_over_time({series(STEADY)}[1d])"
     return Alert(
         name="ImsExporterAbsent",
         severity="critical",
-        expr=f"{_absent(series)}\nand on ()\n{_known(series)}",
-        summary="Prometheus has lost the exporter.",
+        expr=f"{_unwatched(_known(series, UP), series)}\nunless {complete}\nunless {_unwatched_while_down(series)}",
+        summary="Prometheus has lost an exporter.",
         description=(
-            f"No series ims_exporter_build_info for {lasting}, though there was one within the last day: the exporter "
-            "was removed, or Prometheus has no scrape target for it any more; no smart job is watched."
+            f"For {lasting} Prometheus has missed an exporter of {{{{ $labels.job }}}}, and {COUNT} target(s) are "
+            "watched by no other one: it was removed, Prometheus has no scrape target for it any more, or a new one in "
+            "its place has never answered."
         ),
         for_seconds=limits.exporter_absent_for_seconds,
         dashboard=EXPORTER_DASHBOARD,
@@ -58,7 +70,7 @@ def exporter_unknown(limits: Thresholds, series: Series) -> Alert:
     return Alert(
         name="ImsExporterUnknown",
         severity="warning",
-        expr=f"{_absent(series)}\nunless on ()\n{_known(series)}",
+        expr=f"absent({series(INFO)})\nunless on () {_known(series, INFO)}",
         summary="Prometheus knows no exporter.",
         description=(
             f"No series ims_exporter_build_info for {lasting}, nor within the last day: the exporter is not deployed "
@@ -69,15 +81,16 @@ def exporter_unknown(limits: Thresholds, series: Series) -> Alert:
     )
 
 
-def _absent(series: Series) -> str:
-    return f"absent({series(INFO)})\nunless on ()\n{_no_answer(series)}"
+def _known(series: Series, metric: str) -> str:
+    """Returns the series that were there within the last day."""
+    return f"max_over_time({series(metric)}[1d])"
 
 
-def _known(series: Series) -> str:
-    return f"max_over_time({series(INFO)}[1d])"
+def _unwatched(targets: str, series: Series) -> str:
+    """Returns, for each scrape job, how many of its targets are watched by no exporter of any job."""
+    unwatched = f"{targets} unless on (account, region_id) {series(UP)}"
+    return f"count {without('account', 'region_id')} ({highest(unwatched)})"
 
 
-def _no_answer(series: Series) -> str:
-    """Returns zero for each exporter none of whose scrape targets, known as such for a day, answers."""
-    up = f"{series('up')} and on (job, instance) {_known(series)}"
-    return f"{highest(up)} == 0"
+def _unwatched_while_down(series: Series) -> str:
+    return _unwatched(f"{_known(series, UP)} and on (job, instance) {series('up')} == 0", series)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.rules.promql import all_of, any_of, duration, risen
-from exporter.rules.recordings import AN_HOUR, FAILED, FAST, RECENT, SLOW
-from exporter.rules.rule import JOBS, Alert, Severity
+from exporter.rules.recordings import AN_HOUR, FAILED, FAST, RECENT, SLOW, ended_jobs
+from exporter.rules.rule import COUNT, JOBS, Alert, Severity
 
 if TYPE_CHECKING:
     from exporter.rules.promql import Series
@@ -28,16 +28,15 @@ def failure_rules(limits: Thresholds, series: Series) -> list[Alert]:
 
 
 def failed(limits: Thresholds, series: Series) -> Alert:
-    """Fires at the first failure, also one found after an outage; clears a window later."""
-    counter = series("ims_smart_jobs_ended_total", FAILED)
-    rises = risen(counter, limits.failed_window_seconds, limits.catchup_seconds)
+    """Fires at the first failure, also one found after an outage; clears a window later, whatever is withdrawn."""
+    rise = risen(ended_jobs(series, FAILED), limits.failed_window_seconds, limits.catchup_seconds)
     return Alert(
         name="ImsSmartJobFailed",
         severity="warning",
-        expr=any_of(*(f"{rise} >= {limits.failed_jobs}" for rise in rises)),
+        expr=f"{rise} >= {limits.failed_jobs}",
         summary="A smart job failed.",
         description=(
-            f"{{{{ $value }}}} {JOBS} failed in the last {duration(limits.failed_window_seconds)}, "
+            f"{COUNT} {JOBS} failed in the last {duration(limits.failed_window_seconds)}, "
             "or while the exporter saw nothing. The exporter's /failures page names them."
         ),
     )
@@ -110,6 +109,7 @@ def _burns(name: str, factor: float, limits: Thresholds, series: Series) -> str:
     return all_of(
         f"{series(RATIO + name)} > {share}",
         f"{series(RATIO + RECENT)} > {share}",
+        f"sum without (job_state) ({series(RISEN + name, FAILED)}) >= {limits.failure_ratio_failed}",
         f"sum without (job_state) ({series(RISEN + name)}) >= {limits.failure_ratio_jobs}",
     )
 

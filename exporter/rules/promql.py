@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-REPLICAS = "without (instance, pod)"
-"""Labels that differ between replicas and change with a redeploy: no alert depends on them."""
+REPLICAS = ("instance", "pod", "node", "pod_template_hash", "controller_revision_hash")
+"""Labels that differ between replicas or change with a redeploy: no alert depends on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,37 @@ class Series:
         return f"{metric}{{{inner}}}" if inner else metric
 
 
-def highest(expr: str) -> str:
-    """Returns the largest value over replicas and redeploys."""
-    return f"max {REPLICAS} ({expr})"
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A counter's series: `each` replica's, the `highest` of them as recorded, and those of the latter born `late`.
+
+    The late ones begin with what they count first; the labels `new` tell them from the others of their target.
+    """
+
+    each: str
+    highest: str
+    late: str
+    new: str
+
+
+def without(*labels: str) -> str:
+    """Returns the clause that aggregates over replicas and redeploys, and over more labels."""
+    return f"without ({', '.join((*labels, *REPLICAS))})"
+
+
+def highest(expr: str, *labels: str) -> str:
+    """Returns the largest value over replicas and redeploys, and over more labels."""
+    return f"max {without(*labels)} ({expr})"
 
 
 def lowest(expr: str) -> str:
     """Returns the smallest value over replicas and redeploys."""
-    return f"min {REPLICAS} ({expr})"
+    return f"min {without()} ({expr})"
+
+
+def lasting(series: str, gap_seconds: int) -> str:
+    """Returns the largest value over replicas, or the last known one in the gap that a restart leaves."""
+    return any_of(highest(series), highest(f"last_over_time({series}[{duration(gap_seconds)}])"))
 
 
 def any_of(*exprs: str) -> str:
@@ -51,20 +74,30 @@ def each_type(limits: Mapping[str, int], other: int, expr: Callable[[str, int], 
     return any_of(*named, expr(f'job_type!~"{"|".join(limits)}"', other))
 
 
-def before(counter: str, window_seconds: int, catchup_seconds: int) -> str:
-    """Returns a counter's highest value before a window, which may be on the other side of an outage or redeploy."""
-    return highest(f"max_over_time({counter}[{duration(catchup_seconds)}] offset {duration(window_seconds)})")
+def risen(counter: Counter, window_seconds: int, catchup_seconds: int) -> str:
+    """Returns by how much a counter rose in a window, told in four ways, of which the largest is right.
 
-
-def risen(counter: str, window_seconds: int, catchup_seconds: int) -> tuple[str, str]:
-    """Returns by how much a counter rose in a window, told in two ways that complete each other.
-
-    The first compares it with its highest value before the window; it is negative after a lost ledger and absent
-    after a first start. The second compares each series with its own lowest value in the window. Neither takes a
-    series that starts, at any value, for a rise.
+    Against its highest value before the window, over whatever outage or redeploy; as a series that was born in it; and,
+    for the time after a lost ledger, each series by itself, within the window and over a gap of up to an hour. None
+    takes the start of a target's series, at any value, for a rise, and none needs a series to be there now: a rise
+    stays for the whole window, whether the series does or not.
     """
-    over_outages = f"{highest(counter)} - {before(counter, window_seconds, catchup_seconds)}"
-    return over_outages, highest(f"{counter} - min_over_time({counter}[{duration(window_seconds)}])")
+    window = duration(window_seconds)
+    within, before, lately = f"[{window}]", f"[{duration(catchup_seconds)}] offset {window}", f"[1h] offset {window}"
+    others = f"sum without ({counter.new}) (max_over_time({counter.highest}{lately}))"
+    return _largest(
+        f"max_over_time({counter.highest}{within}) - max_over_time({counter.highest}{before})",
+        f"(max_over_time({counter.late}{within}) unless max_over_time({counter.late}{before}))"
+        f" and ignoring ({counter.new}) {others}",
+        f"last_over_time({counter.each}{within}) - min_over_time({counter.each}{within})",
+        f"last_over_time({counter.each}{within}) - last_over_time({counter.each}{lately})",
+    )
+
+
+def _largest(*ways: str) -> str:
+    """Returns the largest of several vectors and over replicas."""
+    told = (f'  label_replace({expr}, "way", "{way}", "", "")' for way, expr in enumerate(ways, 1))
+    return highest("\n{}\n".format("\n  or\n".join(told)), "way")
 
 
 def duration(seconds: int) -> str:

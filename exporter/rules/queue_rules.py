@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.rules.promql import all_of, duration, each_type, lowest
-from exporter.rules.rule import JOBS, TARGET, Alert
+from exporter.rules.promql import all_of, duration, each_type
+from exporter.rules.rule import COUNT, JOBS, TARGET, Alert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from exporter.rules.promql import Series
     from exporter.rules.thresholds import Thresholds
 
+OLDEST = "ims_smart_jobs:oldest_open"
 QUEUE = "ims_smart_jobs:waiting"
 FINISHED = "ims_smart_jobs:finished"
 
@@ -26,8 +27,7 @@ def stuck(limits: Thresholds, series: Series) -> Alert:
     """Fires while the oldest open job of a type and state is older than its type allows."""
 
     def too_old(matcher: str, seconds: int) -> str:
-        oldest = series("ims_smart_job_oldest_open_timestamp_seconds", matcher)
-        return f"time() - {lowest(oldest)} > {seconds}"
+        return f"time() - {series(OLDEST, matcher)} > {seconds}"
 
     return Alert(
         name="ImsSmartJobStuck",
@@ -60,8 +60,7 @@ def queue_not_draining(limits: Thresholds, series: Series) -> Alert:
         ),
         summary="The queue of smart jobs does not drain.",
         description=(
-            f"{{{{ $value }}}} {JOBS} wait; for {long} there have been {limits.queue_jobs} or more, "
-            "and they become more."
+            f"{COUNT} {JOBS} wait; for {long} there have been {limits.queue_jobs} or more, and they become more."
         ),
     )
 
@@ -84,7 +83,7 @@ def nothing_finishes(limits: Thresholds, series: Series) -> Alert:
         expr=each_type(limits.stalled_seconds, limits.stalled_other_seconds, stands),
         summary="Smart jobs wait and none finishes.",
         description=(
-            f"{{{{ $value }}}} {JOBS} wait, and none has finished for too long "
+            f"{COUNT} {JOBS} wait, and none has finished for too long "
             f"(allowed: {_allowed(limits.stalled_seconds, limits.stalled_other_seconds)})."
         ),
     )

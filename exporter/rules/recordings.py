@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.rules.promql import any_of, before, highest, risen
+from exporter.rules.promql import Counter, any_of, duration, highest, lasting, lowest, risen
 from exporter.rules.rule import Recording
 from exporter.rules.thresholds import HOUR
+from exporter.snapshot import JOB_TYPES
 
 if TYPE_CHECKING:
     from exporter.rules.promql import Series
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 FAILED = 'job_state="Failed"'
 FINISHED = 'job_state="Finished"'
 WAITING = 'job_state="Created"'
+ENDED, FAILURES = "ims_smart_jobs_ended:total", "ims_smart_job_failures:total"
 RECENT, AN_HOUR, FAST, SLOW = "recent", "hour", "burn_fast", "burn_slow"
 
 
@@ -27,40 +29,62 @@ def job_recordings(limits: Thresholds, series: Series) -> list[Recording]:
         SLOW: limits.burn_slow_seconds,
     }
     return [
+        Recording(ENDED, highest(series("ims_smart_jobs_ended_total"))),
+        Recording(FAILURES, highest(series("ims_smart_job_failures_total"))),
         *(recording for name, seconds in windows.items() for recording in _window(name, seconds, limits, series)),
         _reasons(limits, series),
-        Recording("ims_smart_jobs:waiting", highest(series("ims_smart_jobs", WAITING))),
-        Recording("ims_smart_jobs:finished", highest(series("ims_smart_jobs_ended_total", FINISHED))),
+        Recording("ims_smart_jobs:waiting", lasting(series("ims_smart_jobs", WAITING), limits.gap_seconds)),
+        Recording(
+            "ims_smart_jobs:finished", f"last_over_time({series(ENDED, FINISHED)}[{duration(limits.gap_seconds)}])"
+        ),
+        _oldest(limits, series),
     ]
 
 
-def target_recordings(series: Series) -> list[Recording]:
+def target_recordings(limits: Thresholds, series: Series) -> list[Recording]:
     """Returns what is recorded of the targets."""
+    progress = series("ims_exporter_survey_progress_ratio")
     return [
         Recording("ims_exporter_target:up", highest(series("ims_exporter_target_up"))),
-        Recording("ims_exporter_survey:progress", highest(series("ims_exporter_survey_progress_ratio"))),
+        Recording("ims_exporter_survey:progress", lasting(progress, limits.gap_seconds)),
     ]
 
 
 def _window(name: str, seconds: int, limits: Thresholds, series: Series) -> list[Recording]:
     """Records how many jobs ended in a window, and the share of them that failed."""
     ended = f"ims_smart_jobs_ended:risen_{name}"
-    over_outages, within = risen(series("ims_smart_jobs_ended_total"), seconds, limits.catchup_seconds)
-    share = f"sum without (job_state) ({series(ended, FAILED)})\n/\nsum without (job_state) ({series(ended)})"
-    rise = Recording(ended, any_of(f"{over_outages} >= 0", within))
+    share = f"sum without (job_state) ({series(ended, FAILED)})\n/\n(sum without (job_state) ({series(ended)}) > 0)"
+    rise = Recording(ended, risen(ended_jobs(series), seconds, limits.catchup_seconds))
     if name == AN_HOUR:  # which only tells whether enough jobs end
         return [rise]
     return [rise, Recording(f"ims_smart_jobs_ended:failure_ratio_{name}", share)]
 
 
-def _reasons(limits: Thresholds, series: Series) -> Recording:
-    """Records how many jobs failed in the window by reason.
+def ended_jobs(series: Series, *matchers: str) -> Counter:
+    """Returns the counter of ended jobs; the types that the service documents are at zero from the start."""
+    others = f'job_type!~"{"|".join(JOB_TYPES)}"'
+    return Counter(
+        each=series("ims_smart_jobs_ended_total", *matchers),
+        highest=series(ENDED, *matchers),
+        late=series(ENDED, *matchers, others),
+        new="job_type, job_state",
+    )
 
-    The series of a reason appears with its first failure, and then its value is its rise, if the target's other
-    failures were counted before.
-    """
-    counter, window = series("ims_smart_job_failures_total"), limits.failed_window_seconds
-    over_outages, within = risen(counter, window, limits.catchup_seconds)
-    seen = before(counter, window, limits.catchup_seconds)
-    born = f"({highest(counter)} unless {seen})\nand ignoring (error_code) sum without (error_code) ({seen})"
-    return Recording("ims_smart_job_failures:risen_recent", any_of(f"{over_outages} >= 0", born, within))
+
+def _reasons(limits: Thresholds, series: Series) -> Recording:
+    """Records how many jobs failed in the window by reason."""
+    failures = Counter(
+        each=series("ims_smart_job_failures_total"),
+        highest=series(FAILURES),
+        late=series(FAILURES, 'error_code!="unknown"'),
+        new="job_type, error_code",
+    )
+    rise = risen(failures, limits.failed_window_seconds, limits.catchup_seconds)
+    return Recording("ims_smart_job_failures:risen_recent", rise)
+
+
+def _oldest(limits: Thresholds, series: Series) -> Recording:
+    """Records the creation of the oldest open job, the last known one in a gap; a target without open jobs is none."""
+    oldest, jobs = series("ims_smart_job_oldest_open_timestamp_seconds"), series("ims_smart_jobs")
+    last = lowest(f"last_over_time({oldest}[{duration(limits.gap_seconds)}])")
+    return Recording("ims_smart_jobs:oldest_open", any_of(lowest(oldest), f"({last} unless {highest(jobs)})"))

@@ -17,6 +17,9 @@ EXPORTER_DASHBOARD = "ims-smartjob-exporter"
 OVERVIEW_DASHBOARD = "ims-smartjob-overview"
 TYPE_DASHBOARD = "ims-smartjob-type"
 
+COUNT = '{{ $value | printf "%.0f" }}'
+"""How a description writes a number of things, large ones too."""
+
 TARGET = "{{ $labels.account }}/{{ $labels.region_id }}"
 """How a description names the target that the alert is about."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from exporter.rules.exporter_rules import exporter_rules
+from exporter.rules.exporter_rules import exporter_recordings, exporter_rules
 from exporter.rules.failure_rules import failure_rules
 from exporter.rules.promql import Series
 from exporter.rules.queue_rules import queue_rules
@@ -37,7 +37,8 @@ def groups(thresholds: Thresholds, selector: str = "") -> dict[str, list[Recordi
             *queue_rules(thresholds, series),
         ],
         "ims-smartjob-exporter": [
-            *target_recordings(series),
+            *target_recordings(thresholds, series),
+            *exporter_recordings(thresholds, series),
             *target_rules(thresholds, series),
             *exporter_rules(thresholds, series),
         ],
@@ -55,7 +56,7 @@ def rule_files(
     """Returns the text of each rule file by its name, one group a file.
 
     `selector` is added to every metric, for example `namespace="media"`; it may name labels of the scrape
-    target except `instance` and `pod`, which the rules aggregate away.
+    target except those of `promql.REPLICAS`, which the rules aggregate away.
     """
     links = Links(*(url.rstrip("/") for url in (runbook_base_url, dashboard_base_url, exporter_base_url)))
     return {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.rules.promql import all_of, any_of, duration, highest
-from exporter.rules.rule import EXPORTER_DASHBOARD, TARGET, Alert
+from exporter.rules.promql import all_of, any_of, duration, highest, lasting, without
+from exporter.rules.rule import COUNT, EXPORTER_DASHBOARD, TARGET, Alert
 
 if TYPE_CHECKING:
     from exporter.rules.promql import Series
@@ -24,7 +24,7 @@ def target_rules(limits: Thresholds, series: Series) -> list[Alert]:
         throttled(limits, series),
         data_stale(limits, series),
         survey_stuck(limits, series),
-        catchup_truncated(series),
+        catchup_truncated(limits, series),
     ]
 
 
@@ -34,7 +34,7 @@ def target_down(limits: Thresholds, series: Series) -> Alert:
     return Alert(
         name="ImsExporterTargetDown",
         severity="warning",
-        expr=f"{series(UP)} == 0",
+        expr=_failing(limits.target_down_for_seconds, limits, series),
         summary="The polls of a target fail.",
         description=f"Every poll of {TARGET} has failed for {lasting}; its job metrics will be withdrawn.",
         for_seconds=limits.target_down_for_seconds,
@@ -46,15 +46,16 @@ def credentials_refused(limits: Thresholds, series: Series) -> Alert:
     """Fires while the service refuses the polls of a target for its key, its permission or its clock."""
     refused = series("ims_exporter_poll_failures_total", 'reason=~"auth|forbidden"')
     window = duration(limits.credentials_window_seconds)
+    since_start = f"({refused} > 0 unless {refused} offset {window})"
+    failing = _failing(limits.credentials_for_seconds, limits, series)
     return Alert(
         name="ImsExporterCredentialsRefused",
         severity="critical",
-        expr=f"{highest(f'increase({refused}[{window}])')} > 0\nand ignoring (reason) {series(UP)} == 0",
+        expr=f"{highest(f'{since_start} or increase({refused}[{window}]) > 0')}\nand ignoring (reason)\n({failing})",
         summary="The service refuses the credentials.",
         description=(
             f"The service refuses the polls of {TARGET} (reason: {{{{ $labels.reason }}}}), "
-            f"{{{{ $value | humanize }}}} in the last {window}; "
-            "that does not heal by itself, and no job of it is watched."
+            f"{COUNT} in the last {window}; that does not heal by itself, and no job of it is watched."
         ),
         for_seconds=limits.credentials_for_seconds,
         dashboard=EXPORTER_DASHBOARD,
@@ -67,7 +68,7 @@ def throttled(limits: Thresholds, series: Series) -> Alert:
 
     def rate(*matchers: str) -> str:
         requests = series("ims_exporter_api_requests_total", *matchers)
-        return f"sum without (instance, pod, action, code) (rate({requests}[{window}]))"
+        return f"sum {without('action', 'code')} (rate({requests}[{window}]))"
 
     return Alert(
         name="ImsExporterThrottled",
@@ -86,16 +87,14 @@ def throttled(limits: Thresholds, series: Series) -> Alert:
 def data_stale(limits: Thresholds, series: Series) -> Alert:
     """Fires while no replica has a recent poll of a target, whether polls fail, hang, or never succeeded."""
     seconds, allowed = limits.data_stale_seconds, duration(limits.data_stale_seconds)
-    last = series("ims_exporter_last_success_timestamp_seconds")
-    known = series("ims_exporter_survey_complete")
+    ever, gap = duration(limits.catchup_seconds), duration(limits.gap_seconds)
+    last = highest(f"max_over_time({series('ims_exporter_last_success_timestamp_seconds')}[{ever}])")
+    known = f"last_over_time({series('ims_exporter_survey_complete')}[{gap}]"
+    now, then = highest(f"{known})"), highest(f"{known} offset {allowed})")
     return Alert(
         name="ImsExporterDataStale",
         severity="critical",
-        expr=any_of(
-            f"time() - {highest(last)} > {seconds}",
-            f"({seconds} + 0 * {highest(f'{known} offset {allowed}')})\n"
-            f"unless {highest(f'max_over_time({last}[{allowed}])')}",
-        ),
+        expr=all_of(f"(time() - {last} or {seconds} + 0 * {now}) >= {seconds}", now, then),
         summary="The jobs of a target are not watched.",
         description=(
             f"The last good poll of {TARGET} was {{{{ $value | humanizeDuration }}}} ago or more "
@@ -127,16 +126,22 @@ def survey_stuck(limits: Thresholds, series: Series) -> Alert:
     )
 
 
-def catchup_truncated(series: Series) -> Alert:
+def catchup_truncated(limits: Thresholds, series: Series) -> Alert:
     """Fires while the counters lack jobs that ended during a very long outage."""
     return Alert(
         name="ImsExporterCatchupTruncated",
         severity="info",
-        expr=f"{highest(series('ims_exporter_catchup_truncated'))} == 1",
+        expr=f"({lasting(series('ims_exporter_catchup_truncated'), limits.gap_seconds)}) == 1",
         summary="Some ended jobs were not counted.",
         description=(
-            f"The exporter was away from {TARGET} for longer than its lookback ({{{{ $value }}}} = yes): jobs that "
-            "ended before are in no counter. It clears with the next complete survey."
+            f"The exporter was away from {TARGET} for longer than its lookback: jobs that ended before are in no "
+            "counter. It clears with the next complete survey."
         ),
         dashboard=EXPORTER_DASHBOARD,
     )
+
+
+def _failing(for_seconds: int, limits: Thresholds, series: Series) -> str:
+    """Returns zero for targets whose polls fail, also in a restart's gap if they had for long enough before it."""
+    long = duration(for_seconds + limits.gap_seconds)
+    return any_of(f"{series(UP)} == 0", f"max_over_time({series(UP)}[{long}]) == 0")

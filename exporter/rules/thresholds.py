@@ -50,6 +50,7 @@ class Thresholds:
     """When the bundled alerts fire; each field says in its metadata what it means."""
 
     catchup_seconds: int = _seconds(DAY, "how far back counters are looked for, to see what ended during an outage")
+    gap_seconds: int = _seconds(300, "how long series may be gone, as in a restart, and alerts go on as they were")
 
     failed_jobs: int = _whole(1, "failed jobs within failed_window_seconds that alert")
     failed_window_seconds: int = _seconds(480, "how long a failure keeps its alert up; also the window of reasons")
@@ -59,7 +60,7 @@ class Thresholds:
     failure_ratio_window_seconds: int = _seconds(300, "window of both shares, which clear when it is past")
     failure_ratio_jobs: int = _whole(20, "ended jobs within an hour below which no share says anything")
     failure_ratio_failed: int = _whole(5, "failed jobs within the window below which no share says anything")
-    failure_ratio_for_seconds: int = _lasting(60, "how long the share must be too high")
+    failure_ratio_for_seconds: int = _lasting(0, "how long the share must be too high")
 
     failure_objective: float = _share(0.02, "share of the jobs that may fail in the long run")
     burn_fast_factor: float = _factor(14.4, "how many times the objective may be exceeded over burn_fast_seconds")
@@ -86,7 +87,7 @@ class Thresholds:
     target_down_for_seconds: int = _lasting(180, "how long every poll of a target must have failed")
     data_stale_seconds: int = _seconds(600, "age of the last good poll that is too old; two poll intervals at least")
     data_stale_for_seconds: int = _lasting(120, "how long it must be too old: a first poll may have much to catch up")
-    credentials_window_seconds: int = _seconds(300, "window in which a poll was refused")
+    credentials_window_seconds: int = _seconds(600, "window in which a poll was refused; two poll intervals at least")
     credentials_for_seconds: int = _lasting(120, "how long polls must have been refused")
     throttled_ratio: float = _share(0.2, "throttled share of the API requests that is too high")
     throttled_window_seconds: int = _seconds(300, "window of that share")
