@@ -11,7 +11,7 @@ import structlog
 
 from exporter import __version__
 from exporter.clients import Clients
-from exporter.errors import SettingsError
+from exporter.errors import LedgerError, SettingsError
 from exporter.exposition import Collector, Instruments, make_registry
 from exporter.ledger import Ledger
 from exporter.metrics import Process
@@ -20,7 +20,9 @@ from exporter.poller import Poller, PollSettings
 from exporter.reload import Reload
 from exporter.rules.thresholds import Thresholds
 from exporter.settings import AT_THE_START, TargetSettings
+from exporter.standby import in_turn
 from exporter.survey import Survey
+from exporter.threads import to_its_end
 from exporter.web import base_url, make_app, serve
 from exporter.worker import Worker, make_scheduler
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+    from exporter.api import ImsClient
     from exporter.exposition import Registry
     from exporter.settings import Settings
     from exporter.snapshot import TargetView
@@ -68,40 +71,65 @@ class App:
     async def apply(self, settings: Settings) -> None:
         """Polls as these settings say from now on: what they leave as it was goes on undisturbed.
 
-        Raises SettingsError for what takes a restart, and then nothing has changed.
+        Raises SettingsError for what takes a restart, and LedgerError; then nothing has changed.
         """
         refuse_what_takes_a_restart(self.settings, settings)
         is_same = common(settings) == common(self.settings)
         targets = settings.polled_targets
-        elsewhere = [target.key for target in settings.all_targets if target not in targets]
         kept = {worker.target: worker for worker in self.workers if is_same and worker.target in targets}
         left = [worker for worker in self.workers if worker not in kept.values()]
-        await asyncio.gather(*(worker.stop() for worker in left))
-        if not is_same:
-            await self._clients.aclose()
-            self._clients = Clients(settings, self._environ, self.instruments)
-        for key in {worker.target.key for worker in left} - {target.key for target in targets}:
-            self.instruments.forget(key)
-        await asyncio.to_thread(self._ledger.forget, elsewhere)
-        self.settings = settings
+        clients = self._clients if is_same else Clients(settings, self._environ, self.instruments)
+        made = {target: clients.client(target) for target in targets if target not in kept}
+        try:
+            await self._leave(left, settings)
+        except LedgerError:
+            for key in {target.key for target in made} - {worker.target.key for worker in self.workers}:
+                self.instruments.forget(key)
+            if not is_same:
+                await clients.aclose()
+            raise
         shown = {worker.target.key: worker.poller.view for worker in left}
-        self.workers = [kept.get(target) or self._worker(target, shown.get(target.key)) for target in targets]
+        self.settings, before, self._clients = settings, self._clients, clients
+        self.workers = [
+            kept.get(target) or self._worker(target, made[target], shown.get(target.key)) for target in targets
+        ]
+        for key in shown.keys() - {target.key for target in targets}:
+            self.instruments.forget(key)
+        if before is not clients:
+            await before.aclose()
+
+    async def _leave(self, workers: list[Worker], settings: Settings) -> None:
+        """Stops these workers, and drops from the ledger what other shards poll; or lets the workers go on."""
+        targets = settings.polled_targets
+        elsewhere = [target.key for target in settings.all_targets if target not in targets]
+        await asyncio.gather(*(worker.stop() for worker in workers))
+        try:
+            dropped = await to_its_end(self._ledger.belong_to, settings.shard or 0, elsewhere)
+        except LedgerError:
+            for worker in workers:
+                self._start(worker)
+            raise
+        for key in dropped:
+            structlog.get_logger().info("dropped", account=key.account, region_id=key.region_id, shards=settings.shards)
 
     def start(self, scheduler: AsyncIOScheduler) -> None:
         """Lets every target be polled by the timer, also those that come with new settings."""
         self._scheduler = scheduler
         for worker in self.workers:
-            worker.start(scheduler, self.settings.poll_interval_seconds)
+            self._start(worker)
 
     async def close(self) -> None:
         """Ends what is under way, and closes all connections."""
         await asyncio.gather(*(worker.stop() for worker in self.workers))
         await self._clients.aclose()
 
-    def _worker(self, target: Target, view: TargetView | None) -> Worker:
+    def _start(self, worker: Worker) -> None:
+        if self._scheduler is not None:
+            worker.start(self._scheduler, self.settings.poll_interval_seconds)
+
+    def _worker(self, target: Target, api: ImsClient, view: TargetView | None) -> Worker:
         """Returns a new worker, which shows what was shown of the target until its first poll."""
         settings = self.settings
-        api = self._clients.client(target)
         poller = Poller(
             target.key,
             api,
@@ -124,8 +152,7 @@ class App:
             job_types=target.job_types,
         )
         worker = Worker(target, poller, survey)
-        if self._scheduler is not None:
-            worker.start(self._scheduler, settings.poll_interval_seconds)
+        self._start(worker)
         return worker
 
     def not_live(self) -> list[str]:
@@ -201,10 +228,15 @@ async def run(
 ) -> None:
     """Polls and serves until `stop` is set; `listening` is told the base URL. Raises ExporterError at the start.
 
+    Where the settings say so, it stands by first; then it also raises TurnLostError when it is another's turn.
     `load` reads the settings anew: each time `hangup` is set, and by HTTP where the settings allow it.
     """
     log = structlog.get_logger()
-    async with assembled(settings, environ) as app, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        over = await stack.enter_async_context(in_turn(settings, stop))
+        if stop.is_set():
+            return
+        app = await stack.enter_async_context(assembled(settings, environ))
         app.reload = Reload(load or (lambda: settings), app.apply, time.time)
         web_app = make_app(
             registry=app.registry,
@@ -228,5 +260,5 @@ async def run(
         if hangup is not None:
             reloading = asyncio.create_task(app.reload.on(hangup))
             stack.callback(reloading.cancel)
-        await stop.wait()
+        await over()
         log.info("stopping")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from exporter.api import ImsClient, endpoint_pool
 from exporter.credentials import credential_source
+from exporter.errors import SettingsError
 from exporter.throttle import AccountLimiter
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Clients:
         key = target.key
         self._instruments.introduce(key)
         if target.endpoint not in self._pools:
-            self._pools[target.endpoint] = endpoint_pool(target.endpoint, self._timeout)
+            self._pools[target.endpoint] = _pool(target.endpoint, self._timeout)
         return ImsClient(
             self._pools[target.endpoint],
             credential_source(target.credentials, self._environ),
@@ -54,3 +55,11 @@ class Clients:
                 self._per_second, lambda seconds: self._instruments.add_rate_limit_wait(account, seconds)
             )
         return self._limiters[account]
+
+
+def _pool(endpoint: str, timeout_seconds: float) -> httpx.AsyncClient:
+    try:
+        return endpoint_pool(endpoint, timeout_seconds)
+    except (ValueError, ImportError):  # the message may hold the proxy's password
+        message = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names no proxy that can be used: http:// and https:// can"
+        raise SettingsError(message) from None

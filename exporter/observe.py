@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from exporter.errors import ApiError, BadRequestError, ForbiddenError, NotFoundError
+from exporter.errors import ApiError, ForbiddenError, NotFoundError
 from exporter.labels import LONGEST, OTHER, UNKNOWN
 from exporter.reconcile import READINGS_OF_A_SEAM, Observed, OpenJob
 from exporter.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
@@ -28,7 +28,7 @@ ASKED_ANYWAY = 50
 UNDOCUMENTED_PAGES = 10
 """So many pages of an undocumented state's list a poll reads at most."""
 UNLISTED_JOBS = 50
-"""So many jobs in a state that cannot be listed are looked for, the newest."""
+"""So many jobs in a state that cannot be listed a poll looks for."""
 READING_STEP = 7
 """A list read again for its seams has pages smaller by so much, so that they end elsewhere."""
 
@@ -138,7 +138,7 @@ async def observe(reader: Reader, known: Known, slack: int, lookback_seconds: in
     head = await reader.walk(down_to=max(horizon, oldest))
     found = {row.job_id for row in reader.rows}
     vanished = [job for job in known.open_jobs.values() if job.job_id not in found]
-    sought = [job for state, walk in walks.items() for job in _sought(state, walk, vanished)]
+    sought = [job for state, walk in walks.items() for job in _sought(state, walk, vanished, known.polls)]
     absent = await _search(reader, sought)
     return Observed(
         started_at=started_at,
@@ -178,18 +178,22 @@ async def _undocumented_walk(reader: Reader, state: str, known: Known) -> Walk:
             down_to=oldest,
             goes_on=lambda rows: all(row.job_state == state for row in rows) and next(pages) < UNDOCUMENTED_PAGES,
         )
-    except BadRequestError:
+    except ApiError:  # an outage meets the next call, too
         return Walk()
 
 
-def _sought(state: str, walk: Walk, vanished: Iterable[OpenJob]) -> list[OpenJob]:
-    """Returns the jobs that are no longer in their open list, as far as that was read."""
+def _sought(state: str, walk: Walk, vanished: Iterable[OpenJob], polls: int) -> list[OpenJob]:
+    """Returns the jobs that are no longer in their open list, as far as that was read.
+
+    Where there is no such list, it is some of the jobs, others with each poll.
+    """
     jobs = [job for job in vanished if job.job_state == state]
     if state in OPEN_STATES:
         return jobs
-    if walk.pages:
+    if walk.is_complete or any(row.job_state == state for page in walk.pages for row in page):
         return [job for job in jobs if walk.reaches(job.created_at)]
-    return sorted(jobs, key=lambda job: -job.created_at)[:UNLISTED_JOBS]
+    first = polls * UNLISTED_JOBS % len(jobs) if jobs else 0
+    return [*jobs[first:], *jobs[:first]][:UNLISTED_JOBS]
 
 
 async def _search(reader: Reader, vanished: Iterable[OpenJob]) -> set[str]:

@@ -16,6 +16,7 @@ from exporter.history import extended
 from exporter.observe import Reader, Reason, observe, page_size
 from exporter.reconcile import SLACK_SECONDS, reconcile
 from exporter.snapshot import TargetView
+from exporter.threads import to_its_end
 from exporter.walk import Labels
 
 if TYPE_CHECKING:
@@ -103,14 +104,14 @@ class Poller:
         """Makes one poll and publishes it; raises ExporterError, and then nothing has changed."""
         started = time.monotonic()
         self._beat()
-        known = await asyncio.to_thread(self._ledger.load, self.key, self._settings.job_types)
+        known = await to_its_end(self._ledger.load, self.key, self._settings.job_types)
         reader = self._reader(known)
         observed = await observe(reader, known, SLACK_SECONDS, self._settings.lookback_days * DAY)
         outcome = reconcile(known, observed)
         await self._ask_reasons(reader, outcome.ended)
         if reader.was_forbidden:
             self._forbid_get()
-        snapshot = await asyncio.to_thread(
+        snapshot = await to_its_end(
             self._ledger.commit,
             self.key,
             known,

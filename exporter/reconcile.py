@@ -4,7 +4,7 @@ A pure function. These rules count every job once:
 
 - Listed among the lately ended: counted already.
 - Known as open, now ended: its end is counted.
-- Unknown and open: remembered; its birth is counted if it was born since the target's first poll.
+- Unknown and open: remembered; its birth is counted if it was created since `horizon` and the target's first poll.
 - Unknown and ended, created since `horizon`: born and ended between two polls; both are counted.
 - Unknown and ended, created before `horizon`: counted before, or older than the exporter.
 - Known as open, and in no list any more in two polls running: deleted.
@@ -147,7 +147,7 @@ def reconcile(known: Known, observed: Observed) -> Outcome:
         closed_ids=(*(row.job_id for row in known_ended), *(job.job_id for job in (*deleted, *forgotten))),
         ended=(*known_ended, *(row for row in counted if row.is_ended)),
         history=tuple(row for row in history if row.is_ended),
-        created_types=tuple(row.job_type for row in counted if row.created_at >= baseline),
+        created_types=tuple(row.job_type for row in counted if row.created_at >= max(baseline, known.horizon or 0)),
         deleted_types=tuple(job.job_type for job in deleted),
         is_truncated=observed.is_truncated,
     )

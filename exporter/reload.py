@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from exporter.errors import SettingsError
+from exporter.errors import ExporterError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,12 +35,12 @@ class Reload:
         self._turn = asyncio.Lock()
 
     async def __call__(self) -> None:
-        """Reloads, and logs how that went; raises SettingsError with every problem."""
+        """Reloads, and logs how that went; raises ExporterError, SettingsError with every problem."""
         log = structlog.get_logger()
         async with self._turn:
             try:
                 await self._apply(self._load())
-            except SettingsError as error:
+            except ExporterError as error:
                 self.is_successful = False
                 hint = "the configuration before stays in force"
                 log.error("reload", outcome="refused", error=str(error), hint=hint)  # noqa: TRY400 - no fault of ours
@@ -56,5 +56,5 @@ class Reload:
             signal.clear()
             try:
                 await self()
-            except SettingsError:
+            except ExporterError:
                 continue  # it is logged, and shown in the metrics

@@ -54,10 +54,13 @@ CREDENTIALS = Field(
     json_schema_extra={"default": "the default chain"},
 )
 AT_THE_START = (
+    "lease_name",
+    "lease_seconds",
     "ledger_path",
     "listen_address",
     "log_format",
     "log_level",
+    "shard",
     "web_config_file",
     "web_enable_lifecycle",
 )
@@ -209,6 +212,23 @@ class Settings(BaseSettings):
         description="SQLite file in which counters survive restarts; `:memory:` to keep nothing.",
         min_length=1,
         examples=["/var/lib/ims-smartjob-exporter/ledger.db"],
+    )
+    standby: Annotated[Literal["none", "ledger", "lease"], BeforeValidator(lower_case)] = Field(
+        default="none",
+        description="Whether this process waits while another one is at work on the same ledger, and takes over when "
+        "that one ends: `ledger` goes by a lock on a file beside it, `lease` by a Lease of Kubernetes and that lock.",
+    )
+    lease_name: str = Field(
+        default="ims-smartjob-exporter",
+        description="Name of the Lease, in the pod's own namespace; with `shards`, the number of the shard follows it.",
+        pattern="^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+        max_length=240,
+    )
+    lease_seconds: int = Field(
+        default=15,
+        description="Time after which a Lease that is not renewed may be taken; its holder ends after two thirds.",
+        ge=3,
+        le=600,
     )
     failure_details: bool = Field(
         default=True,

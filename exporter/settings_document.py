@@ -47,6 +47,9 @@ max_requests_per_second: 10
 request_timeout_seconds: 10
 stale_after_seconds: 300
 ledger_path: /var/lib/ims-smartjob-exporter/ledger.db
+standby: none
+lease_name: ims-smartjob-exporter
+lease_seconds: 15
 failure_details: on
 listen_address: 0.0.0.0:9912
 web_config_file: /etc/ims-exporter/web.yml

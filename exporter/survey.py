@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
@@ -10,6 +9,7 @@ import structlog
 from exporter.api import RetryBudget
 from exporter.errors import BadRequestError, BadResponseError, ExporterError, NotFoundError, ServerError
 from exporter.poller import window_start
+from exporter.threads import to_its_end
 from exporter.walk import PAGE_SIZE, Labels
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Survey:
     async def _due(self) -> SurveyState | None:
         now = self._poller.polled_at
         start = window_start(now, self._lookback_days)
-        state, last = await asyncio.to_thread(self._ledger.survey_state, self._key, start)
+        state, last = await to_its_end(self._ledger.survey_state, self._key, start)
         self._poller.update_health(survey_complete=last.is_complete, catchup_truncated=last.is_truncated)
         if state is not None and now - state.started_at < TOO_OLD_SECONDS:
             self._log.info("survey", outcome="resumed", progress_ratio=round(state.progress, 3))
@@ -87,12 +87,11 @@ class Survey:
     async def _begin(self) -> SurveyState:
         now = self._poller.polled_at
         self._log.info("survey", outcome="started", lookback_days=self._lookback_days)
-        return await asyncio.to_thread(
-            self._ledger.start_survey, self._key, now, window_start(now, self._lookback_days)
-        )
+        return await to_its_end(self._ledger.start_survey, self._key, now, window_start(now, self._lookback_days))
 
     async def _read(self, state: SurveyState) -> None:
         labels = Labels()
+        self._idle_pages = 0
         resumed = bool(state.next_token)
         going: SurveyState | None = state
         while going is not None:
@@ -118,9 +117,7 @@ class Survey:
         if page.next_token and page.next_token == state.next_token:
             raise BadResponseError("the list gives the same NextToken again: it would never end", code="EndlessList")
         rows = labels.rows(page, state.started_at if state.cursor_at is None else state.cursor_at)
-        if self._job_types:
-            rows = tuple(row for row in rows if row.job_type in self._job_types)
-        return await asyncio.to_thread(self._ledger.store_survey_page, self._key, state, rows, page.next_token)
+        return await to_its_end(self._ledger.store_survey_page, self._key, state, rows, page.next_token)
 
     def _show(self, before: SurveyState, after: SurveyState | None) -> None:
         if after is None:

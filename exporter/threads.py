@@ -21,6 +21,18 @@ def run_detached(main: Coroutine[object, object, T]) -> T:
         return runner.run(main)
 
 
+async def to_its_end(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Makes a blocking call in a thread; whoever is cancelled meanwhile still waits for the end of it."""
+    task = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # asked for, so that nobody is told of it
+        raise
+
+
 class DetachedExecutor(ThreadPoolExecutor):
     """Runs each call in a daemon thread of its own.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
-from exporter.errors import SettingsError
+from exporter.errors import ExporterError, SettingsError
 from exporter.exposition import render
 from exporter.page import STYLE
 from exporter.pages import PAGES, Asked, answer
@@ -185,8 +185,8 @@ def reloading(reload: Callable[[], Awaitable[None]] | None) -> Handler:
             return plain("reloading by HTTP is not enabled; set web_enable_lifecycle, or send SIGHUP", status=403)
         try:
             await reload()
-        except SettingsError as error:
-            return plain(str(error), status=400)
+        except ExporterError as error:
+            return plain(str(error), status=400 if isinstance(error, SettingsError) else 500)
         return plain("the configuration is in force", status=200)
 
     return ask

@@ -70,7 +70,21 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "monitoring": ("rules", "dashboards"),
     "simulator": ("simulator",),
-    "commands": ("clients", "worker", "reload", "app", "check", "plan", "demo", "cli", "__main__"),
+    "commands": (
+        "clients",
+        "worker",
+        "reload",
+        "lock",
+        "lease",
+        "turn",
+        "standby",
+        "app",
+        "check",
+        "plan",
+        "demo",
+        "cli",
+        "__main__",
+    ),
 }
 """Every module or package, by what it belongs to; within a group it imports only those named before it."""
 
@@ -96,10 +110,12 @@ OUTSIDE: dict[str, set[str]] = {
     "sqlite3": {"ledger"},
     "prometheus_client": {"exposition"},
     "apscheduler": {"worker"},
-    "aiohttp": {"web", "web_connections", "web_gate", "web_handler", "web_site", "pages", "simulator"},
+    "aiohttp": {"web", "web_connections", "web_gate", "web_handler", "web_site", "pages", "simulator", "standby"},
     "bcrypt": {"web_passwords"},
+    "fcntl": {"lock"},
+    "lightkube": {"lease"},
     "ssl": {"web_tls", "webconfig_file"},
-    "structlog": {"logs", "app", "cli", "poller", "reload", "survey", "web_watch"},
+    "structlog": {"logs", "app", "cli", "poller", "reload", "standby", "survey", "turn", "web_watch"},
     "pydantic": {
         "settings",
         "settings_rules",

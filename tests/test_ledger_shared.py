@@ -10,7 +10,7 @@ import pytest
 from exporter.errors import LedgerError
 from exporter.ledger import Ledger
 from exporter.ledger.schema import MIGRATIONS, migrate
-from exporter.reconcile import Known, Observed, reconcile
+from exporter.reconcile import Observed, reconcile
 from exporter.snapshot import TargetKey
 from exporter.walk import Row
 
@@ -52,8 +52,8 @@ def test_tables_made_by_another_process_meanwhile(tmp_path: Path) -> None:
 def test_page_of_a_survey_stored_twice(tmp_path: Path) -> None:
     """A page of a survey that another process has stored already is refused, and not counted again."""
     ledger = Ledger(str(tmp_path / "ledger.db"))
-    outcome = reconcile(Known(), Observed(started_at=NOW, rows=()))
-    ledger.commit(KEY, Known(), outcome, {}, taken_at=NOW, window_start=0)
+    outcome = reconcile(ledger.load(KEY, ()), Observed(started_at=NOW, rows=()))
+    ledger.commit(KEY, ledger.load(KEY, ()), outcome, {}, taken_at=NOW, window_start=0)
     state = ledger.start_survey(KEY, NOW, 0)
     rows = (Row("job", "ASR", "Finished", NOW - 9000, NOW - 8000),)
 

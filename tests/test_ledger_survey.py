@@ -243,16 +243,17 @@ def test_other_types_chosen_during_a_survey(book: Book) -> None:
 
 
 def test_fewer_types_chosen(book: Book) -> None:
-    """Open jobs of types no longer polled are forgotten, not taken for deleted; the others' counters go on."""
+    """Open jobs of types no longer polled are not taken for deleted; they are there when these are polled again."""
     book.poll(job("a"), job("t", kind="TextToSpeech"))
     book.job_types = ("TextToSpeech",)
 
     snapshots = [book.poll(job("t", kind="TextToSpeech")) for _ in range(3)]
     book.job_types = ()
-    everything = book.poll(job("t", kind="TextToSpeech"))
+    everything = book.poll(job("a", "Failed", now=book.now), job("t", kind="TextToSpeech"))
 
     assert snapshots[-1].jobs == {("TextToSpeech", "Created"): 1, ("TextToSpeech", "Executing"): 0}
     assert everything.jobs["TextToSpeech", "Created"] == 1
+    assert everything.ended["ASR", "Failed"] == 1
     assert set(everything.deleted.values()) == {0}
 
 

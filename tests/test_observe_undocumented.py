@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from exporter.errors import ApiError, BadRequestError, NotFoundError, ServerError
 from exporter.observe import UNLISTED_JOBS
 from exporter.reconcile import OpenJob
 from exporter.snapshot import JOB_STATES
@@ -14,6 +17,13 @@ from tests.onepoll import OPEN_LISTS, crowded, look, open_before, reader_of, sea
 if TYPE_CHECKING:
     from exporter.reconcile import Known
     from exporter.wire import Page
+
+
+def service_calls(service: CalmService, known: Known) -> list[str]:
+    """Returns the calls of one poll."""
+    before = len(service.calls)
+    look(reader_of(service), known)
+    return service.calls[before:]
 
 
 class Deaf(CalmService):
@@ -89,17 +99,21 @@ def test_an_undocumented_state_with_very_many_jobs() -> None:
 
 
 def test_a_state_that_cannot_be_listed_costs_few_calls() -> None:
-    """Only the newest jobs in it are looked for one by one."""
+    """Only some of the jobs in it are looked for, and in a few polls all of them."""
     service = crowded()
     names = [service.create(f"{number}", age=3600 + number, state="x" * 99) for number in range(60)]
+    known = open_before(service, names, job_state="x" * 64)
 
-    calls, _ = searched(service, open_before(service, names, job_state="x" * 64))
+    asked = [
+        [call for call in service_calls(service, replace(known, polls=polls)) if "get" in call] for polls in range(3)
+    ]
 
-    assert [call for call in calls if "get" in call] == [f"get {number}" for number in range(UNLISTED_JOBS)]
+    assert {len(calls) for calls in asked} == {UNLISTED_JOBS}
+    assert {call for calls in asked for call in calls} == {f"get {number}" for number in range(60)}
 
 
 def test_a_service_that_ignores_the_filter_of_a_state() -> None:
-    """A list that shows other states is left at once: it is that of all jobs."""
+    """A list that shows other states is left at once: it is that of all jobs, and each job is asked for."""
     service = Deaf(rows_per_page=10)
     for number in range(100):
         service.create(f"old {number}", age=1000 + number, state="Finished")
@@ -107,4 +121,17 @@ def test_a_service_that_ignores_the_filter_of_a_state() -> None:
 
     look(reader_of(service), known)
 
-    assert service.calls == [*OPEN_LISTS, "* * 0", "* * 0"]
+    assert service.calls == [*OPEN_LISTS, "* * 0", "* * 0", "get Cancelled 0"]
+
+
+@pytest.mark.parametrize("error", [BadRequestError("no"), NotFoundError("no such state"), ServerError("unknown enum")])
+def test_a_list_that_fails_is_no_failed_poll(error: ApiError) -> None:
+    """Whatever a service answers for a state it does not know, the rest of the poll goes on."""
+    service = crowded()
+    known = undocumented(service, 1, "Paused")
+    service.refuse(error, 2)
+
+    observed = look(reader_of(service), known)
+
+    assert service.calls == [*OPEN_LISTS, "* Paused 0", "* * 0", "get Paused 0"]
+    assert seen(observed)["Paused 0"] == "Paused"

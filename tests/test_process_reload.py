@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -157,6 +158,24 @@ def test_what_takes_a_restart(tmp_path: Path) -> None:
         config.write(REGIONS[0], web_config_file="web.yml")
 
         assert config.post() == (400, "a change of web_config_file takes a restart\n")
+
+
+@pytest.mark.slow
+def test_a_ledger_that_is_locked(tmp_path: Path) -> None:
+    """A reload that the ledger does not let through is refused, by HTTP and by signal, and the polls go on after it."""
+    with configured(tmp_path) as (config, _):
+        config.write(REGIONS[0], lookback_days=7)
+        with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            status, text = config.post()
+            other.execute("ROLLBACK")
+
+        assert status == 500
+        assert "locked" in text
+        assert successful(config.running.scrape()) == 0
+        config.running.wait_for_polls(3)
+        assert config.post()[0] == 200
+        config.running.wait_for_polls(3)
 
 
 @pytest.mark.slow

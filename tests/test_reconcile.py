@@ -70,12 +70,12 @@ def test_birth() -> None:
 
 
 def test_an_open_job_found_late() -> None:
-    """An open job is taken in whenever it shows up; its birth counts if the target was polled by then."""
-    late, ancient = row("Created", HORIZON - 300, job_id="late"), row("Created", BASELINE - 1, job_id="ancient")
+    """An open job is taken in whenever it shows up; its birth counts, but for those of before the horizon."""
+    new, late = row("Created", HORIZON, job_id="new"), row("Created", HORIZON - 1, job_id="late")
 
-    outcome = poll(EMPTY, late, ancient)
+    outcome = poll(EMPTY, new, late)
 
-    assert {job.job_id for job in outcome.open_jobs} == {"late", "ancient"}
+    assert {job.job_id for job in outcome.open_jobs} == {"new", "late"}
     assert outcome.created_types == ("ASR",)
 
 

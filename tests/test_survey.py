@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from exporter import survey as module
 from exporter.errors import BadRequestError, NetworkError, ServerError
 from exporter.survey import TOO_OLD_SECONDS, WEIGHT
+from tests.calmservice import CalmService
 from tests.polledtarget import DAY, HOUR, Polled, polled_target
 
 if TYPE_CHECKING:
@@ -247,6 +248,22 @@ def test_only_the_types_chosen(chosen: tuple[str, ...], first: str) -> None:
 
         assert shown(target) == (1, 0)
         assert ("TextToSpeech", "Finished") not in target.shown.jobs
+
+
+def test_many_pages_without_the_types_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of other types are passed over, down to the lookback and no further."""
+    monkeypatch.setattr(module, "PAGES_WITHOUT_NEWS", 3)
+    for target in polled_target(job_types=("ASR", "DynamicChart"), service=CalmService(rows_per_page=2)):
+        for number in range(20):
+            target.service.create(f"t{number}", age=HOUR + number, job_type="TextToSpeech", state="Finished")
+        target.service.create("a", age=2 * HOUR, state="Finished")
+        for number in range(20):
+            target.service.create(f"old{number}", age=40 * DAY, job_type="TextToSpeech", state="Finished")
+
+        calls = survey(target)
+
+        assert shown(target) == (1, 0)
+        assert len([call for call in calls if call.startswith("* Finished")]) == 11
 
 
 def test_what_is_logged(target: Polled) -> None:

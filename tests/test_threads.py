@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from exporter.threads import DetachedExecutor
+from exporter.threads import DetachedExecutor, to_its_end
 
 CALLS = 64
 HANGS = """
@@ -51,3 +51,27 @@ def test_a_hanging_call_does_not_hold_up_the_exit() -> None:
     )
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"done\n", b"")
+
+
+def test_a_call_is_waited_for_even_by_the_cancelled() -> None:
+    """Whoever is cancelled during a call goes on only when it has ended."""
+    begun, may_end = threading.Event(), threading.Event()
+    ends: list[str] = []
+
+    def work() -> None:
+        begun.set()
+        assert may_end.wait(10)
+        ends.append("call")
+
+    async def scenario() -> None:
+        task = asyncio.create_task(to_its_end(work))
+        assert await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        asyncio.get_running_loop().call_later(0.05, may_end.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        ends.append("task")
+
+    asyncio.run(scenario())
+
+    assert ends == ["call", "task"]

@@ -97,7 +97,8 @@ MIGRATIONS = (
     ) STRICT;
     """,
     """
-    ALTER TABLE target ADD COLUMN job_types TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(job_types));
+    ALTER TABLE target ADD COLUMN job_types TEXT NOT NULL DEFAULT 'null' CHECK (json_valid(job_types));
+    CREATE TABLE owner (shard INTEGER NOT NULL CHECK (shard >= 0)) STRICT;
     """,
 )
 

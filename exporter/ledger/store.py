@@ -37,6 +37,7 @@ class Ledger:
     def __init__(self, path: str) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._is_closing = False
         self.size_bytes = 0
         """What the ledger takes on disk (its write-ahead log included), or in memory, since the last call."""
         with translated(path):
@@ -52,20 +53,21 @@ class Ledger:
                 raise
 
     def close(self) -> None:
-        """Closes the file; a transaction under way is finished first."""
+        """Closes the file; a transaction under way is finished first, and none begins any more."""
+        self._is_closing = True
         with self._lock:
             self._db.close()
 
     def load(self, key: TargetKey, job_types: tuple[str, ...]) -> Known:
         """Returns what is known of a target of which these job types are polled (all, if empty); nothing for a new one.
 
-        Where other types were polled before, the open jobs of types no longer polled are forgotten, and the ended ones
-        are to be surveyed anew.
+        Open jobs of other types are left out, and kept until these are polled again. Where other types were polled
+        before, the ended jobs are to be surveyed anew.
         """
         with self._atomic() as db:
             target_id = _target_id(db, key)
             _choose(db, target_id, job_types)
-            return _load(db, target_id)
+            return _load(db, target_id, job_types)
 
     def commit(
         self,
@@ -83,7 +85,7 @@ class Ledger:
         nothing is, so that storing twice cannot count twice.
         """
         with self._atomic() as db:
-            target_id = _target_id(db, key)
+            target_id = _known_id(db, key)
             _claim(db, target_id, known.polls, outcome)
             if outcome.is_truncated:
                 db.execute("UPDATE target SET truncated_at = ? WHERE id = ?", (outcome.started_at, target_id))
@@ -94,13 +96,21 @@ class Ledger:
             counting.prune(db, target_id, window_start, outcome.started_at)
             return totals.read(db, target_id, taken_at=taken_at, now=outcome.started_at, window_start=window_start)
 
-    def forget(self, keys: Iterable[TargetKey]) -> None:
-        """Drops all that is known of these targets: another process polls them now, and counts what ends."""
+    def belong_to(self, shard: int, elsewhere: Iterable[TargetKey]) -> list[TargetKey]:
+        """Notes whose ledger this is, and drops what is known of the targets that other shards poll.
+
+        Returns those dropped. Raises LedgerError for another shard's ledger, in which other targets are at home.
+        """
         with self._atomic() as db:
-            db.executemany(
-                "DELETE FROM target WHERE account = ? AND region_id = ?",
-                ((key.account, key.region_id) for key in keys),
-            )
+            (owner,) = db.execute("SELECT shard FROM owner").fetchone() or (None,)
+            if owner not in {None, shard}:
+                raise LedgerError(
+                    f"the ledger {self._path} is that of shard {owner}, and this is shard {shard}: "
+                    "each shard needs a ledger_path of its own"
+                )
+            if owner is None:
+                db.execute("INSERT INTO owner VALUES (?)", (shard,))
+            return [key for key in elsewhere if _drop(db, key)]
 
     def survey_state(self, key: TargetKey, window_start: int) -> tuple[SurveyState | None, survey.LastSurvey]:
         """Returns the survey under way, if any, and how the last complete one covers the window."""
@@ -140,6 +150,8 @@ class Ledger:
     def _atomic(self) -> Iterator[sqlite3.Connection]:
         """Runs a block in one transaction: all of it is stored, or nothing, also when COMMIT itself fails."""
         with self._lock, translated(self._path):
+            if self._is_closing:
+                raise LedgerError(f"the ledger {self._path} is closed")
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -166,21 +178,34 @@ def _target_id(db: sqlite3.Connection, key: TargetKey) -> int:
     return int(row[0])
 
 
+def _known_id(db: sqlite3.Connection, key: TargetKey) -> int:
+    """Returns the id of a target that was loaded before; raises LedgerInUseError if it has been dropped since."""
+    row = db.execute(
+        "SELECT id FROM target WHERE account = ? AND region_id = ?", (key.account, key.region_id)
+    ).fetchone()
+    if row is None:
+        raise LedgerInUseError("the target was dropped from the ledger meanwhile")
+    return int(row[0])
+
+
+def _drop(db: sqlite3.Connection, key: TargetKey) -> bool:
+    names = (key.account, key.region_id)
+    return bool(db.execute("DELETE FROM target WHERE account = ? AND region_id = ?", names).rowcount)
+
+
 def _choose(db: sqlite3.Connection, target_id: int, job_types: tuple[str, ...]) -> None:
+    """Notes the types polled; with other ones, what was read before must not be stored any more."""
     values = {"id": target_id, "types": json.dumps(sorted(job_types))}
     changed = db.execute(
-        "UPDATE target SET job_types = :types, surveyed_from = NULL WHERE id = :id AND job_types != :types", values
+        "UPDATE target SET job_types = :types, surveyed_from = NULL, polls = polls + (horizon IS NOT NULL)"
+        " WHERE id = :id AND job_types != :types",
+        values,
     )
     if changed.rowcount:
         db.execute("DELETE FROM survey WHERE target_id = :id", values)
-    if changed.rowcount and job_types:
-        db.execute(
-            "DELETE FROM open_job WHERE target_id = :id AND job_type NOT IN (SELECT value FROM json_each(:types))",
-            values,
-        )
 
 
-def _load(db: sqlite3.Connection, target_id: int) -> Known:
+def _load(db: sqlite3.Connection, target_id: int, job_types: tuple[str, ...]) -> Known:
     polls, horizon, proven_to, seams, baseline = db.execute(
         "SELECT polls, horizon, proven_to, seams, baseline FROM target WHERE id = ?", (target_id,)
     ).fetchone()
@@ -195,7 +220,7 @@ def _load(db: sqlite3.Connection, target_id: int) -> Known:
         proven_to=proven_to,
         seams=tuple(OpenSeam(Seam(older, newer), readings) for older, newer, readings in json.loads(seams)),
         baseline=baseline,
-        open_jobs={row[0]: OpenJob(*row) for row in jobs},
+        open_jobs={row[0]: OpenJob(*row) for row in jobs if not job_types or row[1] in job_types},
         lately_ended=frozenset(job_id for (job_id,) in ended),
         job_types=totals.job_types(db, target_id),
     )

@@ -93,7 +93,10 @@ def store_page(
 ) -> SurveyState | None:
     """Counts a page; returns where the survey goes on, or None when it is complete."""
     fresh = list({row.job_id: row for row in rows if _is_beyond(row, state)}.values())
+    chosen = chosen_types(db, target_id)
     for row in fresh:
+        if chosen and row.job_type not in chosen:
+            continue
         if state.window_start <= row.created_at < state.horizon and not _is_accounted(db, target_id, row):
             _count(db, target_id, row, state.started_at)
     if next_token and not (rows and rows[-1].created_at < state.window_start):
@@ -106,6 +109,12 @@ def store_page(
         return None
     _store(db, target_id, moved)
     return moved
+
+
+def chosen_types(db: sqlite3.Connection, target_id: int) -> tuple[str, ...]:
+    """Returns the only job types that are polled of a target; empty for all."""
+    (text,) = db.execute("SELECT job_types FROM target WHERE id = ?", (target_id,)).fetchone()
+    return tuple(json.loads(text) or ())
 
 
 def _is_beyond(row: Row, state: SurveyState) -> bool:

@@ -30,36 +30,33 @@ Value = TypeVar("Value")
 
 def read(db: sqlite3.Connection, target_id: int, *, taken_at: float, now: int, window_start: int) -> Snapshot:
     """Returns the totals of a target, with zeros for the documented types; of all types met, or those chosen only."""
-    types = _chosen_types(db, target_id) or tuple(dict.fromkeys((*JOB_TYPES, *sorted(job_types(db, target_id)))))
+    types = survey.chosen_types(db, target_id) or tuple(dict.fromkeys((*JOB_TYPES, *sorted(job_types(db, target_id)))))
     is_surveyed = survey.last(db, target_id, window_start).is_complete
     ended = {(kind, state): 0 for kind in types for state in ENDED_STATES}
     unknown = {(kind, UNKNOWN): 0 for kind in types}
     return Snapshot(
         taken_at=taken_at,
-        jobs=_open(db, target_id, types)
-        | (_of(types, _ended(db, target_id, types, window_start)) if is_surveyed else {}),
+        jobs=_of(
+            types,
+            _open(db, target_id, types) | (_ended(db, target_id, types, window_start) if is_surveyed else {}),
+        ),
         failed_recent=_of(types, _failed_recent(db, target_id, types, now)) if is_surveyed else {},
         created=_of(types, _by_type(db, target_id, "created", types)),
         ended=_of(types, _by_label(db, target_id, "ended", ended)),
         failures=_of(types, _by_label(db, target_id, "failures", unknown)),
         deleted=_of(types, _by_type(db, target_id, "deleted", types)),
         durations=_of(types, _durations(db, target_id, types)),
-        oldest_open=_oldest_open(db, target_id),
+        oldest_open=_of(types, _oldest_open(db, target_id)),
         last_failure=_of(types, _last_failure(db, target_id)),
         ledger_jobs=_ledger_jobs(db, target_id),
-        failed_jobs=tuple(job for job in _failed_jobs(db, target_id) if job.job_type in types),
-        oldest_jobs=_oldest_jobs(db, target_id),
+        failed_jobs=_failed_jobs(db, target_id, types),
+        oldest_jobs=_oldest_jobs(db, target_id, types),
     )
 
 
 def _of(types: tuple[str, ...], counts: dict[Key, Value]) -> dict[Key, Value]:
     """Returns the counts of these types only; keys are types, or begin with one."""
     return {key: value for key, value in counts.items() if (key if isinstance(key, str) else key[0]) in types}
-
-
-def _chosen_types(db: sqlite3.Connection, target_id: int) -> tuple[str, ...]:
-    (text,) = db.execute("SELECT job_types FROM target WHERE id = ?", (target_id,)).fetchone()
-    return tuple(json.loads(text))
 
 
 def job_types(db: sqlite3.Connection, target_id: int) -> frozenset[str]:
@@ -166,19 +163,19 @@ def _ledger_jobs(db: sqlite3.Connection, target_id: int) -> int:
     return int(row[0])
 
 
-def _failed_jobs(db: sqlite3.Connection, target_id: int) -> tuple[FailedJob, ...]:
+def _failed_jobs(db: sqlite3.Connection, target_id: int, types: tuple[str, ...]) -> tuple[FailedJob, ...]:
     rows = db.execute(
         "SELECT job_id, job_type, created_at, ended_at, error_code, error_message FROM failure"
-        " WHERE target_id = ? ORDER BY ended_at DESC, job_id LIMIT ?",
-        (target_id, FAILED_JOBS_SHOWN),
+        " WHERE target_id = ? AND job_type IN (SELECT value FROM json_each(?)) ORDER BY ended_at DESC, job_id LIMIT ?",
+        (target_id, json.dumps(types), FAILED_JOBS_SHOWN),
     )
     return tuple(FailedJob(*row) for row in rows)
 
 
-def _oldest_jobs(db: sqlite3.Connection, target_id: int) -> tuple[WaitingJob, ...]:
+def _oldest_jobs(db: sqlite3.Connection, target_id: int, types: tuple[str, ...]) -> tuple[WaitingJob, ...]:
     rows = db.execute(
         "SELECT job_id, job_type, job_state, created_at FROM open_job"
-        " WHERE target_id = ? ORDER BY created_at, job_id LIMIT ?",
-        (target_id, OLDEST_JOBS_SHOWN),
+        " WHERE target_id = ? AND job_type IN (SELECT value FROM json_each(?)) ORDER BY created_at, job_id LIMIT ?",
+        (target_id, json.dumps(types), OLDEST_JOBS_SHOWN),
     )
     return tuple(WaitingJob(*row) for row in rows)
