@@ -16,7 +16,16 @@ from tests.chartvalues import Value, chart_values
 NEWEST = "1.37.0"
 """The version of Kubernetes whose definitions the schema takes."""
 
-SET_BY_CHART = ("ledger_path", "listen_address", "shard", "shards", "web_config_file")
+SET_BY_CHART = (
+    "lease_name",
+    "lease_seconds",
+    "ledger_path",
+    "listen_address",
+    "shard",
+    "shards",
+    "standby",
+    "web_config_file",
+)
 NOTES = ("title", "description", "default", "examples", "format")
 LABELS = {"type": "object", "additionalProperties": {"type": "string"}}
 SECRET_KEY = {"$ref": "#/$defs/SecretKeySelector"}

@@ -78,14 +78,22 @@ def test_groups_are_locked(group: str) -> None:
     assert unlocked(declared(project()["dependency-groups"], group), group) == []
 
 
+def test_what_runs_in_the_image_is_locked() -> None:
+    """The lock with the extra of Kubernetes fulfils it, and is else the lock of what runs."""
+    with_extra = pins("kubernetes")
+
+    assert unlocked(project()["project"]["optional-dependencies"]["kubernetes"], "kubernetes") == []
+    assert {name: with_extra.get(name) for name in pins("run")} == pins("run")
+
+
 def test_build_backend_is_locked() -> None:
     """What builds the package is locked like everything else."""
     assert unlocked(project()["build-system"]["requires"], "build") == []
 
 
 def test_locks_agree() -> None:
-    """A package has one version in all locks, and the lock for development holds all of the other two."""
+    """A package has one version in all locks, and the lock for development holds all of the others."""
     dev = pins("dev")
 
-    assert {name: dev.get(name) for name in pins("run")} == pins("run")
+    assert {name: dev.get(name) for name in pins("kubernetes")} == pins("kubernetes")
     assert {name: dev.get(name) for name in pins("build")} == pins("build")

@@ -268,8 +268,7 @@ def test_an_end_whose_time_is_not_told() -> None:
 
 def test_an_undocumented_state_is_forgotten_with_the_lookback() -> None:
     """Nobody knows whether such a state is an end: its jobs leave with the lookback, and do not come back as new."""
-    known = replace(KNOWN, baseline=0, open_jobs={"a": replace(OPEN, job_state="Cancelled")})
-    sighting = row("Cancelled", OPEN.created_at)
+    known, sighting = replace(KNOWN, open_jobs={"a": replace(OPEN, job_state="Cancelled")}), row("Cancelled", 9_500)
 
     def after(known: Known, oldest: int, *rows: Row) -> tuple[tuple[str, ...], tuple[str, ...], tuple[OpenJob, ...]]:
         outcome = reconcile(known, Observed(NOW, rows, oldest=oldest))
@@ -295,10 +294,8 @@ def test_a_documented_state_is_never_forgotten(state: str) -> None:
 
 def test_a_job_that_was_not_looked_for_is_not_missing() -> None:
     """Only the polls that looked for a job, and did not find it, count towards its deletion."""
-    paused = replace(OPEN, job_state="Paused", missing_polls=POLLS_UNTIL_DELETED_UNPROVEN - 1)
-    known = replace(KNOWN, open_jobs={"a": paused})
+    known = replace(KNOWN, open_jobs={"a": replace(OPEN, missing_polls=POLLS_UNTIL_DELETED_UNPROVEN - 1)})
 
     unseen = reconcile(known, Observed(NOW, (), not_sought=frozenset("a")))
 
-    assert (unseen.deleted_types, unseen.open_jobs) == ((), ())
-    assert poll(known).deleted_types == ("ASR",)
+    assert (unseen.deleted_types, unseen.open_jobs, poll(known).deleted_types) == ((), (), ("ASR",))

@@ -7,6 +7,15 @@
 {{- if and (gt (int .shards) 1) (or .demo .persistence.existingClaim) }}
 {{- fail "shards share the targets, each with a volume of its own: neither demo nor persistence.existingClaim goes with them" }}
 {{- end }}
+{{- if and (ne .standby.mode "none") (or .demo (gt (int .shards) 1)) }}
+{{- fail "standby is for pods that share one ledger: neither demo nor shards goes with it; make a release for each part of the targets" }}
+{{- end }}
+{{- if and (ne .standby.mode "none") (not .persistence.enabled) }}
+{{- fail "standby takes a volume that its pods share: persistence.enabled is off" }}
+{{- end }}
+{{- if and (ne .standby.mode "none") (not .persistence.existingClaim) (not (has "ReadWriteMany" .persistence.accessModes)) }}
+{{- fail "standby takes a volume that its pods share: set persistence.accessModes to [ReadWriteMany] and a storage class that has it, or persistence.existingClaim" }}
+{{- end }}
 {{- if and .existingConfigMap .config }}
 {{- fail "config and existingConfigMap are both set: the settings come from one of them" }}
 {{- end }}

@@ -68,6 +68,37 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{- /* The spec of the ledger's claim. */}}
+{{- define "ims-smartjob-exporter.claim" -}}
+accessModes:
+  {{- toYaml .Values.persistence.accessModes | nindent 2 }}
+{{- with .Values.persistence.storageClass }}
+storageClassName: {{ ternary "" . (eq . "-") | quote }}
+{{- end }}
+resources:
+  requests:
+    storage: {{ .Values.persistence.size }}
+{{- end }}
+
+{{- /* The claim that the pods of a standby share. */}}
+{{- define "ims-smartjob-exporter.sharedClaim" -}}
+{{- default (printf "%s-ledger" (include "ims-smartjob-exporter.fullname" .)) .Values.persistence.existingClaim }}
+{{- end }}
+
+{{- /* Gives the series of the jobs the same labels from whichever pod, so that counters go on over a takeover. */}}
+{{- define "ims-smartjob-exporter.oneSource" -}}
+- action: replace
+  sourceLabels: [__name__]
+  regex: ims_smart_.*
+  targetLabel: instance
+  replacement: {{ include "ims-smartjob-exporter.fullname" . }}
+- action: replace
+  sourceLabels: [__name__]
+  regex: ims_smart_.*
+  targetLabel: pod
+  replacement: ""
+{{- end }}
+
 {{- /* A probe: (list root probe path) */}}
 {{- define "ims-smartjob-exporter.probe" -}}
 {{- $root := index . 0 -}}
@@ -82,8 +113,12 @@ annotations:
 port: metrics
 path: {{ (index . 1).path }}
 scheme: {{ include "ims-smartjob-exporter.scheme" $root }}
+{{- $monitor := deepCopy (index . 1) }}
+{{- if ne $root.Values.standby.mode "none" }}
+{{- $_ := set $monitor "metricRelabelings" (concat (include "ims-smartjob-exporter.oneSource" $root | fromYamlArray) $monitor.metricRelabelings) }}
+{{- end }}
 {{- range $key := list "interval" "scrapeTimeout" "tlsConfig" "basicAuth" "relabelings" "metricRelabelings" }}
-{{- with get (index $ 1) $key }}
+{{- with get $monitor $key }}
 {{ $key }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}

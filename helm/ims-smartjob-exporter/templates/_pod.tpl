@@ -1,7 +1,8 @@
 {{- /* The pod's spec. */}}
 {{- define "ims-smartjob-exporter.pod" -}}
 serviceAccountName: {{ include "ims-smartjob-exporter.serviceAccountName" . }}
-automountServiceAccountToken: false
+{{- /* Only a Lease takes the API of Kubernetes. */}}
+automountServiceAccountToken: {{ eq .Values.standby.mode "lease" }}
 # The variables that Kubernetes makes for services look like settings: IMS_..._PORT.
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
@@ -14,6 +15,17 @@ terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
 {{ $field }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+{{- if and (ne .Values.standby.mode "none") (not .Values.affinity) }}
+affinity:
+  podAntiAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm:
+          topologyKey: kubernetes.io/hostname
+          labelSelector:
+            matchLabels:
+              {{- include "ims-smartjob-exporter.selectorLabels" . | nindent 14 }}
 {{- end }}
 containers:
   - name: exporter
@@ -72,6 +84,14 @@ volumes:
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
+{{- end }}
+{{- if ne .Values.standby.mode "none" }}
+- name: IMS_EXPORTER_STANDBY
+  value: {{ .Values.standby.mode }}
+- name: IMS_EXPORTER_LEASE_NAME
+  value: {{ include "ims-smartjob-exporter.fullname" . }}
+- name: IMS_EXPORTER_LEASE_SECONDS
+  value: {{ .Values.standby.leaseSeconds | quote }}
 {{- end }}
 {{- if not .Values.demo }}
 - name: IMS_EXPORTER_CONFIG
@@ -150,10 +170,10 @@ volumes:
 {{- if not .Values.persistence.enabled }}
 - name: ledger
   emptyDir: {}
-{{- else if .Values.persistence.existingClaim }}
+{{- else if or .Values.persistence.existingClaim (ne .Values.standby.mode "none") }}
 - name: ledger
   persistentVolumeClaim:
-    claimName: {{ .Values.persistence.existingClaim }}
+    claimName: {{ include "ims-smartjob-exporter.sharedClaim" . }}
 {{- end }}
 {{- if not .Values.demo }}
 - name: config
