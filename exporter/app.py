@@ -104,17 +104,25 @@ class App:
         elsewhere = [target.key for target in settings.all_targets if target not in targets]
         await asyncio.gather(*(worker.stop() for worker in workers))
         try:
-            dropped = await to_its_end(self._ledger.belong_to, settings.shard or 0, elsewhere)
+            dropped = await to_its_end(
+                self._ledger.belong_to, settings.shard or 0, elsewhere if self._scheduler else []
+            )
         except LedgerError:
             for worker in workers:
                 self._start(worker)
             raise
         for key in dropped:
-            structlog.get_logger().info("dropped", account=key.account, region_id=key.region_id, shards=settings.shards)
+            structlog.get_logger().warning(
+                "dropped", account=key.account, region_id=key.region_id, shards=settings.shards
+            )
 
-    def start(self, scheduler: AsyncIOScheduler) -> None:
-        """Lets every target be polled by the timer, also those that come with new settings."""
+    async def start(self, scheduler: AsyncIOScheduler) -> None:
+        """Lets every target be polled by the timer, also those that come with new settings.
+
+        Until then, as for a single look, nothing of other shards' targets is dropped.
+        """
         self._scheduler = scheduler
+        await self._leave([], self.settings)
         for worker in self.workers:
             self._start(worker)
 
@@ -255,7 +263,7 @@ async def run(
         scheduler = make_scheduler()
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
-        app.start(scheduler)
+        await app.start(scheduler)
         stack.push_async_callback(app.close)
         if hangup is not None:
             reloading = asyncio.create_task(app.reload.on(hangup))

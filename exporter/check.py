@@ -49,7 +49,7 @@ class Finding:
     @property
     def mark(self) -> str:
         """The finding in a word."""
-        return {True: "ok", False: "FAILED" if self.is_needed else "missing", None: "unknown"}[self.is_good]
+        return {True: "ok", False: "FAILED" if self.is_needed else "warning", None: "unknown"}[self.is_good]
 
 
 def ram_policy(actions: Iterable[str] = (LIST_ACTION, GET_ACTION)) -> str:

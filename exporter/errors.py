@@ -120,6 +120,12 @@ class LedgerError(ExporterError):
     hint = "check the disk and the permissions of ledger_path"
 
 
+class LedgerBrokenError(LedgerError):
+    """What is in the file is no ledger, or none that this exporter can read."""
+
+    hint = "put a copy back, or move the file away: then counters begin anew, and what has ended so far is history"
+
+
 class LedgerInUseError(LedgerError):
     """Another process has written to the same target's part of the ledger."""
 

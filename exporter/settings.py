@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from exporter.address import endpoint_url, listen_pair
@@ -65,6 +65,16 @@ AT_THE_START = (
     "web_enable_lifecycle",
 )
 """The settings that a reload cannot change."""
+NUMBERS = (
+    "poll_interval_seconds",
+    "lookback_days",
+    "survey_interval_hours",
+    "max_requests_per_second",
+    "request_timeout_seconds",
+    "stale_after_seconds",
+    "shards",
+    "shard",
+)
 
 
 class CredentialSettings(BaseModel):
@@ -256,6 +266,14 @@ class Settings(BaseSettings):
     log_format: Annotated[Literal["logfmt", "json"], BeforeValidator(lower_case)] = Field(
         default="logfmt", description="Form of a log line."
     )
+
+    @field_validator(*NUMBERS, mode="before")
+    @classmethod
+    def number(cls, value: object) -> object:
+        """Refuses YAML's `yes` and `on`, which Python would take for 1."""
+        if isinstance(value, bool):
+            raise ValueError("must be a number")  # noqa: TRY004 - what pydantic explains
+        return value
 
     @classmethod
     def settings_customise_sources(

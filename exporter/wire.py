@@ -106,10 +106,10 @@ def parse_page(body: bytes, server_time: int | None = None) -> Page:
     """Reads an answer of ListSmartJobs; raises BadResponseError for anything that is not one."""
     answer = parse_object(body)
     items = answer.get("SmartJobList")
-    if items is None:
-        items = []
+    if items is None and answer.get("RequestId") and not answer.get("Code"):
+        items = []  # no job; but any other object would be taken for an account without jobs, and theirs for deleted
     if not isinstance(items, list):
-        raise BadResponseError("SmartJobList is not a list", code="BadResponse")
+        raise BadResponseError("the answer has no SmartJobList, or it is no list", code="BadResponse")
     return Page(
         jobs=tuple(_job(item) for item in items),
         next_token=_text(answer.get("NextToken")),

@@ -44,7 +44,7 @@ def simulator(cli: CommandLine) -> Iterator[Simulator]:
 
 def verdicts(text: str) -> dict[str, str]:
     """Returns the mark of each part that was checked."""
-    return dict(re.findall(r"^  (\w+) +(ok|FAILED|missing|unknown) ", text, re.MULTILINE))
+    return dict(re.findall(r"^  (\w+) +(ok|FAILED|warning|unknown) ", text, re.MULTILINE))
 
 
 def test_all_is_good(cli: CommandLine, simulator: Simulator) -> None:
@@ -141,7 +141,7 @@ def test_single_call_forbidden(cli: CommandLine, simulator: Simulator) -> None:
     ended = cli.run("check")
 
     assert ended.code == 0
-    assert verdicts(ended.out)["details"] == "missing"
+    assert verdicts(ended.out)["details"] == "warning"
     assert "ice:GetSmartHandleJob is not granted" in ended.out
 
 
@@ -209,8 +209,8 @@ def test_interrupted(cli: CommandLine, simulator: Simulator) -> None:
     [
         (3600, 1, ("FAILED", "set this machine's clock")),
         (-3600, 1, ("FAILED", "set this machine's clock")),
-        (300, 0, ("missing", "seconds behind the service")),
-        (-300, 0, ("missing", "seconds ahead of the service")),
+        (300, 0, ("warning", "seconds behind the service")),
+        (-300, 0, ("warning", "seconds ahead of the service")),
         (5, 0, ("ok", "seconds behind the service")),
     ],
 )

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.errors import LedgerError, LedgerInUseError
+from exporter.errors import LedgerBrokenError, LedgerError, LedgerInUseError
 from exporter.ledger import Ledger
 from exporter.reconcile import Known
 from exporter.snapshot import TargetKey
-from tests.ledgerbook import Book, execute, job
+from tests.ledgerbook import Book, contents, execute, job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,3 +99,28 @@ def test_closing_waits_for_one_call_only(path: Path) -> None:
     assert all(call.exception() is None or isinstance(call.exception(), LedgerError) for call in calls)
     with pytest.raises(LedgerError, match="is closed"):
         ledger.load(OTHER, ())
+
+
+def test_a_ledger_that_is_damaged_inside(book: Book, path: Path) -> None:
+    """It is noticed when it is opened, and told with what to do."""
+    book.poll(*(job(f"{number:0>99}") for number in range(500)))
+    book.ledger.close()
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * 8192)
+
+    with pytest.raises(LedgerBrokenError) as caught:
+        Ledger(str(path))
+
+    assert "move the file away" in caught.value.hint
+
+
+def test_the_database_of_another_program(tmp_path: Path) -> None:
+    """It is refused, and left as it is."""
+    path = tmp_path / "other.db"
+    execute(path, "CREATE TABLE precious (life INTEGER)")
+
+    with pytest.raises(LedgerBrokenError, match="another program"):
+        Ledger(str(path))
+
+    assert contents(path) == {"precious": 0}

@@ -191,3 +191,15 @@ def test_no_value_is_repeated(tmp_path: Path, text: str) -> None:
 def test_no_variable_is_repeated(name: str, value: str) -> None:
     """What a variable holds is not repeated either."""
     assert CANARY not in refused({}, {f"IMS_EXPORTER_{name}": value})
+
+
+@pytest.mark.parametrize("setting", ["poll_interval_seconds", "lookback_days", "shards"])
+def test_a_switch_is_no_number(setting: str, tmp_path: Path) -> None:
+    """YAML's `yes` is not taken for 1."""
+    path = tmp_path / "config.yaml"
+    path.write_text(f"region_id: cn-shanghai\n{setting}: yes\n")
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"config": str(path)}, {})
+
+    assert f"{setting}: must be a number" in str(caught.value)

@@ -98,10 +98,20 @@ def test_documented_page() -> None:
     assert page == Page((job,), "CBB6BC61D08", "r", 10, 110, 7)
 
 
-@pytest.mark.parametrize("answer", [{}, {"SmartJobList": None, "NextToken": None}, {"SmartJobList": []}])
-def test_empty_page(answer: dict[str, Any]) -> None:
+@pytest.mark.parametrize("jobs", [{}, {"SmartJobList": None, "NextToken": None}, {"SmartJobList": []}])
+def test_empty_page(jobs: dict[str, Any]) -> None:
     """A missing, null or empty list is an empty last page."""
-    assert parse_page(body(answer)) == Page(())
+    assert parse_page(body({"RequestId": "r", **jobs})) == Page((), request_id="r")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{}, {"status": "ok"}, {"Code": "InternalError", "Message": "x", "RequestId": "1"}, {"SmartJobList": None}],
+)
+def test_an_object_of_somebody_else(answer: dict[str, Any]) -> None:
+    """Without a list and the service's own mark it is no account without jobs: theirs would count as deleted."""
+    with pytest.raises(BadResponseError):
+        parse_page(body(answer))
 
 
 @pytest.mark.parametrize("nothing", [None, "", [], {}, True, [1], {"x": 1}])
@@ -145,7 +155,7 @@ def test_job_without_an_id(item: object) -> None:
 )
 def test_total_count(given_count: object, expected: int | None) -> None:
     """TotalCount, a number written as a string, is read as one; nonsense is as good as missing."""
-    assert parse_page(body({"TotalCount": given_count})).total_count == expected
+    assert parse_page(body({"RequestId": "r", "TotalCount": given_count})).total_count == expected
 
 
 @pytest.mark.parametrize(

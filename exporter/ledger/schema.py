@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from exporter.errors import LedgerError
+from exporter.errors import LedgerBrokenError
 
 MIGRATIONS = (
     """
@@ -103,14 +103,23 @@ MIGRATIONS = (
 )
 
 
+def check(connection: sqlite3.Connection, path: str) -> None:
+    """Raises LedgerBrokenError for a file that is damaged, or is the database of another program."""
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise LedgerBrokenError(f"the ledger {path} is damaged: {found}")
+    if _version(connection) == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        raise LedgerBrokenError(f"{path} is the database of another program")
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Brings the tables to the newest version, each step together with its record in one transaction.
 
-    Raises LedgerError for a ledger that a newer version of the exporter has written.
+    Raises LedgerBrokenError for a ledger that a newer version of the exporter has written.
     """
     version = _version(connection)
     if version > len(MIGRATIONS):
-        raise LedgerError(
+        raise LedgerBrokenError(
             f"the ledger has version {version}, this exporter knows up to {len(MIGRATIONS)}: "
             "use the exporter that wrote it, or another ledger_path"
         )

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.errors import LedgerError, LedgerInUseError
+from exporter.errors import LedgerBrokenError, LedgerError, LedgerInUseError
 from exporter.ledger import counting, survey, totals
-from exporter.ledger.schema import migrate
+from exporter.ledger.schema import check, migrate
 from exporter.reconcile import Known, OpenJob, OpenSeam
 from exporter.walk import Seam
 
@@ -46,6 +46,7 @@ class Ledger:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
                 self._db.execute("PRAGMA foreign_keys = ON")
+                check(self._db, path)
                 migrate(self._db)
                 self._measure()
             except BaseException:
@@ -168,7 +169,8 @@ def translated(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise LedgerError(f"the ledger {path} failed: {error}") from error
+        is_broken = getattr(error, "sqlite_errorcode", 0) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+        raise (LedgerBrokenError if is_broken else LedgerError)(f"the ledger {path} failed: {error}") from error
 
 
 def _target_id(db: sqlite3.Connection, key: TargetKey) -> int:
