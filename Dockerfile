@@ -9,7 +9,7 @@ WORKDIR /src
 COPY requirements requirements
 RUN python3 -m venv /build \
     && /build/bin/pip install --require-hashes --requirement requirements/build.txt \
-    && /build/bin/pip wheel --require-hashes --no-build-isolation --wheel-dir /wheels --requirement requirements/run.txt
+    && /build/bin/pip wheel --require-hashes --no-build-isolation --wheel-dir /wheels --requirement requirements/kubernetes.txt
 COPY . .
 RUN /build/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels . \
     && python3 -m venv --without-pip /opt/ims-smartjob-exporter \

@@ -46,9 +46,11 @@ docs: dev ## write the generated files
 
 lock: dev ## renew all locks (UPGRADE= keeps the versions that still fit)
 	$(COMPILE) --output-file requirements/run.txt pyproject.toml
+	$(COMPILE) --output-file requirements/kubernetes.txt --extra kubernetes pyproject.toml \
+		--constraints requirements/run.txt
 	$(COMPILE) --output-file requirements/build.txt --group build --constraints requirements/run.txt
 	$(COMPILE) --output-file requirements/dev.txt --group dev pyproject.toml \
-		--constraints requirements/run.txt --constraints requirements/build.txt
+		--constraints requirements/kubernetes.txt --constraints requirements/build.txt
 
 clean: ## remove .venv and all caches; ledgers and real tools stay
 	rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -217,7 +217,7 @@ def common(settings: Settings) -> dict[str, object]:
 async def assembled(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[App]:
     """Gives the wired-up parts, and closes them; raises LedgerError."""
     async with AsyncExitStack() as stack:
-        ledger = Ledger(settings.ledger_path)
+        ledger = Ledger(settings.ledger_path, kept=settings.standby != "none")
         stack.callback(ledger.close)
         app = App(settings, environ, ledger)
         stack.push_async_callback(app.close)

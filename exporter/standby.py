@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
 
 from exporter import __version__
+from exporter.errors import LedgerError, LedgerInUseError
 from exporter.exposition import Collector, Instruments, make_registry
 from exporter.metrics import Process
 from exporter.pages import PAGES
-from exporter.turn import turn_of
+from exporter.turn import ledger_lock, process_name, turn_of
 from exporter.web import add_headers, base_url, metrics, name_known_paths, plain, probe, serve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from exporter.exposition import Registry
     from exporter.settings import Settings
@@ -33,7 +34,8 @@ async def in_turn(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Call
     another's turn. Raises ExporterError at the start.
     """
     if settings.standby == "none":
-        yield stop.wait
+        with alone(settings.ledger_path):
+            yield stop.wait
         return
     turn = turn_of(settings)
     try:
@@ -46,6 +48,23 @@ async def in_turn(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Call
             await asyncio.gather(keeping, return_exceptions=True)
     finally:
         await turn.release()
+
+
+@contextmanager
+def alone(ledger_path: str) -> Iterator[None]:
+    """Keeps other exporters off a ledger, where the system can; raises LedgerInUseError if there is one already."""
+    lock = ledger_lock(ledger_path)
+    try:
+        is_ours = lock is None or lock.take(process_name())
+    except LedgerError:
+        is_ours = True  # a folder that cannot be written to, or a file system without locks: the ledger tells more
+    if lock is not None and not is_ours:
+        raise LedgerInUseError(f"the ledger {ledger_path} is in use by {lock.holder}")
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 async def stand_by(turn: Turn, settings: Settings, stop: asyncio.Event) -> bool:

@@ -140,22 +140,33 @@ def turn_of(settings: Settings) -> Turn:
     """Returns what the processes of one ledger take in turn; raises SettingsError where that cannot be."""
     if settings.ledger_path == NO_FILE:
         raise SettingsError("standby: takes a ledger in a file, which two processes can share: set ledger_path")
-    try:
-        from exporter.lock import LedgerLock  # noqa: PLC0415 - not on every system
-    except ImportError as error:
-        raise SettingsError("standby: this system has no lock that ends with the process") from error
-    host = socket.gethostname()
-    lock = LedgerLock(settings.ledger_path)
+    lock = ledger_lock(settings.ledger_path)
+    if lock is None:
+        raise SettingsError("standby: this system has no lock that ends with the process")
     if settings.standby == "ledger":
-        return LockTurn(lock, f"{host}, process {os.getpid()}")
+        return LockTurn(lock, process_name())
     try:
         from exporter.lease import claim_in_cluster  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise SettingsError("standby: a lease takes the extra `kubernetes`: pip install it") from error
-    name = f"{host}_{secrets.token_hex(4)}"
+    name = f"{socket.gethostname()}_{secrets.token_hex(4)}"
     shard = f"-{settings.shard}" if settings.shards > 1 else ""
     claim = claim_in_cluster(f"{settings.lease_name}{shard}", name, settings.lease_seconds)
     return LeaseTurn(claim, lock, name, settings.lease_seconds)
+
+
+def ledger_lock(ledger_path: str) -> LedgerLock | None:
+    """Returns the lock of a ledger; None for one in memory, and where the system has no such lock."""
+    try:
+        from exporter.lock import LedgerLock  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return None
+    return None if ledger_path == NO_FILE else LedgerLock(ledger_path)
+
+
+def process_name() -> str:
+    """Returns how this process is called for people."""
+    return f"{socket.gethostname()}, process {os.getpid()}"
 
 
 def _words(error: Exception) -> str:

@@ -67,3 +67,16 @@ def test_page_of_a_survey_stored_twice(tmp_path: Path) -> None:
     snapshot = ledger.commit(KEY, ledger.load(KEY, ()), outcome, {}, taken_at=NOW, window_start=0)
     assert snapshot.jobs["ASR", "Finished"] == 1
     ledger.close()
+
+
+def test_kept_to_itself(tmp_path: Path) -> None:
+    """A ledger that is kept cannot be opened beside, has no shared memory, and is as good as any other afterwards."""
+    path = tmp_path / "ledger.db"
+    ours = Ledger(str(path), kept=True)
+    ours.load(KEY, ())
+
+    assert [each.name for each in tmp_path.iterdir() if each.name.endswith("-shm")] == []
+    with pytest.raises(LedgerError, match="locked"):
+        Ledger(str(path))
+    ours.close()
+    Ledger(str(path)).close()

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.simulator.faults import Fault
 from exporter.simulator.server import Simulator
-from tests.exporterprocess import Exporter, environment, exporter, refused_start
-from tests.realservers import READY_SECONDS, poll
+from tests.exporterprocess import environment, exporter, refused_start
 from tests.simulatorthread import aside
-from tests.truth import Truth, comes_to_tell
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from exporter.simulator.world import World
 
 NOBODY = "http://127.0.0.1:9"
 """An endpoint that is never called."""
@@ -51,49 +46,23 @@ def test_unusable_ledger(place: str, tmp_path: Path) -> None:
     assert "Traceback" not in text
 
 
-def past(world: World) -> None:
-    """Creates jobs that ended hours ago."""
-    for age in range(2000, 0, -1):
-        world.create("ASR", state="Finished", created_at=world.now() - 7200 - age)
-
-
-def births_and_ends(world: World) -> None:
-    """Lets some jobs be born, and some end."""
-    for job in world.page(job_state="Executing", limit=3):
-        world.move(job.job_id, "Finished")
-    for _ in range(5):
-        world.create("ASR", state="Executing")
-
-
 @pytest.mark.slow
 def test_two_exporters_on_one_ledger(tmp_path: Path) -> None:
-    """Two processes on one ledger double nothing: a poll that the other one forestalled fails, and says why."""
+    """The second is refused and told who has it, by whatever way to the file; when the first is gone, one starts."""
     simulator = Simulator()
-    with aside(simulator) as here:
-        here.do(lambda: past(simulator.world))
-        simulator.faults.add(Fault("delay", action="ListSmartJobs", seconds=0.05))
+    with aside(simulator):
         env = environment(tmp_path, endpoint=simulator.url)
         with exporter(env, tmp_path / "1.log") as first:
             first.wait_until_up()
-            truth = here.do(lambda: Truth(simulator.world))
-            with exporter(env, tmp_path / "2.log") as second:
-                for number in range(1, 6):
-                    here.do(lambda: births_and_ends(simulator.world))
-                    poll(READY_SECONDS, partial(have_been_refused, number, first, second), "a poll is refused")
-                shown = [each.scrape() for each in (first, second)]
-            comes_to_tell(first, here.do(truth.now))
+            (tmp_path / "folder").mkdir()
+            path = tmp_path / "folder" / ".." / "ledger.db"
+            code, text = refused_start(environment(tmp_path, endpoint=simulator.url, ledger_path=path))
+            first.wait_for_polls(3)
+            assert not first.events("poll", outcome="failed")
+            first.end(signal.SIGKILL)
+        with exporter(env, tmp_path / "2.log") as second:
+            second.wait_until_up()
 
-    counted = sum(scrape.total("ims_exporter_poll_failures_total", reason="ledger") for scrape in shown if scrape)
-    assert counted >= 5
-    assert {line["reason"] for line in refusals(first, second)} == {"ledger"}
-    assert all("another process" in line["error"] for line in refusals(first, second))
-
-
-def have_been_refused(number: int, *exporters: Exporter) -> bool:
-    """Says whether so many polls have failed."""
-    return len(refusals(*exporters)) >= number
-
-
-def refusals(*exporters: Exporter) -> list[dict[str, Any]]:
-    """Returns the log lines of the polls that failed."""
-    return [line for each in exporters for line in each.events("poll", outcome="failed")]
+    assert code == 1
+    assert f"in use by {socket.gethostname()}, process {first.process.pid}; stop the other exporter" in text
+    assert "Traceback" not in text

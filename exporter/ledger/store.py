@@ -31,10 +31,11 @@ class Ledger:
     """The ledger of all targets; its methods block, may be called from any thread, and raise LedgerError.
 
     A commit is on the disk when it returns (`synchronous=FULL`): a counter once shown never falls back, not even after
-    a power loss.
+    a power loss. One that is `kept` lets no other process open the file while it is open, and takes no memory shared
+    between processes, which a network file system cannot give.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, kept: bool = False) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._is_closing = False
@@ -43,6 +44,8 @@ class Ledger:
         with translated(path):
             self._db = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
             try:
+                if kept:
+                    self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
                 self._db.execute("PRAGMA foreign_keys = ON")
