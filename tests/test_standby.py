@@ -9,9 +9,10 @@ import aiohttp
 import pytest
 
 from exporter.configuration import load_settings
+from exporter.errors import LedgerInUseError
 from exporter.lock import LedgerLock
 from exporter.pages import PAGES
-from exporter.standby import in_turn, make_standby_app
+from exporter.standby import alone, in_turn, make_standby_app
 from exporter.web import base_url, serve
 from tests.exporterprocess import parsed
 
@@ -77,14 +78,25 @@ def test_takes_over(tmp_path: Path) -> None:
 
 
 def test_no_standby(tmp_path: Path) -> None:
-    """Where nobody stands by, there is no lock, and the turn lasts until the process is told to stop."""
+    """Where nobody stands by, the turn lasts until the process is told to stop, and nobody else's begins meanwhile."""
     stop = asyncio.Event()
     stop.set()
 
     async def run() -> None:
-        flags = {"region_id": "cn-shanghai", "ledger_path": str(tmp_path / "ledger.db")}
-        async with in_turn(load_settings(flags, {}), stop) as over:
-            await over()
+        settings = load_settings({"region_id": "cn-shanghai", "ledger_path": str(tmp_path / "ledger.db")}, {})
+        for _ in range(2):
+            async with in_turn(settings, stop) as over:
+                with pytest.raises(LedgerInUseError, match="in use by"):
+                    await in_turn(settings, stop).__aenter__()
+                await over()
 
     asyncio.run(run())
-    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", [":memory:", "missing/ledger.db"])
+def test_no_lock_is_no_error(place: str, tmp_path: Path) -> None:
+    """A ledger in memory needs no lock; of a folder that is not there the ledger itself tells."""
+    path = place if place == ":memory:" else str(tmp_path / place)
+
+    with alone(path), alone(path):
+        pass
