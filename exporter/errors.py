@@ -123,7 +123,7 @@ class LedgerError(ExporterError):
 class LedgerBrokenError(LedgerError):
     """What is in the file is no ledger, or none that this exporter can read."""
 
-    hint = "put a copy back at ledger_path, or move the file away: then counters begin anew, and what has ended so far is history"
+    hint = "put a copy back at ledger_path, or move that file away: then counters begin anew, and past ends are history"
 
 
 class LedgerInUseError(LedgerError):
