@@ -151,7 +151,7 @@ def _target_rows(view: TargetView, visit: Visit, site: Site) -> Iterator[str]:
 def _stuck_section(late: Sequence[Stuck], site: Site) -> str:
     if not late:
         return f'<p class="note">None of the {OLDEST_JOBS_SHOWN} oldest jobs of each target.</p>'
-    note = f"Of the {OLDEST_JOBS_SHOWN} oldest jobs of each target; the thresholds are those of the alerts."
+    note = f"Of the {OLDEST_JOBS_SHOWN} oldest jobs of each target; the thresholds are the alerts' default ones."
     return f'<p class="note">{note}</p>{stuck_table(late, site)}'
 
 

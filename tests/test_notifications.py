@@ -172,6 +172,9 @@ def test_burst_is_told_once(service: tuple[Server, Inbox]) -> None:
     assert first["dingtalk"]["markdown"]["title"] == "IMS Most smart jobs fail. [prod/cn-shanghai ASR]"
     assert first["slack"]["attachments"][0]["color"] == "danger"
     assert first["pagerduty"]["payload"]["severity"] == "critical"
+    details = first["pagerduty"]["payload"]["custom_details"]["alerts"]
+    assert isinstance(details, str), "it was taken for YAML"
+    assert {"Failed", "Runbook", "Dashboard"} <= {line.split()[0].rstrip(":") for line in details.splitlines() if line}
     assert "ImsSmartJobFailureRatioHigh" in first["wecom"]["markdown"]["content"]
     assert {receiver: len(box.to(receiver)) for receiver in receivers} == dict.fromkeys(receivers, 2)
 

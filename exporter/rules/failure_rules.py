@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 RATIO = "ims_smart_jobs_ended:failure_ratio_"
 RISEN = "ims_smart_jobs_ended:risen_"
 
+BETWEEN_FAILURES_SECONDS = 300
+"""So long a burn goes on without a failure: sparse ones would make it come and go."""
+
 
 def failure_rules(limits: Thresholds, series: Series) -> list[Alert]:
     """Returns the alerts, the mildest first."""
@@ -77,10 +80,11 @@ def failure_budget_burn(limits: Thresholds, series: Series) -> Alert:
         expr=any_of(*(_burns(name, factor, limits, series) for name, factor, _ in pairs)),
         summary="Failed smart jobs use up the failure budget.",
         description=(
-            f"{{{{ $value | humanizePercentage }}}} of the {JOBS} have failed for hours and still do: more than "
-            f"{shares}, where {_percent(limits.failure_objective)} is the objective."
+            f"{{{{ $value | humanizePercentage }}}} of the {JOBS} that ended in the last hours, as far as they were "
+            f"watched, have failed: {_percent(limits.failure_objective)} is the objective, more than {shares} too much."
         ),
         for_seconds=limits.failure_ratio_for_seconds,
+        keep_firing_seconds=BETWEEN_FAILURES_SECONDS,
     )
 
 
@@ -101,6 +105,7 @@ def reason_dominates(limits: Thresholds, series: Series) -> Alert:
             f"{{{{ $value | humanizePercentage }}}} of the {JOBS} that failed in the last "
             f"{duration(limits.failed_window_seconds)} failed for the reason {{{{ $labels.error_code }}}}."
         ),
+        further_labels=("error_code",),
     )
 
 

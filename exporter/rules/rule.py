@@ -16,6 +16,7 @@ Severity: TypeAlias = Literal["critical", "warning", "info"]
 EXPORTER_DASHBOARD = "ims-smartjob-exporter"
 OVERVIEW_DASHBOARD = "ims-smartjob-overview"
 TYPE_DASHBOARD = "ims-smartjob-type"
+JOB_LABELS = ("account", "region_id", "job_type")
 
 COUNT = '{{ $value | printf "%.0f" }}'
 """How a description writes a number of things, large ones too."""
@@ -60,6 +61,10 @@ class Alert:
     for_seconds: int = 0
     dashboard: str = TYPE_DASHBOARD
     """The uid of the dashboard to look at; that of a job type is opened for the alert's type."""
+    keep_firing_seconds: int = 0
+    """How long it goes on when its reason is gone, so that it does not come and go."""
+    further_labels: tuple[str, ...] = ()
+    """What the alert's failed jobs have in common beyond account, region and type."""
 
     def entry(self, links: Links) -> Entry:
         """Returns the rule as the rule file has it, with the links that every alert carries."""
@@ -67,13 +72,14 @@ class Alert:
             "alert": self.name,
             "expr": self.expr,
             **({"for": duration(self.for_seconds)} if self.for_seconds else {}),
+            **({"keep_firing_for": duration(self.keep_firing_seconds)} if self.keep_firing_seconds else {}),
             "labels": {"severity": self.severity},
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
                 "runbook_url": f"{links.runbooks}/{self.name}.md",
                 "dashboard_url": f"{links.dashboards}/{self.dashboard}{self._variables()}",
-                **({"failures_url": f"{links.exporter}/failures"} if self.names_failed_jobs else {}),
+                **({"failures_url": f"{links.exporter}/failures{self._filters()}"} if self.names_failed_jobs else {}),
             },
         }
 
@@ -84,9 +90,12 @@ class Alert:
 
     def _variables(self) -> str:
         """Returns what the dashboard's variables are set to."""
-        if self.dashboard == EXPORTER_DASHBOARD:
-            return ""
-        return "".join(
-            f"{sign}var-{label}={{{{ $labels.{label} }}}}"
-            for sign, label in zip("?&&", ("account", "region_id", "job_type"), strict=True)
-        )
+        return "" if self.dashboard == EXPORTER_DASHBOARD else _query("var-", JOB_LABELS)
+
+    def _filters(self) -> str:
+        """Returns what the page of failed jobs is to show: those that the alert is about."""
+        return _query("", (*JOB_LABELS, *self.further_labels))
+
+
+def _query(prefix: str, labels: tuple[str, ...]) -> str:
+    return "?" + "&".join(f"{prefix}{label}={{{{ $labels.{label} | urlquery }}}}" for label in labels)
