@@ -26,7 +26,8 @@ FAILED_EVERY = 33
 def begin(ledger: Ledger, open_jobs: int) -> Snapshot:
     """Fills a new ledger: so many open jobs, half of them running, and a month of counts of every type and state."""
     born = (new(place, "Executing" if place < open_jobs // 2 else "Created", NOW) for place in range(open_jobs))
-    store(ledger, Known(), reconcile(Known(), Observed(NOW, list(born))), NOW)
+    nothing = ledger.load(KEY, ())
+    store(ledger, nothing, reconcile(nothing, Observed(NOW, list(born))), NOW)
     state = ledger.start_survey(KEY, NOW, window_start(NOW, LOOKBACK_DAYS))
     for job_state in ENDED_STATES:
         state = ledger.store_survey_page(KEY, state, tuple(month(job_state)), "") or state

@@ -112,7 +112,7 @@ def test_a_ledger_that_is_damaged_inside(book: Book, path: Path) -> None:
     with pytest.raises(LedgerBrokenError) as caught:
         Ledger(str(path))
 
-    assert "move the file away" in caught.value.hint
+    assert "move that file away" in caught.value.hint
 
 
 def test_the_database_of_another_program(tmp_path: Path) -> None:
