@@ -15,23 +15,27 @@ LARGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of the table; `at_least` is the goal for the median."""
+    """One row of the table; `at_least` or `at_most` is the goal for the median."""
 
     name: str
     unit: str
     values: tuple[float, ...]
     at_least: float | None = None
+    at_most: float | None = None
 
     @property
     def is_missed(self) -> bool:
-        """Whether there is a goal, and the median is below it."""
-        return self.at_least is not None and median(self.values) < self.at_least
+        """Whether there is a goal, and the median is below or above it."""
+        middle = median(self.values)
+        too_little = self.at_least is not None and middle < self.at_least
+        return too_little or (self.at_most is not None and middle > self.at_most)
 
     def row(self) -> str:
         """Returns the figure as a row of the table under `HEAD`."""
         spread = f"{number(min(self.values))}..{number(max(self.values))}" if len(self.values) > 1 else ""
         verdict = "FAIL" if self.is_missed else "PASS"
-        goal = "" if self.at_least is None else f"at least {number(self.at_least)}: {verdict}"
+        bounds = (("at least", self.at_least), ("at most", self.at_most))
+        goal = "".join(f"{words} {number(bound)}: {verdict}" for words, bound in bounds if bound is not None)
         return f"| {self.name} | {number(median(self.values))} | {spread} | {self.unit} | {goal} |\n"
 
 
@@ -40,11 +44,18 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.3g}"
 
 
-def ratios(name: str, above: Sequence[float], below: Sequence[float], at_least: float | None = None) -> Figure:
+def ratios(
+    name: str,
+    above: Sequence[float],
+    below: Sequence[float],
+    at_least: float | None = None,
+    *,
+    at_most: float | None = None,
+) -> Figure:
     """Returns one repetition over the other, pair by pair: what slows the machine for a while slows both."""
-    return Figure(name, "ratio", tuple(a / b for a, b in zip(above, below, strict=True)), at_least)
+    return Figure(name, "ratio", tuple(a / b for a, b in zip(above, below, strict=True)), at_least, at_most)
 
 
-def milliseconds(name: str, seconds: Iterable[float], pieces: int = 1) -> Figure:
+def milliseconds(name: str, seconds: Iterable[float], pieces: int = 1, *, at_most: float | None = None) -> Figure:
     """Returns a figure in milliseconds for each of so many pieces of work."""
-    return Figure(name, "ms", tuple(1000 * value / pieces for value in seconds))
+    return Figure(name, "ms", tuple(1000 * value / pieces for value in seconds), at_most=at_most)

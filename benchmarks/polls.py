@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from benchmarks.rig import Service
     from benchmarks.sizes import Sizes
 
+IDLE_CALLS = 3.0
+
 
 async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
     """Makes idle polls, commits and loads."""
@@ -36,7 +38,7 @@ async def idle(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
         async with connected(service, QUIET_KEY) as client:
             (costs,) = await interleaved(sizes.repetitions, poller(service, client, ledger).poll)
     calls = (service.pass_time().list_calls - before) / (1 + sizes.repetitions)
-    return [Figure("idle poll: list calls", "calls", (calls,)), *both("idle poll", costs)]
+    return [Figure("idle poll: list calls", "calls", (calls,), at_most=IDLE_CALLS), *both("idle poll", costs)]
 
 
 async def commits(sizes: Sizes, folder: Path) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""What a scrape takes, by the number of targets: rendering, in the two formats, and packing."""
+"""What a scrape takes, by the number of targets and of those polled since the last one, beside prometheus_client."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import gzip
 from functools import partial
 from typing import TYPE_CHECKING
 
+from prometheus_client.openmetrics import exposition as openmetrics
+
 from benchmarks import ledgers
-from benchmarks.cost import interleaved
-from benchmarks.figure import Figure, milliseconds
-from exporter.exposition import Collector, Instruments, make_registry, render
+from benchmarks.cost import cost
+from benchmarks.figure import Figure, milliseconds, ratios
+from benchmarks.fleet import Fleet
+from exporter.exposition import render
 from exporter.ledger import Ledger
-from exporter.metrics import Process
-from exporter.snapshot import Health, TargetKey, TargetView
 
 if TYPE_CHECKING:
     from benchmarks.sizes import Sizes
@@ -21,29 +22,65 @@ if TYPE_CHECKING:
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 """What Prometheus asks for, packed."""
+LEVEL = 1
+"""The least that prometheus_client's text can be packed; its own server packs at level 9."""
 
 
 async def measure(sizes: Sizes) -> list[Figure]:
-    """Renders the metrics of a few targets, of more, of many, in turn."""
+    """Scrapes few targets, more, and many."""
     snapshot = busy_snapshot(sizes.open_jobs)
-    registries = [registry(snapshot, number) for number in sizes.scraped_targets]
-    works = [partial(work, each) for each in registries for work in (render, packed)]
-    costs = iter(await interleaved(sizes.scrapes, *works))
     figures = []
-    for targets, each in zip(sizes.scraped_targets, registries, strict=True):
-        name = f"/metrics of {targets} target{'s' * (targets > 1)}"
-        size = len(render(each)[0]) / 1024
-        figures += [
-            milliseconds(f"{name} as text: CPU", (one.cpu_seconds for one in next(costs))),
-            milliseconds(f"{name} as OpenMetrics, gzip: CPU", (one.cpu_seconds for one in next(costs))),
-            Figure(f"{name} as text: size", "KiB", (size,)),
-        ]
+    for targets in sizes.scraped_targets:
+        figures += await scrapes(Fleet(snapshot, targets), targets, sizes)
     return figures
+
+
+async def scrapes(fleet: Fleet, targets: int, sizes: Sizes) -> list[Figure]:
+    """Scrapes in turn after polls of all targets, of a quarter of them, of none, and by prometheus_client."""
+    quarter = (targets + 3) // 4
+    works = [(polled, partial(packed, fleet.registry)) for polled in (targets, quarter, 0)]
+    works.append((0, partial(packed_by_the_library, fleet.registry)))
+    turns = []
+    for _ in range(1 + sizes.scrapes):
+        turn = []
+        for polled, work in works:
+            fleet.poll(polled)
+            turn.append((await cost(work)).cpu_seconds)
+        turns.append(turn)
+    every, some, none, library = zip(*turns[1:], strict=True)
+    text = by_the_library(fleet.registry)
+    if render(fleet.registry, OPENMETRICS)[0] != text:
+        raise AssertionError("the exposition is not what prometheus_client writes")
+    samples = sum(not line.startswith(b"#") for line in text.splitlines())
+    name = f"scrape of {samples:,} samples of {targets} target{'s' * (targets > 1)}"
+    has_goal = sizes.has_goals_of_time and targets == sizes.judged_targets
+    return [
+        milliseconds(f"{name}, none polled since: CPU", none, at_most=5.0 if has_goal else None),
+        milliseconds(f"{name}, a quarter polled since: CPU", some),
+        milliseconds(f"{name}, all polled since: CPU", every),
+        milliseconds(f"{name}, prometheus_client: CPU", library),
+        ratios(f"{name}, prometheus_client / none polled since", library, none),
+        ratios(f"{name}, prometheus_client / a quarter polled since", library, some, 10.0 if has_goal else None),
+        ratios(f"{name}, prometheus_client / all polled since", library, every),
+        Figure(f"{name}: size", "KiB", (len(text) / 1024,)),
+        Figure(f"{name}: size in gzip", "KiB", (len(packed(fleet.registry)) / 1024,)),
+    ]
+
+
+def by_the_library(registry: Registry) -> bytes:
+    """Returns the text as prometheus_client renders it."""
+    text: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call] # the library's
+    return text
 
 
 def packed(registry: Registry) -> bytes:
     """Returns what Prometheus is sent."""
-    return gzip.compress(render(registry, OPENMETRICS)[0], compresslevel=5, mtime=0)
+    return render(registry, OPENMETRICS, is_packed=True)[0]
+
+
+def packed_by_the_library(registry: Registry) -> bytes:
+    """Returns the same, rendered by prometheus_client."""
+    return gzip.compress(by_the_library(registry), compresslevel=LEVEL, mtime=0)
 
 
 def busy_snapshot(open_jobs: int) -> Snapshot:
@@ -53,24 +90,3 @@ def busy_snapshot(open_jobs: int) -> Snapshot:
         return ledgers.begin(ledger, open_jobs)
     finally:
         ledger.close()
-
-
-def registry(snapshot: Snapshot, targets: int) -> Registry:
-    """Returns a registry that shows so many targets, all alike."""
-    keys = [TargetKey(f"account-{number}", "cn-shanghai") for number in range(targets)]
-    health = Health(up=True, last_success_at=snapshot.taken_at, survey_complete=True, survey_progress=1.0)
-    views = [TargetView(key, snapshot, health) for key in keys]
-    instruments = Instruments()
-    for key in keys:
-        instruments.introduce(key)
-        instruments.observe_poll(key, 0.5, None)
-        instruments.observe_request(key, "ListSmartJobs", "OK", 0.05)
-    return make_registry(
-        Collector(
-            views=lambda: views,
-            process=lambda: Process(2**20, reload_successful=True, reloaded_at=snapshot.taken_at, version="bench"),
-            instruments=instruments,
-            now=lambda: snapshot.taken_at + 1,
-            stale_after_seconds=lambda: 300.0,
-        )
-    )

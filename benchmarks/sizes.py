@@ -26,11 +26,15 @@ class Sizes:
     ledger_jobs: tuple[int, ...]
     """Open jobs of the ledgers that are loaded."""
     scraped_targets: tuple[int, ...]
+    judged_targets: int
+    """So many of them have 10,000 samples together."""
     scrapes: int
     fast_surveys: int
     survey_rate: float
     """Calls per second allowed to the survey that is held to its share."""
     starts: int
+    has_goals_of_time: bool
+    """Whether the sizes are such that times mean anything."""
 
 
 FULL = Sizes(
@@ -43,11 +47,13 @@ FULL = Sizes(
     pages=40,
     repetitions=9,
     ledger_jobs=(1_000, 20_000),
-    scraped_targets=(1, 50, 500),
-    scrapes=5,
+    scraped_targets=(1, 44, 500),
+    judged_targets=44,
+    scrapes=9,
     fast_surveys=3,
     survey_rate=50.0,
     starts=5,
+    has_goals_of_time=True,
 )
 QUICK = Sizes(
     history=4_000,
@@ -60,8 +66,10 @@ QUICK = Sizes(
     repetitions=1,
     ledger_jobs=(100, 200),
     scraped_targets=(1, 2),
+    judged_targets=0,
     scrapes=1,
     fast_surveys=1,
     survey_rate=50.0,
     starts=1,
+    has_goals_of_time=False,
 )

@@ -75,7 +75,8 @@ class V3Auth(httpx.Auth):
         request.headers["x-acs-content-sha256"] = signature.EMPTY_BODY_SHA256
         if key.security_token:
             request.headers["x-acs-security-token"] = key.security_token
-        signed = {name: value for name, value in request.headers.items() if signature.is_signed(name)}
+        raw = ((name.lower().decode(), value.decode()) for name, value in request.headers.raw)
+        signed = {name: value for name, value in raw if signature.is_signed(name)}
         canonical = signature.canonical_request(
             request.method, request.url.path, request.url.query.decode(), signed, signature.EMPTY_BODY_SHA256
         )
@@ -128,6 +129,7 @@ class ImsClient:
         observe: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         self._http = http
+        self._headers = {action: headers(http, action) for action in (LIST_ACTION, GET_ACTION)}
         self._auth = V3Auth(credentials)
         self._credentials = credentials
         self._limiter = limiter
@@ -217,19 +219,28 @@ class ImsClient:
 
     async def _attempt(self, method: str, action: str, parameters: dict[str, str]) -> tuple[bytes, int | None]:
         query = signature.canonical_query((name, value) for name, value in parameters.items() if value)
-        headers = {"x-acs-action": action, "x-acs-version": API_VERSION, "accept": "application/json"}
         with translated():
-            async with (
-                asyncio.timeout(self._timeout),
-                self._http.stream(method, f"/?{query}", headers=headers, auth=self._auth) as response,
-            ):
-                body = await _read(response)
+            url = self._http.base_url.copy_with(raw_path=self._http.base_url.raw_path + f"?{query}".encode())
+            request = httpx.Request(method, url, headers=self._headers[action])
+            async with asyncio.timeout(self._timeout):
+                response = await self._http.send(request, auth=self._auth, stream=True)
+                try:
+                    body = await _read(response)
+                finally:
+                    await response.aclose()
         if response.status_code >= HTTP_ERRORS:
             raise parse_error(response.status_code, body, _retry_after(response))
         if not response.is_success:
             message = f"HTTP status {response.status_code} instead of an answer"
             raise BadResponseError(message, code=f"Http{response.status_code}")
         return body, _server_time(response)
+
+
+def headers(http: httpx.AsyncClient, action: str) -> httpx.Headers:
+    """Returns the headers that all requests of an action have in common."""
+    return httpx.Headers(
+        {**http.headers, "accept": "application/json", "x-acs-action": action, "x-acs-version": API_VERSION}
+    )
 
 
 def endpoint_pool(endpoint: str, timeout_seconds: float) -> httpx.AsyncClient:

@@ -1,12 +1,14 @@
-"""The exposition: the registry, what the process counts itself, and its text in the formats of Prometheus."""
+"""The exposition: what is published, as families of a registry and as text in the formats of Prometheus."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from itertools import accumulate
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -14,23 +16,34 @@ from prometheus_client.metrics_core import (
     HistogramMetricFamily,
 )
 from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.samples import Exemplar
+from prometheus_client.utils import floatToGoString
 
 from exporter import metrics as table
-from exporter.metrics import ACTIONS, MAX_CODES, METRICS, OK, OTHER, REASONS, Kind, Metric, Process, Reading
+from exporter.instruments import Instruments
+from exporter.lines import JOB_ID, Lines, carried
+from exporter.metrics import METRICS, Process
+from exporter.packing import Packing
 from exporter.snapshot import Durations, TargetKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from exporter.metric import Kind, Metric, Reading
     from exporter.snapshot import FailedJob, TargetView
 
-Registry: TypeAlias = CollectorRegistry
+__all__ = ["LARGE", "Collector", "Instruments", "Registry", "make_registry", "render", "rendered"]
 
-CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-JOB_ID = re.compile(r"[A-Za-z0-9._:-]{1,122}")
-"""A job id that fits into an exemplar, whose labels may hold 128 characters in all; six are `job_id`."""
+Sources: TypeAlias = "Sequence[tuple[tuple[str, ...], Any]]"
+"""What a metric is read off, each with the values of its first labels."""
+Published: TypeAlias = "list[Sources]"
+"""Everything that is shown at one moment, for each group of metrics. None of it changes afterwards."""
+
 ESCAPING = re.compile(r";\s*escaping=[^;,]*")
+END = b"# EOF\n"
+LARGE = 20
+"""So many targets are rendered in a thread, lest polls and probes wait for it."""
 FAMILIES: dict[Kind, Callable[..., Family]] = {
     "gauge": GaugeMetricFamily,
     "counter": CounterMetricFamily,
@@ -38,95 +51,12 @@ FAMILIES: dict[Kind, Callable[..., Family]] = {
 }
 
 
-class Instruments:
-    """Counts polls, requests and waits as they happen, for the targets introduced and not forgotten since."""
-
-    def __init__(self) -> None:
-        self._codes: dict[TargetKey, set[str]] = {}
-        self._poll_seconds = _histogram(table.POLL_DURATION)
-        self._polls = _counter(table.POLLS)
-        self._failures = _counter(table.POLL_FAILURES)
-        self._requests = _counter(table.API_REQUESTS)
-        self._request_seconds = _histogram(table.REQUEST_DURATION)
-        self._waits = _counter(table.RATE_LIMIT_WAIT)
-
-    def introduce(self, key: TargetKey) -> None:
-        """Starts all series of a target that can be known beforehand at zero."""
-        target = _labels(key)
-        self._codes.setdefault(key, {OK})
-        self._poll_seconds.labels(*target)
-        self._polls.labels(*target)
-        self._waits.labels(_text(key.account))
-        for reason in REASONS:
-            self._failures.labels(*target, reason)
-        for action in ACTIONS:
-            self._requests.labels(*target, action, OK)
-            self._request_seconds.labels(*target, action)
-
-    def forget(self, key: TargetKey) -> None:
-        """Removes all series of a target, and those of its account with its last target."""
-        self._codes.pop(key, None)
-        account, region_id = _labels(key)
-        of_target = self._poll_seconds, self._polls, self._failures, self._requests, self._request_seconds
-        for instrument in of_target:
-            instrument.remove_by_labels({"account": account, "region_id": region_id})
-        if not self._knows(key.account):
-            self._waits.remove(account)
-
-    def observe_poll(self, key: TargetKey, seconds: float, reason: str | None) -> None:
-        """Counts a poll that ended, and why it failed if it did."""
-        if key not in self._codes:
-            return
-        self._polls.labels(*_labels(key)).inc()
-        self._poll_seconds.labels(*_labels(key)).observe(seconds)
-        if reason is not None:
-            shown = reason if reason in REASONS else OTHER
-            self._failures.labels(*_labels(key), shown).inc()
-
-    def observe_request(self, key: TargetKey, action: str, code: str, seconds: float) -> None:
-        """Counts one request to the service; `code` is `OK` or the error code."""
-        if key not in self._codes:
-            return
-        self._requests.labels(*_labels(key), action, self._shown(key, code)).inc()
-        self._request_seconds.labels(*_labels(key), action).observe(seconds)
-
-    def add_rate_limit_wait(self, account: str, seconds: float) -> None:
-        """Adds the seconds that a request of the account waited for its turn."""
-        if self._knows(account):
-            self._waits.labels(_text(account)).inc(seconds)
-
-    def families(self) -> Iterator[Family]:
-        """Yields the families as they are now, without the `_created` samples of prometheus_client."""
-        for instrument in self._all():
-            for family in instrument.collect():
-                created = f"{family.name}_created"
-                family.samples = [sample for sample in family.samples if sample.name != created]
-                yield family
-
-    def _all(self) -> tuple[Counter | Histogram, ...]:
-        return (
-            self._poll_seconds,
-            self._polls,
-            self._failures,
-            self._requests,
-            self._request_seconds,
-            self._waits,
-        )
-
-    def _knows(self, account: str) -> bool:
-        return any(key.account == account for key in self._codes)
-
-    def _shown(self, key: TargetKey, code: str) -> str:
-        seen = self._codes[key]
-        if code not in seen:
-            if len(seen) >= MAX_CODES or not CODE.fullmatch(code):
-                return OTHER
-            seen.add(code)
-        return code
-
-
 class Collector:
-    """Turns what is published at this moment into families of constant samples; it does no I/O."""
+    """Turns what is published at this moment into families of constant samples; it does no I/O.
+
+    Pages are written from what is `published`; the families are for those who read the registry as such, and for
+    prometheus_client's encoders, with whose text the pages are compared.
+    """
 
     def __init__(
         self,
@@ -149,39 +79,112 @@ class Collector:
 
     def collect(self) -> Iterator[Family]:
         """Yields every family over all targets, in the order of the table."""
+        groups = zip(table.GROUPS, self.published(), strict=True)
+        return (_family(metric, sources) for metrics, sources in groups for metric in metrics)
+
+    def published(self) -> Published:
+        """Returns what is shown at this moment, without the jobs of targets whose last poll is stale."""
         views = [(_labels(view.key), view) for view in self._views()]
         oldest = self._now() - self._stale_after_seconds()
         fresh = [
             (labels, view.snapshot) for labels, view in views if view.snapshot and view.snapshot.taken_at >= oldest
         ]
-        yield from (_family(metric, fresh) for metric in table.JOB_METRICS)
-        yield from (_family(metric, views) for metric in table.TARGET_METRICS)
-        yield from self._instruments.families()
-        yield from (_family(metric, [((), self._process())]) for metric in table.PROCESS_METRICS)
+        counts = [(_labels(key), counts) for key, counts in self._instruments.counts.items()]
+        waits = [((account,), seconds) for account, seconds in self._instruments.waits.items()]
+        return [fresh, views, counts, waits, [((), self._process())]]
+
+
+class Page:
+    """What is published, as text in one format; written and packed anew only where it has changed."""
+
+    def __init__(self, encoder: Callable[[CollectorRegistry], bytes], *, is_openmetrics: bool) -> None:
+        self._groups = [
+            (
+                [_head(metric, encoder) for metric in metrics],
+                Lines(metrics, floatToGoString, has_exemplars=is_openmetrics),
+            )
+            for metrics in table.GROUPS
+        ]
+        self._end = END if is_openmetrics else b""
+        self._packing = Packing()
+        self._lock = Lock()
+
+    def write(self, published: Published, *, is_packed: bool = False) -> bytes:
+        """Returns the text, or that in gzip; any thread may ask for it."""
+        with self._lock:
+            families = [
+                [head, *lines]
+                for (heads, group), sources in zip(self._groups, published, strict=True)
+                for head, lines in zip(heads, group.of(sources), strict=True)
+            ]
+            families.append([self._end])
+            if is_packed:
+                return self._packing.packed(families)
+            return b"".join(part for family in families for part in family)
+
+
+class Registry(CollectorRegistry):
+    """A registry of our own that holds nothing but the collector, and its pages."""
+
+    def __init__(self, collector: Collector) -> None:
+        super().__init__()
+        self.register(collector)
+        self.collector = collector
+        self.text = Page(generate_latest, is_openmetrics=False)
+        self.openmetrics = Page(openmetrics.generate_latest, is_openmetrics=True)
+
+    def page(self, accept: str) -> tuple[Page, str]:
+        """Returns the page that an Accept header asks for, plain text if in doubt, and its content type."""
+        known = ESCAPING.sub("", accept)  # our names need none, and prometheus_client 0.26 garbles them with some
+        try:
+            _, content_type = choose_encoder(known)
+        except TypeError:  # a version that is no number
+            _, content_type = choose_encoder("")
+        return self.openmetrics if content_type.startswith("application/openmetrics") else self.text, content_type
 
 
 def make_registry(collector: Collector) -> Registry:
     """Returns a registry of our own that holds nothing but the collector."""
-    registry = CollectorRegistry()
-    registry.register(collector)
-    return registry
+    return Registry(collector)
 
 
-def render(registry: Registry, accept: str = "") -> tuple[bytes, str]:
+def render(registry: Registry, accept: str = "", *, is_packed: bool = False) -> tuple[bytes, str]:
     """Returns the exposition and its content type: OpenMetrics if `accept` asks for it, else plain text."""
-    known = ESCAPING.sub("", accept)  # our names need none, and prometheus_client 0.26 garbles them with some
-    try:
-        encoder, content_type = choose_encoder(known)
-    except TypeError:  # a version that is no number
-        encoder, content_type = choose_encoder("")
-    return encoder(registry), content_type
+    page, content_type = registry.page(accept)
+    return page.write(registry.collector.published(), is_packed=is_packed), content_type
+
+
+async def rendered(registry: Registry, accept: str, *, is_packed: bool) -> tuple[bytes, str]:
+    """Returns the same, without holding up the event loop if there is much to write."""
+    page, content_type = registry.page(accept)
+    published = registry.collector.published()
+    if max(map(len, published)) < LARGE:
+        return page.write(published, is_packed=is_packed), content_type
+    return await asyncio.to_thread(page.write, published, is_packed=is_packed), content_type
+
+
+def _head(metric: Metric[Any], encoder: Callable[[CollectorRegistry], bytes]) -> bytes:
+    """Returns the comments above a metric, as prometheus_client writes them."""
+    registry = CollectorRegistry()
+    registry.register(_Described(metric))
+    return encoder(registry).removesuffix(END)
+
+
+class _Described:
+    """Collects one family without samples."""
+
+    def __init__(self, metric: Metric[Any]) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterator[Family]:
+        yield _family(self._metric, ())
 
 
 def _family(metric: Metric[Any], sources: Iterable[tuple[tuple[str, ...], Any]]) -> Family:
     family = FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
     for target, source in sources:
-        for reading in metric.read(source) if metric.read else ():
-            _add(family, metric, (*target, *map(_text, reading.labels)), reading)
+        for reading in metric.read(source):
+            _add(family, metric, tuple(map(carried, (*target, *reading.labels))), reading)
     return family
 
 
@@ -213,18 +216,5 @@ def _exemplar(job: FailedJob) -> Exemplar | None:
     return Exemplar({"job_id": job.job_id}, 1.0, job.ended_at)
 
 
-def _counter(metric: Metric[None]) -> Counter:
-    return Counter(metric.name, metric.help, metric.labels, registry=None)
-
-
-def _histogram(metric: Metric[None]) -> Histogram:
-    return Histogram(metric.name, metric.help, metric.labels, registry=None, buckets=metric.bounds)
-
-
 def _labels(key: TargetKey) -> tuple[str, str]:
-    return _text(key.account), _text(key.region_id)
-
-
-def _text(value: str) -> str:
-    """Returns a label value that UTF-8 can carry (JSON may hold lone surrogates)."""
-    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return key.account, key.region_id

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from exporter.snapshot import DURATION_BOUNDS, Durations, FailedJob, Snapshot, TargetView
+from exporter.metric import Metric, Reading, by_pair, by_type, one
+from exporter.snapshot import DURATION_BOUNDS, Durations, Snapshot, TargetView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-Kind: TypeAlias = Literal["gauge", "counter", "histogram"]
-Source = TypeVar("Source")
+    from collections.abc import Iterator, Mapping
 
 ACTIONS = ("ListSmartJobs", "GetSmartHandleJob")
 """The actions of the service that are called."""
@@ -44,44 +42,17 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One series of a metric: the values of the labels after those of the target, and its value."""
+class Counts:
+    """What the process has counted of a target since it was introduced: immutable, replaced as a whole."""
 
-    labels: tuple[str, ...]
-    value: float | Durations
-    example: FailedJob | None = None
-    """The job to show as exemplar."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric(Generic[Source]):
-    """One row of the table; `read` is pure, and None for what the process itself counts.
-
-    `bounds` are a histogram's upper bounds without +Inf.
-    """
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
-    read: Callable[[Source], Iterable[Reading]] | None = None
-    bounds: tuple[float, ...] = ()
-
-
-def one(value: float | None) -> Iterator[Reading]:
-    """Reads the one series without further labels; None is no series."""
-    if value is not None:
-        yield Reading((), value)
-
-
-def by_type(values: Mapping[str, float]) -> Iterator[Reading]:
-    """Reads one series for each job type."""
-    return (Reading((job_type,), value) for job_type, value in values.items())
-
-
-def by_pair(values: Mapping[tuple[str, str], float | Durations]) -> Iterator[Reading]:
-    """Reads one series for each job type and second label."""
-    return (Reading(pair, value) for pair, value in values.items())
+    polls: int
+    poll_seconds: Durations
+    poll_failures: Mapping[str, int]
+    """Failed polls by reason."""
+    requests: Mapping[tuple[str, str], int]
+    """Requests by (action, code)."""
+    request_seconds: Mapping[str, Durations]
+    """By action."""
 
 
 def ended(snapshot: Snapshot) -> Iterator[Reading]:
@@ -225,66 +196,80 @@ TARGET_METRICS: tuple[Metric[TargetView], ...] = (
 )
 """How a target fares; stays when the job metrics are withdrawn."""
 
-POLL_DURATION: Metric[None] = Metric(
-    "ims_exporter_poll_duration_seconds",
-    "histogram",
-    "Seconds that polls of the target took, failed ones included.",
-    TARGET,
-    bounds=POLL_BOUNDS,
+COUNTED_METRICS: tuple[Metric[Counts], ...] = (
+    Metric(
+        "ims_exporter_poll_duration_seconds",
+        "histogram",
+        "Seconds that polls of the target took, failed ones included.",
+        TARGET,
+        lambda counts: one(counts.poll_seconds),
+        POLL_BOUNDS,
+    ),
+    Metric(
+        "ims_exporter_polls_total",
+        "counter",
+        "Polls of the target that ended, failed ones included, since the exporter started.",
+        TARGET,
+        lambda counts: one(counts.polls),
+    ),
+    Metric(
+        "ims_exporter_poll_failures_total",
+        "counter",
+        f"Polls of the target that failed since the exporter started, by reason: {', '.join(REASONS)}.",
+        (*TARGET, "reason"),
+        lambda counts: by_type(counts.poll_failures),
+    ),
+    Metric(
+        "ims_exporter_api_requests_total",
+        "counter",
+        "Requests to the service since the exporter started, retries included, by action and by code: "
+        f"{OK}, the error code, or {OTHER} beyond {MAX_CODES} codes a target.",
+        (*TARGET, "action", "code"),
+        lambda counts: by_pair(counts.requests),
+    ),
+    Metric(
+        "ims_exporter_api_request_duration_seconds",
+        "histogram",
+        "Seconds that requests to the service took, failed ones included, without waiting for the rate limit.",
+        (*TARGET, "action"),
+        lambda counts: by_type(counts.request_seconds),
+        REQUEST_BOUNDS,
+    ),
 )
-POLLS: Metric[None] = Metric(
-    "ims_exporter_polls_total",
-    "counter",
-    "Polls of the target that ended, failed ones included, since the exporter started.",
-    TARGET,
+"""What the process counts of a target as it goes; starts anew with it."""
+
+WAITED_METRICS: tuple[Metric[float], ...] = (
+    Metric(
+        "ims_exporter_rate_limit_wait_seconds_total",
+        "counter",
+        "Seconds that requests of the account waited for its rate limit since the exporter started.",
+        ("account",),
+        one,
+    ),
 )
-POLL_FAILURES: Metric[None] = Metric(
-    "ims_exporter_poll_failures_total",
-    "counter",
-    f"Polls of the target that failed since the exporter started, by reason: {', '.join(REASONS)}.",
-    (*TARGET, "reason"),
-)
-API_REQUESTS: Metric[None] = Metric(
-    "ims_exporter_api_requests_total",
-    "counter",
-    "Requests to the service since the exporter started, retries included, by action and by code: "
-    f"{OK}, the error code, or {OTHER} beyond {MAX_CODES} codes a target.",
-    (*TARGET, "action", "code"),
-)
-REQUEST_DURATION: Metric[None] = Metric(
-    "ims_exporter_api_request_duration_seconds",
-    "histogram",
-    "Seconds that requests to the service took, failed ones included, without waiting for the rate limit.",
-    (*TARGET, "action"),
-    bounds=REQUEST_BOUNDS,
-)
-RATE_LIMIT_WAIT: Metric[None] = Metric(
-    "ims_exporter_rate_limit_wait_seconds_total",
-    "counter",
-    "Seconds that requests of the account waited for its rate limit since the exporter started.",
-    ("account",),
-)
-INSTRUMENT_METRICS = (POLL_DURATION, POLLS, POLL_FAILURES, API_REQUESTS, REQUEST_DURATION, RATE_LIMIT_WAIT)
-"""What the process counts as it goes; starts anew with it."""
+"""What it counts of an account: seconds."""
 
 PROCESS_METRICS: tuple[Metric[Process], ...] = (
     Metric(
         "ims_exporter_ledger_size_bytes",
         "gauge",
         "Bytes that the ledger takes on disk.",
-        read=lambda process: one(process.ledger_size_bytes),
+        (),
+        lambda process: one(process.ledger_size_bytes),
     ),
     Metric(
         "ims_exporter_config_last_reload_successful",
         "gauge",
         "Whether the last reading of the configuration succeeded (1) or was refused (0).",
-        read=lambda process: one(process.reload_successful),
+        (),
+        lambda process: one(process.reload_successful),
     ),
     Metric(
         "ims_exporter_config_last_reload_success_timestamp_seconds",
         "gauge",
         "Unix time in seconds at which the configuration was last read with success.",
-        read=lambda process: one(process.reloaded_at),
+        (),
+        lambda process: one(process.reloaded_at),
     ),
     Metric(
         "ims_exporter_build_info",
@@ -296,5 +281,14 @@ PROCESS_METRICS: tuple[Metric[Process], ...] = (
 )
 """What holds for the process, whatever its targets."""
 
-METRICS: tuple[Metric[Any], ...] = (*JOB_METRICS, *TARGET_METRICS, *INSTRUMENT_METRICS, *PROCESS_METRICS)
+GROUPS: tuple[tuple[Metric[Any], ...], ...] = (
+    JOB_METRICS,
+    TARGET_METRICS,
+    COUNTED_METRICS,
+    WAITED_METRICS,
+    PROCESS_METRICS,
+)
+"""The metrics by what they are read off: snapshots, views, counts, seconds waited, the process."""
+
+METRICS: tuple[Metric[Any], ...] = tuple(metric for group in GROUPS for metric in group)
 """The whole table, in the order in which it is shown."""

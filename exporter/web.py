@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import os
 from typing import TYPE_CHECKING, cast
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import web
 
 from exporter.errors import ExporterError, SettingsError
-from exporter.exposition import render
+from exporter.exposition import rendered
 from exporter.page import STYLE
 from exporter.pages import PAGES, Asked, answer
 from exporter.web_bucket import Bucket
@@ -132,10 +131,11 @@ def metrics(registry: Registry) -> Handler:
     """Returns the handler that shows the registry in the format and encoding asked for."""
 
     async def show(request: web.Request) -> web.Response:
-        body, content_type = render(registry, ",".join(request.headers.getall("Accept", [])))
+        is_packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
+        accept = ",".join(request.headers.getall("Accept", []))
+        body, content_type = await rendered(registry, accept, is_packed=is_packed)
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
-            body = gzip.compress(body, compresslevel=5, mtime=0)
+        if is_packed:
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=body, headers=headers)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from exporter.errors import (
     ApiError,
@@ -52,8 +52,7 @@ ERROR_OF_CODE: tuple[tuple[tuple[str, ...], type[ApiError]], ...] = (
 """Which class an error code belongs to, by the code's beginning."""
 
 
-@dataclass(frozen=True, slots=True)
-class SmartJob:
+class SmartJob(NamedTuple):  # made by the thousand: a tuple takes a third of the time
     """One item of `SmartJobList`; times are Unix seconds, whatever is not there is None or empty."""
 
     job_id: str
@@ -197,12 +196,13 @@ def parse_time(value: object) -> int | None:
 
 
 def _job(item: object) -> SmartJob:
-    if not isinstance(item, dict) or not _text(item.get("JobId")):
+    get = _object(item).get
+    job_id = _text(get("JobId"))
+    if not job_id:
         raise BadResponseError("a listed job has no JobId", code="BadResponse")
-    get = item.get
     source, result = _object(get("InputConfig")), _object(get("OutputConfig"))
     return SmartJob(
-        _text(get("JobId")),
+        job_id,
         _text(get("JobType")) or "unknown",
         _text(get("JobState")) or "unknown",
         parse_time(get("CreateTime")),

@@ -215,6 +215,23 @@ def test_nobody_there() -> None:
         asyncio.run(call("ftp://127.0.0.1"))
 
 
+def test_nothing_is_kept_from_call_to_call() -> None:
+    """A cookie that an answer sets is not sent with the next call, nor anything else of the first one."""
+    script = Script(answer(headers={"Set-Cookie": "a=b; Path=/"}, SmartJobList=[], State="Failed"))
+
+    async def scenario() -> None:
+        async with client_of(script) as client:
+            await client.list_smart_jobs(job_type="ASR", budget=NO_RETRIES)
+            await client.get_smart_handle_job("a", budget=NO_RETRIES)
+
+    asyncio.run(scenario())
+
+    first, second = script.requests
+    assert "cookie" not in second.headers
+    assert (first.headers["x-acs-action"], second.headers["x-acs-action"]) == ("ListSmartJobs", "GetSmartHandleJob")
+    assert (first.url.raw_path, second.url.raw_path) == (b"/?JobType=ASR", b"/?JobId=a")
+
+
 def test_redirects_are_not_followed() -> None:
     """A redirect, which would carry the signed headers elsewhere, is an error."""
     visited = []

@@ -42,7 +42,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "configuration",
         "settings_document",
     ),
-    "metrics": ("metrics", "metrics_document", "exposition"),
+    "metrics": ("metric", "metrics", "metrics_document", "instruments", "lines", "packing", "exposition"),
     "security": (
         "webconfig_rules",
         "webconfig",

@@ -45,7 +45,7 @@ def test_every_benchmark_runs(printed: str) -> None:
     found = {name: (median, unit, goal) for name, median, _, unit, goal in rows(printed)}
 
     assert {unit for _, unit, _ in found.values()} == UNITS
-    assert found["idle poll: list calls"] == ("3", "calls", "")
+    assert found["idle poll: list calls"] == ("3", "calls", "at most 3: PASS")
     assert found["list calls, plain loop / poll"][2] == "at least 2: PASS"
     assert printed.endswith("PASS: every goal is met\n")
 
@@ -66,10 +66,15 @@ def test_a_row_tells_median_spread_and_unit() -> None:
     assert Figure("n", "calls", (2025,)).row() == "| n | 2,025 |  | calls |  |\n"
 
 
-@pytest.mark.parametrize(("goal", "is_missed"), [(None, False), (2.0, False), (2.1, True)])
-def test_only_a_median_below_its_goal_misses_it(goal: float | None, *, is_missed: bool) -> None:
-    """A figure without a goal misses none; one with a goal misses it if its median is less."""
-    figure = Figure("n", "ratio", (1.0, 2.0, 9.0), goal)
+@pytest.mark.parametrize(
+    ("at_least", "at_most", "is_missed"),
+    [(None, None, False), (2.0, None, False), (2.1, None, True), (None, 2.0, False), (None, 1.9, True)],
+)
+def test_only_a_median_beyond_its_goal_misses_it(
+    at_least: float | None, at_most: float | None, *, is_missed: bool
+) -> None:
+    """A figure without a goal misses none; one with a goal misses it if its median is less, or more."""
+    figure = Figure("n", "ratio", (1.0, 2.0, 9.0), at_least, at_most)
 
     assert figure.is_missed is is_missed
     assert ("FAIL" in figure.row()) is is_missed

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import threading
+from collections import UserDict
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
-from exporter.exposition import Collector, Instruments, Registry, make_registry, render
+from exporter.exposition import LARGE, Collector, Instruments, Registry, make_registry, render, rendered
 from exporter.metrics import METRICS, REASONS, Process
 from exporter.snapshot import Health, TargetKey, TargetView
 from tests.scenarios import (
@@ -23,6 +28,9 @@ from tests.scenarios import (
     parsed,
     registry_of,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import ItemsView
 
 TARGET = {"account": KEY.account, "region_id": KEY.region_id}
 ASR_FAILED = TARGET | {"job_type": "ASR", "job_state": "Failed"}
@@ -284,3 +292,43 @@ def test_no_created_samples() -> None:
     shown = text(registry_of(instruments=introduced()), ACCEPT["om.txt"])
 
     assert "_created{" not in shown
+
+
+class Watched(UserDict[tuple[str, str], int]):
+    """Counts that remember who read them."""
+
+    def __init__(self, readers: set[threading.Thread]) -> None:
+        super().__init__({("ASR", "Failed"): 1})
+        self._readers = readers
+
+    def items(self) -> ItemsView[tuple[str, str], int]:
+        """Notes the thread."""
+        self._readers.add(threading.current_thread())
+        return super().items()
+
+
+@pytest.mark.parametrize("targets", [1, LARGE])
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_many_targets_are_rendered_beside_the_loop(targets: int, *, is_packed: bool) -> None:
+    """A scrape of many targets is written in a thread, one of few at once; the text is the same."""
+    readers: set[threading.Thread] = set()
+    snapshot = replace(BUSY, jobs=Watched(readers))
+    registry = registry_of(*(TargetView(replace(KEY, account=f"a{number}"), snapshot, UP) for number in range(targets)))
+
+    body, _ = asyncio.run(rendered(registry, "", is_packed=is_packed))
+
+    assert (threading.current_thread() in readers) == (targets < LARGE)
+    assert (gzip.decompress(body) if is_packed else body) == generate_latest(registry)
+
+
+def test_scrapes_at_the_same_time_do_not_disturb_each_other() -> None:
+    """Scrapes in several threads each give the whole page."""
+    registry = registry_of(*(TargetView(replace(KEY, account=f"a{number}"), BUSY, UP) for number in range(LARGE)))
+    wanted = generate_latest(registry)
+
+    async def scrape() -> list[tuple[bytes, str]]:
+        return await asyncio.gather(*(rendered(registry, "", is_packed=place % 2 == 0) for place in range(8)))
+
+    bodies = [body for body, _ in asyncio.run(scrape())]
+
+    assert {gzip.decompress(body) for body in bodies[::2]} == {*bodies[1::2]} == {wanted}

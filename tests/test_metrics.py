@@ -4,28 +4,51 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import accumulate
+from math import inf, isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
-from exporter.exposition import Instruments, render
+from exporter.exposition import Collector, Instruments, make_registry, render
 from exporter.metrics import JOB_METRICS, METRICS, POLLED
 from exporter.metrics_document import document, series_per_target, series_per_type
-from exporter.snapshot import DURATION_BOUNDS, Durations, FailedJob, Health, Snapshot, TargetView
-from tests.scenarios import ACCEPT, BUSY, EMPTY, FAILED, GOLDEN, KEY, NOW, UP, parsed, registry_of, scenarios
+from exporter.snapshot import DURATION_BOUNDS, Durations, FailedJob, Health, Snapshot, TargetKey, TargetView
+from tests.scenarios import (
+    ACCEPT,
+    BUSY,
+    DOWN,
+    EMPTY,
+    FAILED,
+    GOLDEN,
+    KEY,
+    NOW,
+    PROCESS,
+    STALE_AFTER,
+    UP,
+    at_work,
+    parsed,
+    registry_of,
+    scenarios,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from prometheus_client.metrics_core import Metric as Family
 
-    from exporter.metrics import Metric
+    from exporter.exposition import Registry
+    from exporter.metric import Metric
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
+ENCODERS: dict[str, Callable[[Registry], bytes]] = {"txt": generate_latest, "om.txt": openmetrics.generate_latest}
+OTHER = TargetKey("a", "cn-beijing")
+ONE = Durations((1,) + (0,) * len(DURATION_BOUNDS), 1.0)
 TARGET = ("account", "region_id")
 DESIGN = {
     ("ims_smart_jobs", "gauge", (*TARGET, "job_type", "job_state")),
@@ -78,6 +101,19 @@ snapshots = st.builds(
     last_failure=st.dictionaries(names, failed_jobs, max_size=3),
     ledger_jobs=counts,
 )
+
+
+def registry_of_all(views: Callable[[], list[TargetView]], instruments: Instruments) -> Registry:
+    """Returns a registry that shows what there is at each scrape, at `NOW`."""
+    return make_registry(
+        Collector(
+            views=views,
+            process=lambda: PROCESS,
+            instruments=instruments,
+            now=lambda: NOW,
+            stale_after_seconds=lambda: STALE_AFTER,
+        )
+    )
 
 
 def series(families: list[Family]) -> Series:
@@ -181,6 +217,39 @@ def test_any_snapshot_is_shown_exactly(suffix: str, snapshot: Snapshot) -> None:
 
     job_series = {key: value for key, value in shown.items() if key[0].startswith("ims_smart_")}
     assert job_series == expected_of(snapshot)
+
+
+@given(
+    polls=st.lists(
+        st.tuples(snapshots, st.sampled_from([UP, DOWN]), st.sampled_from([0.0, STALE_AFTER + 1])), max_size=3
+    )
+)
+def test_pages_are_what_prometheus_client_writes(polls: list[tuple[Snapshot, Health, float]]) -> None:
+    """Poll after poll, both formats are byte for byte what the library's encoders make of the same registry."""
+    views = [TargetView(KEY), TargetView(OTHER, BUSY, UP)]
+    instruments = at_work()
+    registry = registry_of_all(lambda: views, instruments)
+
+    for snapshot, health, age in polls:
+        views[0] = TargetView(KEY, replace(snapshot, taken_at=NOW - age), health)
+        instruments.observe_request(KEY, "ListSmartJobs", "OK", 0.1)
+
+        assert render(registry)[0] == ENCODERS["txt"](registry)
+        assert render(registry, ACCEPT["om.txt"])[0] == ENCODERS["om.txt"](registry)
+
+
+@pytest.mark.parametrize("value", [0, 1, 999_999, 1_000_000, 2**53, 0.5, -1, -0.0, 1e-7, 1e22, inf, -inf, nan])
+@pytest.mark.parametrize("suffix", ACCEPT)
+def test_every_number_is_written_as_prometheus_client_writes_it(suffix: str, value: float) -> None:
+    """Small counts, which take a short way, and all other numbers are written alike."""
+    views = [TargetView(KEY, replace(EMPTY, jobs={("ASR", "Failed"): 7}, durations={("ASR", "Failed"): ONE}), UP)]
+    registry = registry_of_all(lambda: views, Instruments())
+    render(registry, ACCEPT[suffix])
+
+    many = Durations((*ONE.counts[:-1], abs(int(value)) if isfinite(value) else 1), value)
+    views = [TargetView(KEY, replace(EMPTY, jobs={("ASR", "Failed"): value}, durations={("ASR", "Failed"): many}), UP)]  # type: ignore[dict-item] # any number
+
+    assert render(registry, ACCEPT[suffix])[0] == ENCODERS[suffix](registry)
 
 
 def test_bound_of_series_is_reached() -> None:

@@ -274,5 +274,5 @@ def test_every_text_read_can_be_stored_and_shown(text: str) -> None:
     details = parse_handle_job(body({**DETAILS, "ErrorMessage": text}))
     error = parse_error(400, body({"Code": text, "Message": text}))
 
-    for read in (*astuple(job), *astuple(details), str(error), error.code):
+    for read in (*job, *astuple(details), str(error), error.code):
         str(read).encode()
