@@ -14,6 +14,8 @@ ExporterError
 │   ├── BadRequestError         the service does not take this request: do not repeat it
 │   └── BadResponseError        the answer is not what the service documents: do not repeat it, do not trust it
 ├── LedgerError             the ledger cannot be read or written
+│   ├── LedgerBrokenError       ... for good: the file is none that this exporter can read
+│   │   └── LedgerDamagedError      ... and a new one is begun
 │   └── LedgerInUseError        ... by this process, as another one writes to it
 └── SettingsError           the configuration is wrong: all its problems at once
 """
@@ -124,6 +126,12 @@ class LedgerBrokenError(LedgerError):
     """What is in the file is no ledger, or none that this exporter can read."""
 
     hint = "put a copy back at ledger_path, or move that file away: then counters begin anew, and past ends are history"
+
+
+class LedgerDamagedError(LedgerBrokenError):
+    """The file was a ledger once, or is garbage: it is moved aside, and a new one begun."""
+
+    hint = "a new one is begun: counters begin anew, and past ends are history; find out what damaged the file"
 
 
 class LedgerInUseError(LedgerError):

@@ -188,18 +188,8 @@ def test_a_migration_that_fails_leaves_no_trace(book: Book, path: Path, monkeypa
     assert "bad" not in contents(path)
 
 
-def test_no_ledger_but_garbage(path: Path) -> None:
-    """A file that is no ledger is named, and left as it is."""
-    path.write_text("something else entirely" * 100)
-
-    with pytest.raises(LedgerError, match=str(path)):
-        Ledger(str(path))
-
-    assert path.read_text().startswith("something else")
-
-
-def test_a_ledger_damaged_in_use(book: Book, path: Path) -> None:
-    """Damage that shows only in use is an error that names the file."""
+def test_a_ledger_tampered_with_in_use(book: Book, path: Path) -> None:
+    """What is missing in a sound file is an error that names it."""
     execute(path, "DROP TABLE open_job")
 
     with pytest.raises(LedgerError, match=str(path)):

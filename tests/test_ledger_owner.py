@@ -101,20 +101,6 @@ def test_closing_waits_for_one_call_only(path: Path) -> None:
         ledger.load(OTHER, ())
 
 
-def test_a_ledger_that_is_damaged_inside(book: Book, path: Path) -> None:
-    """It is noticed when it is opened, and told with what to do."""
-    book.poll(*(job(f"{number:0>99}") for number in range(500)))
-    book.ledger.close()
-    with path.open("r+b") as file:
-        file.seek(8192)
-        file.write(b"\xff" * 8192)
-
-    with pytest.raises(LedgerBrokenError) as caught:
-        Ledger(str(path))
-
-    assert "move that file away" in caught.value.hint
-
-
 def test_the_database_of_another_program(tmp_path: Path) -> None:
     """It is refused, and left as it is."""
     path = tmp_path / "other.db"

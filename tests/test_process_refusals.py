@@ -10,6 +10,7 @@ import pytest
 
 from exporter.simulator.server import Simulator
 from tests.exporterprocess import environment, exporter, refused_start
+from tests.ledgerbook import execute
 from tests.simulatorthread import aside
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ def test_port_in_use(tmp_path: Path) -> None:
     assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("place", ["missing/ledger.db", "/proc/ledger.db", "folder", "text"])
+@pytest.mark.parametrize("place", ["missing/ledger.db", "/proc/ledger.db", "folder", "other.db"])
 def test_unusable_ledger(place: str, tmp_path: Path) -> None:
-    """A ledger in a missing folder, or one not to be written to, or that is none: exit code 1, and it is named."""
+    """A ledger that cannot be made or written, or is another program's database: exit code 1, and it is named."""
     (tmp_path / "folder").mkdir()
-    (tmp_path / "text").write_text("this is no ledger\n" * 100)
+    execute(tmp_path / "other.db", "CREATE TABLE precious (life INTEGER)")
     path = tmp_path / place
 
     code, text = refused_start(environment(tmp_path, endpoint=NOBODY, ledger_path=path))

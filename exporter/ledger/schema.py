@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from exporter.errors import LedgerBrokenError
+from exporter.errors import LedgerBrokenError, LedgerDamagedError
 
 MIGRATIONS = (
     """
@@ -104,10 +104,10 @@ MIGRATIONS = (
 
 
 def check(connection: sqlite3.Connection, path: str) -> None:
-    """Raises LedgerBrokenError for a file that is damaged, or is the database of another program."""
+    """Raises LedgerDamagedError for a damaged file, and LedgerBrokenError for the database of another program."""
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise LedgerBrokenError(f"the ledger {path} is damaged: {found}")
+        raise LedgerDamagedError(f"the ledger {path} is damaged: {found}")
     if _version(connection) == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
         raise LedgerBrokenError(f"{path} is the database of another program")
 

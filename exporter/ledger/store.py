@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.errors import LedgerBrokenError, LedgerError, LedgerInUseError
+import structlog
+
+from exporter.errors import LedgerDamagedError, LedgerError, LedgerInUseError
 from exporter.ledger import counting, survey, totals
 from exporter.ledger.schema import check, migrate
 from exporter.reconcile import Known, OpenJob, OpenSeam
@@ -32,7 +34,8 @@ class Ledger:
 
     A commit is on the disk when it returns (`synchronous=FULL`): a counter once shown never falls back, not even after
     a power loss. One that is `kept` lets no other process open the file while it is open, and takes no memory shared
-    between processes, which a network file system cannot give.
+    between processes, which a network file system cannot give. A damaged file is moved aside, and a new ledger begun:
+    at the opening at once, later after an error.
     """
 
     def __init__(self, path: str, *, kept: bool = False) -> None:
@@ -41,20 +44,14 @@ class Ledger:
         self._is_closing = False
         self.size_bytes = 0
         """What the ledger takes on disk (its write-ahead log included), or in memory, since the last call."""
-        with translated(path):
-            self._db = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
-            try:
-                if kept:
-                    self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
-                self._db.execute("PRAGMA foreign_keys = ON")
-                check(self._db, path)
-                migrate(self._db)
-                self._measure()
-            except BaseException:
-                self._db.close()
-                raise
+        self._is_kept = kept
+        self._is_aside = False
+        """Whether the file was moved away, and is to be made anew."""
+        try:
+            self._db = self._opened()
+        except LedgerDamagedError as error:
+            self._set_aside(error)
+            self._db = self._opened()
 
     def close(self) -> None:
         """Closes the file; a transaction under way is finished first, and none begins any more."""
@@ -143,8 +140,30 @@ class Ledger:
                 raise LedgerError("another process has moved this target's survey on: only one may use a ledger")
             return survey.store_page(db, target_id, state, rows, next_token)
 
-    def _measure(self) -> None:
-        pages, size = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    def _opened(self) -> sqlite3.Connection:
+        with translated(self._path):
+            db = sqlite3.connect(self._path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+            try:
+                if self._is_kept:
+                    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+                db.execute("PRAGMA foreign_keys = ON")
+                check(db, self._path)
+                migrate(db)
+                self._measure(db)
+            except BaseException:
+                db.close()
+                raise
+        return db
+
+    def _set_aside(self, error: LedgerDamagedError) -> None:
+        kept_as = f"{self._path}.damaged"
+        structlog.get_logger().error("ledger_damaged", error=str(error), kept_as=kept_as, hint=error.hint)
+        set_aside(self._path, kept_as)
+
+    def _measure(self, db: sqlite3.Connection) -> None:
+        pages, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
         log = 0
         with suppress(OSError):  # there is none in memory
             log = Path(f"{self._path}-wal").stat().st_size
@@ -153,17 +172,30 @@ class Ledger:
     @contextmanager
     def _atomic(self) -> Iterator[sqlite3.Connection]:
         """Runs a block in one transaction: all of it is stored, or nothing, also when COMMIT itself fails."""
-        with self._lock, translated(self._path):
+        with self._lock:
             if self._is_closing:
                 raise LedgerError(f"the ledger {self._path} is closed")
-            self._db.execute("BEGIN IMMEDIATE")
+            if self._is_aside:
+                self._db, self._is_aside = self._opened(), False
             try:
-                yield self._db
-                self._measure()
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                with translated(self._path), self._transaction() as db:
+                    yield db
+            except LedgerDamagedError as error:
+                self._db.close()
+                self._set_aside(error)
+                self._is_aside = True
+                raise
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+            self._measure(self._db)
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
 
 @contextmanager
@@ -172,8 +204,20 @@ def translated(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        is_broken = getattr(error, "sqlite_errorcode", 0) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-        raise (LedgerBrokenError if is_broken else LedgerError)(f"the ledger {path} failed: {error}") from error
+        is_damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+        raise (LedgerDamagedError if is_damaged else LedgerError)(f"the ledger {path} failed: {error}") from error
+
+
+def set_aside(path: str, kept_as: str) -> None:
+    """Renames a ledger with its write-ahead log, in place of one renamed so before; raises LedgerError."""
+    try:
+        Path(path).replace(kept_as)
+        Path(f"{kept_as}-wal").unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            Path(f"{path}-wal").rename(f"{kept_as}-wal")
+        Path(f"{path}-shm").unlink(missing_ok=True)
+    except OSError as error:
+        raise LedgerError(f"the damaged ledger {path} could not be moved aside: {error}") from error
 
 
 def _target_id(db: sqlite3.Connection, key: TargetKey) -> int:
