@@ -11,7 +11,7 @@ PYTHONS := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 ARGS :=
 
 .DELETE_ON_ERROR:
-.PHONY: help python install dev tools demo check test bench docs lock clean
+.PHONY: help python install dev tools demo check test bench soak docs lock clean
 
 help: ## list the targets
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$NF }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ test: tools ## run all tests (ARGS="-m 'not slow'" for the fast ones)
 
 bench: dev ## measure the figures that the documents name
 	$(RUN) -m benchmarks $(ARGS)
+
+soak: dev ## let 100,000 calls go wrong, and see that nothing is lost (ARGS="CALLS SEED")
+	$(RUN) -m tests.soak $(ARGS)
 
 docs: dev ## write the generated files
 	$(RUN) -m tests.generated

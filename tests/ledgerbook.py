@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from exporter.snapshot import TargetKey
 from exporter.walk import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from exporter.ledger import Ledger, SurveyState
@@ -102,3 +103,14 @@ def value(path: Path, question: str) -> object:
     """Returns the first value of an answer of SQLite."""
     with closing(sqlite3.connect(path)) as db:
         return db.execute(question).fetchone()[0]
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Lets no file of this process grow beyond a size, in bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +12,7 @@ from exporter.errors import LedgerError
 from exporter.ledger import Ledger, schema, store
 from exporter.reconcile import Known
 from exporter.snapshot import JOB_TYPES, TargetKey
-from tests.ledgerbook import START, Book, contents, execute, job, value
+from tests.ledgerbook import START, Book, contents, execute, full_disk, job, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,22 +124,11 @@ def test_a_commit_that_fails_is_rolled_back(book: Book, path: Path) -> None:
     assert book.poll(job("a", "Finished")).ended["ASR", "Finished"] == 1
 
 
-@contextmanager
-def full_disk(path: Path) -> Iterator[None]:
-    """Lets no file grow beyond the size that this one has."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_a_full_disk(book: Book, path: Path) -> None:
     """On a full disk a poll fails as a whole, and is counted once there is room again."""
     many = [job(f"job {number}", "Failed", now=book.now) for number in range(500)]
 
-    with full_disk(Path(f"{path}-wal")), pytest.raises(LedgerError) as refused:
+    with full_disk(Path(f"{path}-wal").stat().st_size), pytest.raises(LedgerError) as refused:
         book.poll(*many)
 
     assert str(path) in str(refused.value)

@@ -104,17 +104,26 @@ class Simulator:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         call = await _read(request)
         self.calls[call.action] += 1
+        host = call.headers.get("host", "")
         fault = None
         try:
             key = self._gate.admit(call)
-            parameters = dict(parse_qsl(call.query, keep_blank_values=True))
-            fault = self.faults.strike(call.action, key.key_id, paging=bool(parameters.get("NextToken")))
-            answer = self._answer(call.action, parameters, self.world_of(key.key_id), fault)
         except RefusedError as refused:
-            answer = answers.refusal(refused, call.headers.get("host", ""))
+            answer = answers.refusal(refused, host)
+        else:
+            answer, fault = self.answer(call.action, call.query, key.key_id, host)
         self.outcomes[call.action, answer.code] += 1
         answer.headers["Date"] = formatdate(self.clock(), usegmt=True)
         return await deliver(request, answer, fault)
+
+    def answer(self, action: str, query: str, key_id: str = "", host: str = "") -> tuple[answers.Answer, Fault | None]:
+        """Returns the answer to a call that was let in, and what befalls both: some faults bend it on the wire only."""
+        parameters = dict(parse_qsl(query, keep_blank_values=True))
+        fault = self.faults.strike(action, key_id, paging=bool(parameters.get("NextToken")))
+        try:
+            return self._answer(action, parameters, self.world_of(key_id), fault), fault
+        except RefusedError as refused:
+            return answers.refusal(refused, host), fault
 
     def _answer(self, action: str, parameters: Mapping[str, str], world: World, fault: Fault | None) -> answers.Answer:
         if fault is not None and fault.kind in {"throttle", "fail"}:

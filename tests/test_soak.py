@@ -1,0 +1,42 @@
+"""A service that fails in every way for a day and more costs no end, counts none twice, and no memory."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.bentwire import FAULTS, OWN_KINDS
+from tests.measurements import report
+from tests.quietlogs import as_before
+from tests.soak import is_good, soaked, told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FAULTED_CALLS = 1500
+MOST_MEMORY_MIB = 4.0
+MOST_DISK_BYTES = 8 * 2**20
+
+
+@pytest.mark.slow
+def test_a_short_soak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """1,500 faulted calls: every end counted once, counts exact, memory, ledger and page no larger than before.
+
+    `make soak` makes 100,000.
+    """
+    seed = secrets.randbits(32)
+    with as_before():
+        soak = soaked(str(tmp_path), FAULTED_CALLS, seed)
+
+    report(capsys, f"soak: seed {seed}\n{told(soak)}")
+    record = soak.record
+    assert is_good(soak), record.tracebacks
+    assert soak.book.ends > 300
+    assert {fault.kind for fault in FAULTS} | set(OWN_KINDS) == set(soak.wire.struck)
+    assert all(record.ledger_faults.values())
+    assert record.polls["ok"] > record.polls.total() / 2 > record.polls["ledger"] > 0
+    assert record.memory[-1] - record.memory[0] < MOST_MEMORY_MIB
+    assert max(record.ledger_sizes) < MOST_DISK_BYTES
+    assert max(record.page_sizes) < 1.2 * record.page_sizes[0]
