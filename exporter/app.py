@@ -21,8 +21,9 @@ from exporter.reload import Reload
 from exporter.rules.thresholds import Thresholds
 from exporter.settings import AT_THE_START, TargetSettings
 from exporter.standby import in_turn
-from exporter.survey import Survey
+from exporter.survey import PAGES_PER_SECOND, Survey
 from exporter.threads import to_its_end
+from exporter.throttle import AccountLimiter
 from exporter.web import base_url, make_app, serve
 from exporter.worker import Worker, make_scheduler
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 HUNG_AFTER_SECONDS = 300.0
 HUNG_AFTER_INTERVALS = 5
+START_PAUSE_SECONDS = 0.05
+"""So long after each other the targets are first polled, lest hundreds of them hold up each other and the scrapes."""
 REFRESH_SECONDS = 30.0
 """The pages load themselves again so often, or at the poll interval if that is longer."""
 
@@ -54,6 +57,7 @@ class App:
         self._ledger = ledger
         self._environ = environ
         self._clients = Clients(settings, environ, self.instruments)
+        self._pace = AccountLimiter(PAGES_PER_SECOND)
         self._scheduler: AsyncIOScheduler | None = None
         collector = Collector(
             views=self.views,
@@ -123,17 +127,18 @@ class App:
         """
         self._scheduler = scheduler
         await self._leave([], self.settings)
-        for worker in self.workers:
-            self._start(worker)
+        pause = min(START_PAUSE_SECONDS, self.settings.poll_interval_seconds / (len(self.workers) or 1))
+        for number, worker in enumerate(self.workers):
+            self._start(worker, number * pause)
 
     async def close(self) -> None:
         """Ends what is under way, and closes all connections."""
         await asyncio.gather(*(worker.stop() for worker in self.workers))
         await self._clients.aclose()
 
-    def _start(self, worker: Worker) -> None:
+    def _start(self, worker: Worker, delay_seconds: float = 0.0) -> None:
         if self._scheduler is not None:
-            worker.start(self._scheduler, self.settings.poll_interval_seconds)
+            worker.start(self._scheduler, self.settings.poll_interval_seconds, delay_seconds)
 
     def _worker(self, target: Target, api: ImsClient, view: TargetView | None) -> Worker:
         """Returns a new worker, which shows what was shown of the target until its first poll."""
@@ -158,6 +163,7 @@ class App:
             interval_seconds=settings.survey_interval_hours * 3600,
             lookback_days=settings.lookback_days,
             job_types=target.job_types,
+            pace=self._pace.acquire,
         )
         worker = Worker(target, poller, survey)
         self._start(worker)

@@ -1,4 +1,4 @@
-"""The clients of the targets: one connection pool for each endpoint, one rate limit for each account."""
+"""The clients of the targets: one pool for each endpoint, one rate limit for each account, one source for each key."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from exporter.credentials import CredentialSource
     from exporter.exposition import Instruments
     from exporter.settings import Settings
-    from exporter.target import Target
+    from exporter.target import Credentials, Target
 
 
 class Clients:
@@ -29,6 +30,7 @@ class Clients:
         self._instruments = instruments
         self._pools: dict[str, httpx.AsyncClient] = {}
         self._limiters: dict[str, AccountLimiter] = {}
+        self._sources: dict[Credentials | None, CredentialSource] = {}
 
     def client(self, target: Target) -> ImsClient:
         """Returns the client of a target; its requests are counted."""
@@ -38,7 +40,7 @@ class Clients:
             self._pools[target.endpoint] = _pool(target.endpoint, self._timeout)
         return ImsClient(
             self._pools[target.endpoint],
-            credential_source(target.credentials, self._environ),
+            self._source(target.credentials),
             self._limiter(key.account),
             timeout_seconds=self._timeout,
             observe=lambda action, code, seconds: self._instruments.observe_request(key, action, code, seconds),
@@ -48,6 +50,11 @@ class Clients:
         """Closes all connections."""
         for pool in self._pools.values():
             await pool.aclose()
+
+    def _source(self, choice: Credentials | None) -> CredentialSource:
+        if choice not in self._sources:
+            self._sources[choice] = credential_source(choice, self._environ)
+        return self._sources[choice]
 
     def _limiter(self, account: str) -> AccountLimiter:
         if account not in self._limiters:

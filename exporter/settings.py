@@ -168,7 +168,7 @@ class Settings(BaseSettings):
         default=[],
         description="The targets, where there is more than one; then the five settings above stay unset. "
         "Each has its own account and region_id.",
-        max_length=500,
+        max_length=2000,
     )
     allow_plain_http: bool = Field(
         default=False,

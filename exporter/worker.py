@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -32,12 +32,14 @@ class Worker:
     tasks: set[asyncio.Task[object]] = field(default_factory=set)
     survey_task: asyncio.Task[bool] | None = None
 
-    def start(self, scheduler: AsyncIOScheduler, interval_seconds: float) -> None:
-        """Polls at once, then on the interval, never twice at a time."""
+    def start(self, scheduler: AsyncIOScheduler, interval_seconds: float, delay_seconds: float = 0.0) -> None:
+        """Polls after the delay, then on the interval, never twice at a time."""
         trigger = IntervalTrigger(
             seconds=interval_seconds, jitter=min(MAX_JITTER_SECONDS, interval_seconds / 10), timezone=UTC
         )
-        self.timer = scheduler.add_job(self.cycle, trigger, next_run_time=datetime.now(UTC))
+        self.timer = scheduler.add_job(
+            self.cycle, trigger, next_run_time=datetime.now(UTC) + timedelta(seconds=delay_seconds)
+        )
 
     async def cycle(self) -> None:
         """Makes one poll; after a good one, lets a survey run beside the next polls if one is due."""

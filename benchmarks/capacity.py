@@ -1,0 +1,144 @@
+"""What one process on one core holds: `python -m benchmarks.capacity` prints the table in docs/sizing.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from benchmarks.process import Running, exporter
+from exporter.simulator.server import DEMO_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+INTERVAL_SECONDS = 60
+SCRAPE_SECONDS = 15
+SETTLING_SECONDS = 600
+ROWS = ((1, True), (100, True), (500, True), (1000, True), (1, False), (100, False), (250, False), (500, False))
+"""So many targets, and whether nothing happens in them."""
+HISTORY = 300
+"""Ended jobs of each target, which are surveyed first."""
+HEAD = (
+    "| targets | jobs of each | CPU of one core | memory | scrape | page | calls/s | polls late |\n"
+    "|---:|---|---:|---:|---:|---:|---:|---:|\n"
+)
+ANSWERS_AT = re.compile(r"endpoint: (\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an exporter took while it polled and was scraped for an interval."""
+
+    targets: int
+    is_idle: bool
+    cpu_share: float
+    memory_mib: float
+    scrape_seconds: float
+    page_mib: float
+    calls_per_second: float
+    late: int
+    """Targets without a poll for longer than an interval and a half."""
+
+    def row(self) -> str:
+        """Returns it as a row of the table under `HEAD`."""
+        jobs = "idle" if self.is_idle else "32 born and ended a minute"
+        return (
+            f"| {self.targets:,} | {jobs} | {100 * self.cpu_share:.1f} % | {self.memory_mib:.0f} MiB"
+            f" | {1000 * self.scrape_seconds:.0f} ms | {self.page_mib:.1f} MiB"
+            f" | {self.calls_per_second:.0f} | {self.late} |\n"
+        )
+
+
+@contextmanager
+def simulator(*arguments: str) -> Iterator[str]:
+    """Runs a simulated service on another core than the first, and gives its address."""
+    command = [sys.executable, "-m", "exporter.simulator", "--listen", "127.0.0.1:0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+        try:
+            os.sched_setaffinity(process.pid, set(range(1, os.cpu_count() or 1)) or {0})
+            found = ANSWERS_AT.search(process.stdout.readline()) if process.stdout else None
+            if found is None:
+                raise RuntimeError("the simulator does not say where it answers")
+            yield found[1]
+        finally:
+            process.terminate()
+
+
+def configured(folder: Path, endpoint: str, targets: int) -> Path:
+    """Writes a configuration with so many targets, each an account of its own; returns its path."""
+    path = folder / f"{targets}.json"
+    each = [
+        {"account": f"account-{number}", "region_id": "cn-shanghai", "endpoint": endpoint} for number in range(targets)
+    ]
+    path.write_text(json.dumps({"targets": each}))
+    return path
+
+
+def hold(folder: Path, targets: int, *, is_idle: bool) -> Held:
+    """Lets an exporter on one core poll so many targets; once all are surveyed, measures for one interval."""
+    life = ["--no-life"] if is_idle else []
+    with (
+        simulator("--history", str(HISTORY), *life) as endpoint,
+        exporter(
+            folder,
+            f"{targets}-{is_idle}",
+            DEMO_KEY,
+            config=configured(folder, endpoint, targets),
+            poll_interval_seconds=INTERVAL_SECONDS,
+            max_requests_per_second=100,
+        ) as running,
+    ):
+        os.sched_setaffinity(running.process.pid, {0})
+        running.wait(
+            lambda: running.total("ims_exporter_survey_complete") == targets, SETTLING_SECONDS, pause=SCRAPE_SECONDS
+        )
+        time.sleep(INTERVAL_SECONDS)
+        return measured(running, targets, is_idle=is_idle)
+
+
+def measured(running: Running, targets: int, *, is_idle: bool) -> Held:
+    """Scrapes for one interval, and returns what that and the polls took."""
+    calls, cpu, began = running.total("ims_exporter_api_requests_total"), running.cpu_seconds(), time.monotonic()
+    scrapes = []
+    for turn in range(1, INTERVAL_SECONDS // SCRAPE_SECONDS + 1):
+        time.sleep(max(0.0, began + turn * SCRAPE_SECONDS - time.monotonic()))
+        scrapes.append(running.scrape())
+    seconds = time.monotonic() - began
+    cpu_seconds = running.cpu_seconds() - cpu
+    text = scrapes[-1][0]
+    polled_at = re.findall(r"^ims_exporter_last_success_timestamp_seconds{[^}]*} (\S+)", text, re.MULTILINE)
+    oldest = time.time() - 1.5 * INTERVAL_SECONDS
+    return Held(
+        targets,
+        is_idle,
+        cpu_seconds / seconds,
+        running.memory_mib(),
+        median(took for _, took in scrapes),
+        len(text) / 2**20,
+        (running.total("ims_exporter_api_requests_total") - calls) / seconds,
+        targets - sum(float(moment) >= oldest for moment in polled_at),
+    )
+
+
+def main() -> None:
+    """Prints a row for each size."""
+    sys.stdout.write(HEAD)
+    with tempfile.TemporaryDirectory() as folder:
+        for targets, is_idle in ROWS:
+            sys.stdout.write(hold(Path(folder), targets, is_idle=is_idle).row())
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The exporter as a process of its own: what it takes of the machine, and what a scrape of it shows."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from exporter.simulator.gate import Key
+
+COMMAND = [sys.executable, "-m", "exporter", "run"]
+LISTENS = re.compile(r"event=listening url=(http://127\.0\.0\.1:[1-9][0-9]*)")
+PATIENCE_SECONDS = 30.0
+PAUSE_SECONDS = 0.005
+OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0", "Accept-Encoding": "gzip"}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An exporter that was started."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """Where it listens; empty as long as it does not."""
+        found = LISTENS.search(self.log.read_text())
+        return found[1] if found else ""
+
+    def cpu_seconds(self) -> float:
+        """Returns what it has used of processors, all threads together."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mib(self, of: str = "VmRSS") -> float:
+        """Returns what is resident of it; the most there ever was as `VmHWM`."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(rf"{of}:\s+(\d+) kB", status)[0]) / 1024
+
+    def scrape(self) -> tuple[str, float]:
+        """Returns the page as Prometheus asks for it, and the seconds until it was there."""
+        request = urllib.request.Request(f"{self.url}/metrics", headers=OPENMETRICS)  # noqa: S310 - loopback
+        started = time.perf_counter()
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - loopback
+            body = answer.read()
+        return gzip.decompress(body).decode(), time.perf_counter() - started
+
+    def total(self, name: str) -> float:
+        """Returns the sum of a metric over all its series, now."""
+        text, _ = self.scrape()
+        return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)", text, re.MULTILINE))
+
+    def wait(self, probe: Callable[[], bool], seconds: float = PATIENCE_SECONDS, pause: float = PAUSE_SECONDS) -> None:
+        """Waits until something is so; raises TimeoutError, or RuntimeError if the exporter ends before."""
+        deadline = time.monotonic() + seconds
+        while not probe():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the exporter has ended: {self.log.read_text()[-2000:]}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not after {seconds:.0f} seconds; the log ends: {self.log.read_text()[-2000:]}")
+            time.sleep(pause)
+
+
+@contextmanager
+def exporter(folder: Path, name: str, key: Key, **settings: object) -> Iterator[Running]:
+    """Starts an exporter with a ledger of this name, gives it when it listens, and ends it."""
+    chosen = {
+        "listen_address": "127.0.0.1:0",
+        "ledger_path": folder / f"{name}.db",
+        "log_format": "logfmt",
+        **settings,
+    }
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("IMS_EXPORTER_")},
+        **{f"IMS_EXPORTER_{name.upper()}": str(value) for name, value in chosen.items()},
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": key.key_id,
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": key.secret,
+    }
+    log = folder / f"{name}.log"
+    with log.open("wb") as stderr, subprocess.Popen(COMMAND, env=environ, stderr=stderr) as process:  # noqa: S603 - our own
+        running = Running(process, log)
+        try:
+            running.wait(lambda: bool(running.url))
+            yield running
+        finally:
+            process.terminate()
