@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import calls, pages, polls, scrapes, starts, surveys
+from benchmarks import calls, histories, pages, polls, scrapes, starts, surveys
 from benchmarks.figure import HEAD
 from benchmarks.rig import running_service
 from benchmarks.sizes import FULL, QUICK
@@ -59,6 +59,7 @@ async def measured(service: Service, sizes: Sizes, folder: Path) -> AsyncIterato
     yield await polls.measure(service, sizes, folder)
     yield await scrapes.measure(sizes)
     yield await surveys.measure(service, sizes, folder)
+    yield await asyncio.to_thread(histories.measure, sizes, folder)
     yield await asyncio.to_thread(starts.measure, service, sizes, folder)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from exporter.snapshot import JOB_TYPES
+from exporter.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
+from exporter.walk import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from exporter.simulator.world import World
+    from exporter.simulator.world import Job, World
 
 MINUTE = 60.0
 DAY = 86400.0
 QUIET_DAYS = 29.0
 FAILED_RATIO = 0.03
+MANY = 20_000
+"""More jobs than are new, or ended since an open one was created."""
 
 
 @dataclass(slots=True)
@@ -59,6 +63,29 @@ class Busy:
             self.running[place], self.running[-1] = self.running[-1], self.running[place]
             self._moved(self.running.pop(), "Failed" if self._fails() else "Finished")
 
+    def open_jobs(self) -> list[Job]:
+        """Returns the open jobs."""
+        found = (self.world.get(job_id) for job_id in (*self.waiting, *self.running))
+        return [job for job in found if job is not None]
+
+    def pages_of_news(self, before: list[Job], since: float) -> int:
+        """Returns how many pages hold the open jobs, those created since, and the ended ones among those open before.
+
+        These stand in the ended lists of their types, as far down as the oldest of them.
+        """
+        pages = sum(_pages(self.world.total(job_state=state)) for state in OPEN_STATES)
+        pages += self._pages_down_to(since)
+        still_open = {*self.waiting, *self.running}
+        ended = [job for job in before if job.job_id not in still_open]
+        for job_type in {job.job_type for job in ended}:
+            oldest = min(job.created_at for job in ended if job.job_type == job_type)
+            pages += sum(self._pages_down_to(oldest, job_type, state) for state in ENDED_STATES)
+        return pages
+
+    def _pages_down_to(self, moment: float, job_type: str | None = None, job_state: str | None = None) -> int:
+        jobs = self.world.page(job_type=job_type, job_state=job_state, limit=MANY)
+        return _pages(sum(job.created_at >= moment for job in jobs))
+
     def _fails(self) -> bool:
         return self.chance.random() < FAILED_RATIO
 
@@ -70,6 +97,10 @@ class Busy:
         modified_at = created_at + self.chance.uniform(1, MINUTE)
         kind = self.chance.choice(JOB_TYPES)
         return self.world.create(kind, state=state, created_at=created_at, modified_at=modified_at)
+
+
+def _pages(jobs: int) -> int:
+    return max(1, math.ceil(jobs / PAGE_SIZE))
 
 
 def fill_quiet(world: World, history: int) -> None:

@@ -44,7 +44,7 @@ class Work:
 
 async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
     """Makes polls a minute apart, and counts after each the pages of the plain loop; one such loop is really run."""
-    polls, pages = [], []
+    polls, pages, news = [], [], []
     with opened(folder, "busy") as ledger:
         async with connected(service, BUSY_KEY) as client:
             polling = poller(service, client, ledger)
@@ -54,10 +54,11 @@ async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
                 if turn >= WARM_UP_POLLS:
                     polls.append(work)
                     pages.append(math.ceil(standing.jobs / PAGE_SIZE))
+                    news.append(standing.pages_of_news)
     loop = await worked(service, OfficialSdk(service.standing.url, BUSY_KEY).list_all)
     if loop.calls != pages[-1]:
         raise AssertionError(f"the plain loop made {loop.calls} calls, not {pages[-1]}")
-    return figures(polls, pages, loop, sizes.fewer_calls)
+    return figures(polls, pages, news, loop, sizes)
 
 
 async def poll_all(service: Service, polling: Poller) -> None:
@@ -76,7 +77,7 @@ async def worked(service: Service, work: Callable[[], object]) -> Work:
     return Work(after.list_calls - before.list_calls, after.get_calls - before.get_calls, took)
 
 
-def figures(polls: list[Work], pages: list[int], loop: Work, fewer_calls: float) -> list[Figure]:
+def figures(polls: list[Work], pages: list[int], news: list[int], loop: Work, sizes: Sizes) -> list[Figure]:
     """Returns what the polls took, beside the plain loop."""
     lists = tuple(poll.list_calls for poll in polls)
     calls = tuple(poll.calls for poll in polls)
@@ -84,8 +85,11 @@ def figures(polls: list[Work], pages: list[int], loop: Work, fewer_calls: float)
         Figure("plain loop over the SDK: list calls", "calls", tuple(pages)),
         Figure("poll: list calls", "calls", lists),
         Figure("poll: list calls and calls for single jobs", "calls", calls),
-        ratios("list calls, plain loop / poll", pages, lists, fewer_calls),
+        ratios("list calls, plain loop / poll", pages, lists, sizes.fewer_calls),
         ratios("all calls, plain loop / poll", pages, calls),
+        Figure("pages that hold the open, the new and the lately ended jobs", "pages", tuple(news)),
+        ratios("list calls of a poll / pages that hold its news", lists, news),
+        ratios("all calls of a poll / pages that hold its news", calls, news, at_most=sizes.more_calls),
         milliseconds("plain loop: CPU", [loop.cost.cpu_seconds]),
         milliseconds("plain loop: wall", [loop.cost.wall_seconds]),
         milliseconds("poll: CPU", (poll.cost.cpu_seconds for poll in polls)),

@@ -5,22 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
-from benchmarks.process import Running, exporter
+from benchmarks.process import Running, exporter, simulator
 from exporter.simulator.server import DEMO_KEY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 INTERVAL_SECONDS = 60
 SCRAPE_SECONDS = 15
@@ -33,7 +26,6 @@ HEAD = (
     "| targets | jobs of each | CPU of one core | memory | scrape | page | calls/s | polls late |\n"
     "|---:|---|---:|---:|---:|---:|---:|---:|\n"
 )
-ANSWERS_AT = re.compile(r"endpoint: (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +50,6 @@ class Held:
             f" | {1000 * self.scrape_seconds:.0f} ms | {self.page_mib:.1f} MiB"
             f" | {self.calls_per_second:.0f} | {self.late} |\n"
         )
-
-
-@contextmanager
-def simulator(*arguments: str) -> Iterator[str]:
-    """Runs a simulated service on another core than the first, and gives its address."""
-    command = [sys.executable, "-m", "exporter.simulator", "--listen", "127.0.0.1:0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
-        try:
-            os.sched_setaffinity(process.pid, set(range(1, os.cpu_count() or 1)) or {0})
-            found = ANSWERS_AT.search(process.stdout.readline()) if process.stdout else None
-            if found is None:
-                raise RuntimeError("the simulator does not say where it answers")
-            yield found[1]
-        finally:
-            process.terminate()
 
 
 def configured(folder: Path, endpoint: str, targets: int) -> Path:

@@ -1,4 +1,4 @@
-"""The exporter as a process of its own: what it takes of the machine, and what a scrape of it shows."""
+"""The exporter and a simulated service as processes of their own: what the one takes, and what a scrape of it shows."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COMMAND = [sys.executable, "-m", "exporter", "run"]
 LISTENS = re.compile(r"event=listening url=(http://127\.0\.0\.1:[1-9][0-9]*)")
+ANSWERS_AT = re.compile(r"endpoint: (\S+)")
 PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 0.005
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0", "Accept-Encoding": "gzip"}
@@ -94,5 +95,20 @@ def exporter(folder: Path, name: str, key: Key, **settings: object) -> Iterator[
         try:
             running.wait(lambda: bool(running.url))
             yield running
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def simulator(*arguments: str) -> Iterator[str]:
+    """Runs a simulated service on another core than the first, and gives its address."""
+    command = [sys.executable, "-m", "exporter.simulator", "--listen", "127.0.0.1:0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+        try:
+            os.sched_setaffinity(process.pid, set(range(1, os.cpu_count() or 1)) or {0})
+            found = ANSWERS_AT.search(process.stdout.readline()) if process.stdout else None
+            if found is None:
+                raise RuntimeError("the simulator does not say where it answers")
+            yield found[1]
         finally:
             process.terminate()

@@ -41,6 +41,8 @@ class Standing:
     get_calls: int
     jobs: int
     open_jobs: int
+    pages_of_news: int
+    """How many pages hold the open jobs, the new ones, and those that have ended since the last change."""
 
 
 class Service:

@@ -12,6 +12,7 @@ import json
 import sys
 
 from benchmarks.accounts import Busy, fill_quiet
+from exporter.reconcile import SLACK_SECONDS
 from exporter.simulator.gate import Key
 from exporter.simulator.server import Simulator
 from exporter.simulator.world import World
@@ -23,16 +24,18 @@ BEHIND_SECONDS = 840.0
 """So far the clock starts behind the real one, within what the service tolerates: room for 14 polls a minute apart."""
 
 
-def pass_time(simulator: Simulator, busy: Busy, seconds: float, changes: int) -> None:
-    """Sets the clock forward, with the changes spread over that time."""
+def pass_time(simulator: Simulator, busy: Busy, seconds: float, changes: int) -> int:
+    """Sets the clock forward, with the changes spread over that time; returns the pages that hold what has happened."""
+    before, since = busy.open_jobs(), simulator.clock() - SLACK_SECONDS
     for _ in range(changes):
         simulator.clock_offset += seconds / changes
         busy.change()
     if not changes:
         simulator.clock_offset += seconds
+    return busy.pages_of_news(before, since)
 
 
-def state(simulator: Simulator, busy: Busy) -> str:
+def state(simulator: Simulator, busy: Busy, pages_of_news: int = 0) -> str:
     """Returns where things stand, as a line of JSON."""
     counts = busy.world.counts()
     ended = sum(number for (_, state), number in counts.items() if state in ENDED_STATES)
@@ -44,6 +47,7 @@ def state(simulator: Simulator, busy: Busy) -> str:
         "get_calls": simulator.calls["GetSmartHandleJob"],
         "jobs": total,
         "open_jobs": total - ended,
+        "pages_of_news": pages_of_news,
     }
     return f"{json.dumps(standing)}\n"
 
@@ -62,8 +66,8 @@ async def serve(history: int, open_jobs: int, changes: int, quiet_history: int) 
         sys.stdout.flush()
         while line := await asyncio.to_thread(sys.stdin.readline):
             seconds, count = line.split()
-            pass_time(simulator, busy, float(seconds), int(count))
-            sys.stdout.write(state(simulator, busy))
+            pages = pass_time(simulator, busy, float(seconds), int(count))
+            sys.stdout.write(state(simulator, busy, pages))
             sys.stdout.flush()
 
 

@@ -18,6 +18,8 @@ class Sizes:
     """Repetitions of a poll beside the plain loop."""
     fewer_calls: float
     """The goal: a poll makes so many times fewer calls than the plain loop."""
+    more_calls: float
+    """The goal: it makes at most so many times more calls than there are pages of what it has to know."""
     quiet_history: int
     """Ended jobs of the quiet account."""
     pages: int
@@ -32,6 +34,10 @@ class Sizes:
     fast_surveys: int
     survey_rate: float
     """Calls per second allowed to the survey that is held to its share."""
+    long_history: int
+    """Ended jobs of an account that is surveyed by a process of its own."""
+    long_rate: float
+    """Calls per second allowed to that."""
     starts: int
     has_goals_of_time: bool
     """Whether the sizes are such that times mean anything."""
@@ -43,6 +49,7 @@ FULL = Sizes(
     changes=500,
     pairs=7,
     fewer_calls=30.0,
+    more_calls=1.5,
     quiet_history=20_000,
     pages=40,
     repetitions=9,
@@ -52,6 +59,8 @@ FULL = Sizes(
     scrapes=9,
     fast_surveys=3,
     survey_rate=50.0,
+    long_history=1_000_000,
+    long_rate=100.0,
     starts=5,
     has_goals_of_time=True,
 )
@@ -61,6 +70,7 @@ QUICK = Sizes(
     changes=12,
     pairs=1,
     fewer_calls=2.0,
+    more_calls=3.0,
     quiet_history=1_000,
     pages=2,
     repetitions=1,
@@ -70,6 +80,8 @@ QUICK = Sizes(
     scrapes=1,
     fast_surveys=1,
     survey_rate=50.0,
+    long_history=5_000,
+    long_rate=100.0,
     starts=1,
     has_goals_of_time=False,
 )
