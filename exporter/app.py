@@ -25,7 +25,7 @@ from exporter.survey import PAGES_PER_SECOND, Survey
 from exporter.threads import to_its_end
 from exporter.throttle import AccountLimiter
 from exporter.web import base_url, make_app, serve
-from exporter.worker import Worker, make_scheduler
+from exporter.worker import Worker, heed_clock, make_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -269,6 +269,7 @@ async def run(
         scheduler = make_scheduler()
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
+        stack.callback(asyncio.create_task(heed_clock(scheduler)).cancel)
         await app.start(scheduler)
         stack.push_async_callback(app.close)
         if hangup is not None:

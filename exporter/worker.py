@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apscheduler.job import Job
 
     from exporter.poller import Poller
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from exporter.target import Target
 
 MAX_JITTER_SECONDS = 5.0
+SET_BACK_SECONDS = 1.0
+"""A clock set back by less only makes one poll so much later."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,7 +40,7 @@ class Worker:
 
     def start(self, scheduler: AsyncIOScheduler, interval_seconds: float, delay_seconds: float = 0.0) -> None:
         """Polls after the delay, then on the interval, never twice at a time."""
-        trigger = IntervalTrigger(
+        trigger = Interval(
             seconds=interval_seconds, jitter=min(MAX_JITTER_SECONDS, interval_seconds / 10), timezone=UTC
         )
         self.timer = scheduler.add_job(
@@ -72,9 +78,39 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class Interval(IntervalTrigger):
+    """An interval that leaps over what was missed: after a clock was set forward by years that would take minutes."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """Returns the next appointment after the last one, or after now if that is long ago."""
+        recent = previous_fire_time and max(previous_fire_time, now - self.interval)
+        following: datetime | None = super().get_next_fire_time(recent, now)
+        return following
+
+
 def make_scheduler() -> AsyncIOScheduler:
     """Returns the timer of all workers."""
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a long poll leaves out the next is no news
     return AsyncIOScheduler(
         timezone=UTC, job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
     )
+
+
+async def heed_clock(
+    scheduler: AsyncIOScheduler,
+    *,
+    now: Callable[[], float] = time.time,
+    pause_seconds: float = 5.0,
+) -> None:
+    """Moves the timer's appointments along when this machine's clock is set back, else it would wait for as long.
+
+    One that is set forward does no harm: what is overdue is done at once, and once.
+    """
+    offset = now() - time.monotonic()
+    while True:
+        await asyncio.sleep(pause_seconds)
+        before, offset = offset, now() - time.monotonic()
+        if offset < before - SET_BACK_SECONDS:
+            structlog.get_logger().warning("clock_set_back", seconds=round(before - offset, 3))
+            for job in scheduler.get_jobs():
+                job.modify(next_run_time=job.next_run_time + timedelta(seconds=offset - before))

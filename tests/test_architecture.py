@@ -115,7 +115,7 @@ OUTSIDE: dict[str, set[str]] = {
     "fcntl": {"lock"},
     "lightkube": {"lease"},
     "ssl": {"web_tls", "webconfig_file"},
-    "structlog": {"logs", "app", "cli", "ledger", "poller", "reload", "standby", "survey", "turn", "web_watch"},
+    "structlog": {"logs", "app", "cli", "ledger", "poller", "reload", "standby", "survey", "turn", "web_watch", "worker"},
     "pydantic": {
         "settings",
         "settings_rules",

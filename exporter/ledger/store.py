@@ -100,12 +100,12 @@ class Ledger:
     def belong_to(self, shard: int, elsewhere: Iterable[TargetKey]) -> list[TargetKey]:
         """Notes whose ledger this is, and drops what is known of the targets that other shards poll.
 
-        Returns those dropped. Raises LedgerError for another shard's ledger, in which other targets are at home.
+        Returns those dropped. Raises LedgerInUseError for another shard's ledger, in which other targets are at home.
         """
         with self._atomic() as db:
             (owner,) = db.execute("SELECT shard FROM owner").fetchone() or (None,)
             if owner not in {None, shard}:
-                raise LedgerError(
+                raise LedgerInUseError(
                     f"the ledger {self._path} is that of shard {owner}, and this is shard {shard}: "
                     "each shard needs a ledger_path of its own"
                 )
