@@ -78,7 +78,7 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Interval(IntervalTrigger):
+class Interval(IntervalTrigger):  # type: ignore[misc] # the library is untyped
     """An interval that leaps over what was missed: after a clock was set forward by years that would take minutes."""
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:

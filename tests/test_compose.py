@@ -75,6 +75,21 @@ def test_the_exporter_runs_the_demo_unless_told_otherwise() -> None:
     assert make_parser().parse_args([DEFAULT.sub(r"\1", command)]).command.__name__ == "demo_command"
 
 
+def test_the_ledger_is_on_a_volume_that_its_user_owns() -> None:
+    """The exporter's volume is at the image's own folder, whose owner a new volume takes over: nothing needs root."""
+    image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    (folder,) = re.findall(r"^VOLUME (\S+)$", image, re.MULTILINE)
+    (owner,) = re.findall(rf"^COPY .*--chown=(\S+) \S+ {folder}$", image, re.MULTILINE)
+    (ledger,) = re.findall(r"IMS_EXPORTER_LEDGER_PATH=(\S+)", image)
+    exporter = SERVICES["exporter"]
+
+    assert mounts("exporter") == {folder: "ledger"}
+    assert Path(ledger).parent == Path(folder)
+    assert re.findall(r"^USER (\S+)$", image, re.MULTILINE) == [owner]
+    assert "user" not in exporter
+    assert not [each for each in exporter["environment"] if "LEDGER_PATH" in each]
+
+
 def test_prometheus_accepts_its_configuration_and_rules(tmp_path: Path) -> None:
     """The real promtool accepts the configuration that is mounted, with the rules that the stack writes."""
     mounted = mounts("prometheus")
