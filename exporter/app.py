@@ -12,7 +12,7 @@ import structlog
 from exporter import __version__
 from exporter.clients import Clients
 from exporter.errors import LedgerError, SettingsError
-from exporter.exposition import Collector, Instruments, make_registry
+from exporter.exposition import Collector, Instruments, keep_written, make_registry
 from exporter.ledger import Ledger
 from exporter.metrics import Process
 from exporter.page import Site
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from exporter.api import ImsClient
     from exporter.exposition import Registry
     from exporter.settings import Settings
-    from exporter.snapshot import TargetView
+    from exporter.snapshot import TargetKey, TargetView
     from exporter.target import Target
 
 HUNG_AFTER_SECONDS = 300.0
@@ -52,6 +52,8 @@ class App:
     def __init__(self, settings: Settings, environ: Mapping[str, str], ledger: Ledger) -> None:
         self.settings = settings
         self.instruments = Instruments()
+        self.news = asyncio.Event()
+        """Set with each poll."""
         self.workers: list[Worker] = []
         self.reload = Reload(lambda: settings, self.apply, time.time)
         self._ledger = ledger
@@ -153,7 +155,7 @@ class App:
                 failure_details=settings.failure_details,
                 job_types=target.job_types,
             ),
-            observe_poll=lambda seconds, reason: self.instruments.observe_poll(target.key, seconds, reason),
+            observe_poll=lambda seconds, reason: self._polled(target.key, seconds, reason),
         )
         poller.view = view or poller.view
         survey = Survey(
@@ -168,6 +170,10 @@ class App:
         worker = Worker(target, poller, survey)
         self._start(worker)
         return worker
+
+    def _polled(self, key: TargetKey, seconds: float, reason: str | None) -> None:
+        self.instruments.observe_poll(key, seconds, reason)
+        self.news.set()
 
     def not_live(self) -> list[str]:
         """Returns the targets whose poll hangs; an outage of the API is no hang."""
@@ -270,6 +276,7 @@ async def run(
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
         stack.callback(asyncio.create_task(heed_clock(scheduler)).cancel)
+        stack.callback(asyncio.create_task(keep_written(app.registry, app.news)).cancel)
         await app.start(scheduler)
         stack.push_async_callback(app.close)
         if hangup is not None:

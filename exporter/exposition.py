@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from itertools import accumulate
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from exporter.metric import Kind, Metric, Reading
     from exporter.snapshot import FailedJob, TargetView
 
-__all__ = ["LARGE", "Collector", "Instruments", "Registry", "make_registry", "render", "rendered"]
+__all__ = ["LARGE", "Collector", "Instruments", "Registry", "keep_written", "make_registry", "render", "rendered"]
 
 Sources: TypeAlias = "Sequence[tuple[tuple[str, ...], Any]]"
 """What a metric is read off, each with the values of its first labels."""
@@ -42,6 +43,8 @@ Published: TypeAlias = "list[Sources]"
 
 ESCAPING = re.compile(r";\s*escaping=[^;,]*")
 END = b"# EOF\n"
+REST_SECONDS = 1.0
+REST_RATIO = 50
 LARGE = 20
 """So many targets are rendered in a thread, lest polls and probes wait for it."""
 FAMILIES: dict[Kind, Callable[..., Family]] = {
@@ -132,15 +135,24 @@ class Registry(CollectorRegistry):
         self.collector = collector
         self.text = Page(generate_latest, is_openmetrics=False)
         self.openmetrics = Page(openmetrics.generate_latest, is_openmetrics=True)
+        self._asked: tuple[Page, bool] | None = None
 
-    def page(self, accept: str) -> tuple[Page, str]:
+    def page(self, accept: str, *, is_packed: bool) -> tuple[Page, str]:
         """Returns the page that an Accept header asks for, plain text if in doubt, and its content type."""
         known = ESCAPING.sub("", accept)  # our names need none, and prometheus_client 0.26 garbles them with some
         try:
             _, content_type = choose_encoder(known)
         except TypeError:  # a version that is no number
             _, content_type = choose_encoder("")
-        return self.openmetrics if content_type.startswith("application/openmetrics") else self.text, content_type
+        page = self.openmetrics if content_type.startswith("application/openmetrics") else self.text
+        self._asked = page, is_packed
+        return page, content_type
+
+    def rewrite(self) -> None:
+        """Writes anew what the last scrape asked for, so that the next one finds it written; any thread may do it."""
+        if self._asked:
+            page, is_packed = self._asked
+            page.write(self.collector.published(), is_packed=is_packed)
 
 
 def make_registry(collector: Collector) -> Registry:
@@ -150,17 +162,27 @@ def make_registry(collector: Collector) -> Registry:
 
 def render(registry: Registry, accept: str = "", *, is_packed: bool = False) -> tuple[bytes, str]:
     """Returns the exposition and its content type: OpenMetrics if `accept` asks for it, else plain text."""
-    page, content_type = registry.page(accept)
+    page, content_type = registry.page(accept, is_packed=is_packed)
     return page.write(registry.collector.published(), is_packed=is_packed), content_type
 
 
 async def rendered(registry: Registry, accept: str, *, is_packed: bool) -> tuple[bytes, str]:
     """Returns the same, without holding up the event loop if there is much to write."""
-    page, content_type = registry.page(accept)
+    page, content_type = registry.page(accept, is_packed=is_packed)
     published = registry.collector.published()
     if max(map(len, published)) < LARGE:
         return page.write(published, is_packed=is_packed), content_type
     return await asyncio.to_thread(page.write, published, is_packed=is_packed), content_type
+
+
+async def keep_written(registry: Registry, news: asyncio.Event) -> None:
+    """Rewrites after each news, such as a poll: soon, but at most for a fiftieth of the time."""
+    while True:
+        await news.wait()
+        news.clear()
+        started = time.monotonic()
+        await asyncio.to_thread(registry.rewrite)
+        await asyncio.sleep(max(REST_SECONDS, REST_RATIO * (time.monotonic() - started)))
 
 
 def _head(metric: Metric[Any], encoder: Callable[[CollectorRegistry], bytes]) -> bytes:

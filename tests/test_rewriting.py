@@ -1,0 +1,88 @@
+"""After a poll the page is written anew before anybody asks, and what a scrape is given stays the same."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from exporter import exposition
+from exporter.exposition import Collector, Instruments, Registry, keep_written, make_registry, render
+from exporter.metrics import Process
+from exporter.snapshot import TargetView
+from tests.scenarios import BUSY, KEY, NOW, UP
+
+OPENMETRICS = "application/openmetrics-text;version=1.0.0"
+
+
+class Shown:
+    """A registry of one target, of which it is noted who looked at it."""
+
+    def __init__(self) -> None:
+        self.readers: list[threading.Thread] = []
+        self.view = TargetView(KEY, BUSY, UP)
+        self.registry: Registry = make_registry(
+            Collector(
+                views=self._views,
+                process=lambda: Process(0, reload_successful=True, reloaded_at=NOW, version="0"),
+                instruments=Instruments(),
+                now=lambda: NOW,
+                stale_after_seconds=lambda: 3600.0,
+            )
+        )
+
+    def _views(self) -> list[TargetView]:
+        self.readers.append(threading.current_thread())
+        return [self.view]
+
+    def poll(self) -> None:
+        """Publishes other numbers."""
+        self.view = replace(self.view, snapshot=replace(BUSY, jobs=dict.fromkeys(BUSY.jobs, 7)))
+
+
+def test_nothing_is_written_for_nobody() -> None:
+    """As long as nobody has scraped there is nothing to write."""
+    shown = Shown()
+
+    shown.registry.rewrite()
+
+    assert shown.readers == []
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_a_rewritten_page_is_the_page(*, is_packed: bool) -> None:
+    """A scrape after a rewriting is given what it would be given without one."""
+    shown, plain = Shown(), Shown()
+    for each in (shown, plain):
+        render(each.registry, OPENMETRICS, is_packed=is_packed)
+        each.poll()
+
+    shown.registry.rewrite()
+
+    assert render(shown.registry, OPENMETRICS, is_packed=is_packed) == render(
+        plain.registry, OPENMETRICS, is_packed=is_packed
+    )
+
+
+def test_rewriting_is_done_beside_the_loop_and_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """News are written in a thread, those of one moment once, and then there is a pause."""
+    monkeypatch.setattr(exposition, "REST_SECONDS", 0.2)
+    shown = Shown()
+    render(shown.registry)
+    shown.readers.clear()
+
+    async def scenario() -> float:
+        news = asyncio.Event()
+        keeping = asyncio.create_task(keep_written(shown.registry, news))
+        started = time.monotonic()
+        while len(shown.readers) < 3:
+            news.set()
+            await asyncio.sleep(0.01)
+        keeping.cancel()
+        return time.monotonic() - started
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 30)) >= 0.4  # two pauses
+    assert threading.main_thread() not in shown.readers
