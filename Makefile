@@ -9,9 +9,10 @@ COMPILE = $(RUN) -m uv pip compile --quiet --no-config --universal --generate-ha
 UPGRADE := --upgrade
 PYTHONS := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 ARGS :=
+MINUTES := 2
 
 .DELETE_ON_ERROR:
-.PHONY: help python install dev tools demo check test bench soak docs lock clean
+.PHONY: help python install dev tools demo check test bench soak fuzz docs dist sbom audit lock clean
 
 help: ## list the targets
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$NF }' $(firstword $(MAKEFILE_LIST))
@@ -44,8 +45,20 @@ bench: dev ## measure the figures that the documents name
 soak: dev ## let 100,000 calls go wrong, and see that nothing is lost (ARGS="CALLS SEED")
 	$(RUN) -m tests.soak $(ARGS)
 
+fuzz: dev ## feed every reader of outside input with odd ones (MINUTES=2 each; ARGS="TARGET ...", ARGS="--seed N TARGET")
+	$(RUN) -m tests.fuzz --minutes $(MINUTES) $(ARGS)
+
 docs: dev ## write the generated files
 	$(RUN) -m tests.generated
+
+dist: dev ## build wheel and source archive into dist
+	$(RUN) -m hatchling build -d dist
+
+sbom: dev ## write the bill of materials (CycloneDX) into dist
+	$(RUN) -m tests.sbom dist
+
+audit: dev ## look for known vulnerabilities of the locked packages (ARGS=--online for those of today)
+	$(RUN) -m tests.audit $(ARGS)
 
 lock: dev ## renew all locks (UPGRADE= keeps the versions that still fit)
 	$(COMPILE) --output-file requirements/run.txt pyproject.toml

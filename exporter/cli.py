@@ -66,6 +66,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read the output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
         code = GOOD
+    except OSError as error:
+        complain(f"{error.strerror}: {error.filename or 'the output'}")
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - what is left in it cannot be written either
+        code = BAD
     sys.exit(code)
 
 
@@ -87,7 +91,7 @@ def make_parser() -> Parser:
 
     for name, command, text in (
         ("run", run_command, "poll and serve until stopped (the default)"),
-        ("once", once_command, "make one poll, and print the metrics"),
+        ("once", once_command, "make one poll, store it in the ledger, and print the metrics"),
         ("check", check_command, "check configuration, credentials and permission of every target"),
     ):
         add_setting_flags(add(name, command, text))

@@ -12,6 +12,7 @@ ExporterError
 │   ├── ClockSkewError          this machine's clock is off: tell the operator
 │   ├── NotFoundError           the one job asked for is not there
 │   ├── BadRequestError         the service does not take this request: do not repeat it
+│   │   └── TokenRefusedError       ... because the list has been left for too long
 │   └── BadResponseError        the answer is not what the service documents: do not repeat it, do not trust it
 ├── LedgerError             the ledger cannot be read or written
 │   ├── LedgerBrokenError       ... for good: the file is none that this exporter can read
@@ -106,6 +107,12 @@ class BadRequestError(ApiError):
     """The service does not take this request, and would not take it again."""
 
     hint = "check region_id and endpoint; if they are right, this is a fault of the exporter"
+
+
+class TokenRefusedError(BadRequestError):
+    """The service does not take a NextToken any more."""
+
+    hint = "nothing to do: the next poll reads the list from its top"
 
 
 class BadResponseError(ApiError):

@@ -58,7 +58,7 @@ class RateLimit(BaseModel):
     model_config = STRICT
 
     interval: Annotated[float, BeforeValidator(duration_seconds)] = 0.0
-    burst: Annotated[int, Field(ge=0)] = 0
+    burst: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
 
 
 class WebConfig(BaseModel):

@@ -37,9 +37,12 @@ NOT_VERIFIED = {"RequestClientCert": IF_GIVEN, "RequireAnyClientCert": REQUIRED,
 """Ways to ask for a client certificate without verifying it, and what to use instead."""
 
 LEAST_COST, MOST_COST = 10, 16
-BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+"""The salt's last character holds two bits: with any other there, no password could be held against the hash."""
 HASH_HINT = "make one by `htpasswd -nBC 12 USER`"
 DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+LONGEST_DURATION = 64
+"""Characters; the time to look through a text without units grows with the square of its length."""
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -126,7 +129,7 @@ def duration_seconds(value: object) -> float:
     text = str(value).strip()
     if text == "0":
         return 0.0
-    parts = DURATION.findall(text)
+    parts = DURATION.findall(text) if len(text) <= LONGEST_DURATION else []
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError("must be a duration like 1s, 500ms or 1m30s")
     return sum(float(number) * SECONDS[unit.replace("µ", "u").replace("μ", "u")] for number, unit in parts)

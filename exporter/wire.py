@@ -20,6 +20,7 @@ from exporter.errors import (
     NotFoundError,
     ServerError,
     ThrottledError,
+    TokenRefusedError,
 )
 
 MAX_MESSAGE = 300
@@ -34,6 +35,7 @@ ERROR_OF_CODE: tuple[tuple[tuple[str, ...], type[ApiError]], ...] = (
     (("ServiceUnavailable", "InternalError", "InternalServerError", "SystemBusy"), ServerError),
     (("InvalidTimeStamp",), ClockSkewError),
     (("InvalidAction.NotFound", "InvalidVersion", "InvalidApi"), BadRequestError),
+    (("InvalidParameter.NextToken", "InvalidNextToken"), TokenRefusedError),
     (
         (
             "SignatureDoesNotMatch",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import dashboards.__main__ as dashboards
 from exporter import metrics_document, settings_document
-from tests import alerts_document, chartfiles
+from exporter.check import ram_policy
+from tests import alerts_document, chartfiles, licences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,9 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "docs" / "alerts.md": alerts_document.document(),
         ROOT / "docs" / "configuration.md": settings_document.configuration_document(),
+        ROOT / "docs" / "licences.md": licences.document(),
         ROOT / "docs" / "metrics.md": metrics_document.document(),
+        ROOT / "examples" / "ram-policy.json": f"{ram_policy()}\n",
         **{dashboards.PACKAGE / name: text for name, text in boards.items()},
         **chartfiles.chart_files(),
     }

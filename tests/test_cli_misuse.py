@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,13 @@ def test_demo_of_something_else(cli: CommandLine, flag: str) -> None:
 
     assert (ended.code, ended.out) == (2, "")
     assert f"{flag}: the demo takes none" in ended.err
+
+
+def test_a_result_that_cannot_be_written() -> None:
+    """Where the output is full, one line says so, and the exit code is 1."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "exporter", "metrics"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert (done.returncode, done.stderr) == (1, "ims-smartjob-exporter: No space left on device: the output\n")

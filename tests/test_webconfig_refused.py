@@ -113,6 +113,15 @@ def problems(folder: Path, text: str) -> list[str]:
         ),
         ("rate_limit: {interval: 1s}\n", "rate_limit.burst: must be 1 or more, or every request would be refused"),
         ("rate_limit: {interval: 5, burst: 1}\n", "rate_limit.interval: must be a duration like 1s, 500ms or 1m30s"),
+        (
+            f"rate_limit: {{interval: '{'1' * 100_000}', burst: 1}}\n",
+            "rate_limit.interval: must be a duration like 1s, 500ms or 1m30s",
+        ),
+        (f"rate_limit: {{interval: 1s, burst: {10**400}}}\n", "rate_limit.burst: must be less than or equal to "),
+        (
+            f"basic_auth_users: {{alice: $2b$10${'z' * 53}}}\n",
+            "basic_auth_users.alice: must be a bcrypt hash, not a password or ",
+        ),
         ("[]\n", "must be a mapping of settings, like `region_id: cn-shanghai`"),
     ],
 )

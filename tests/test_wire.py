@@ -21,6 +21,7 @@ from exporter.errors import (
     NotFoundError,
     ServerError,
     ThrottledError,
+    TokenRefusedError,
 )
 from exporter.wire import Page, SmartHandleJob, SmartJob, parse_error, parse_handle_job, parse_page, parse_time
 
@@ -222,7 +223,7 @@ def test_details_without_particulars(nothing: object) -> None:
         (404, "JobNotFound", NotFoundError),
         (404, "InvalidJobId.NotExist", NotFoundError),
         (400, "InvalidParameter", BadRequestError),
-        (400, "InvalidParameter.NextToken", BadRequestError),
+        (400, "InvalidParameter.NextToken", TokenRefusedError),
         (404, "", BadResponseError),
         (403, "", BadResponseError),
     ],

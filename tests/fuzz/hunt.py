@@ -1,0 +1,99 @@
+"""The hunt for a finding: batches of inputs, each made from one seed, until one fails or the time is up."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import hypothesis
+from hypothesis import HealthCheck, Phase
+
+from tests.fuzz.target import CORPUS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.fuzz.target import Target
+
+BATCH = 200
+"""Inputs made from one seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An input for which a check failed, as small as it could be made."""
+
+    seed: int | None
+    """What makes it anew; None if it lies in the corpus."""
+    given: Any
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Bag:
+    """What a hunt brought home."""
+
+    inputs: int
+    finding: Finding | None = None
+
+
+def replay(target: Target, check: Callable[[Any], None]) -> Bag:
+    """Checks every input that is kept for a target, to the first that fails."""
+    kept = target.corpus()
+    for number, path in enumerate(kept, start=1):
+        given = path.read_bytes()
+        try:
+            check(given)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            return Bag(number, Finding(None, path.name, error))
+    return Bag(len(kept))
+
+
+def batch(target: Target, check: Callable[[Any], None], seed: int, size: int = BATCH) -> Bag:
+    """Checks the inputs that a seed makes; the same seed makes the same ones."""
+    seen: list[Any] = [None]
+    inputs = 0
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=size,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+    )
+    @hypothesis.given(target.inputs)
+    def attempt(given: Any) -> None:  # noqa: ANN401 - whatever the target takes
+        nonlocal inputs
+        inputs += 1
+        seen[0] = given
+        check(given)
+
+    try:
+        attempt()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        return Bag(inputs, Finding(seed, seen[0], error))
+    return Bag(inputs)
+
+
+def hunt(target: Target, check: Callable[[Any], None], seed: int, seconds: float) -> Bag:
+    """Checks batch after batch, with one seed after the other, until one fails or the time is up; at least one."""
+    end = time.monotonic() + seconds
+    inputs = 0
+    while True:
+        bag = batch(target, check, seed)
+        inputs += bag.inputs
+        if bag.finding or time.monotonic() >= end:
+            return Bag(inputs, bag.finding)
+        seed += 1
+
+
+def keep(target: Target, given: bytes, name: str, corpus: Path = CORPUS) -> Path:
+    """Puts an input into the corpus, so that every test run checks it."""
+    path = corpus / target.name / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(given)
+    return path

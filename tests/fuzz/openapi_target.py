@@ -1,0 +1,55 @@
+"""Target `openapi`: the server answers any request to a documented path as `docs/openapi.yaml` says."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+import schemathesis
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from tests.fuzz.fuzzedserver import FuzzedServer
+from tests.fuzz.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hypothesis.strategies import SearchStrategy
+    from schemathesis import Case
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
+
+NEEDS_BOTH = "/targets"
+"""Where one parameter needs another one, which OpenAPI has no words for."""
+
+
+def cases() -> SearchStrategy[Case[Any]]:
+    """Draws requests of every documented operation, such as it takes and such as it does not."""
+    schema = schemathesis.openapi.from_path(DOCUMENT)
+    return schema.as_strategy(generation_mode=GenerationMode.POSITIVE) | schema.as_strategy(
+        generation_mode=GenerationMode.NEGATIVE
+    )
+
+
+@contextmanager
+def ready() -> Iterator[Callable[[Case[Any]], None]]:
+    """Gives the check, beside a server."""
+    with FuzzedServer().running() as server, requests.Session() as session:
+        session.trust_env = False
+        host, port = server.address
+
+        def check(case: Case[Any]) -> None:
+            case.call_and_validate(
+                base_url=f"http://{host}:{port}",
+                session=session,
+                excluded_checks=[positive_data_acceptance] if case.path == NEEDS_BOTH else [],
+            )
+            assert not server.errors.kept, server.errors.kept.pop()
+
+        yield check
+
+
+OPENAPI = Target("openapi", cases(), ready)
