@@ -18,7 +18,7 @@ from exporter.simulator.server import DEMO_KEY
 INTERVAL_SECONDS = 60
 SCRAPE_SECONDS = 15
 SETTLING_SECONDS = 600
-ROWS = ((1, True), (100, True), (500, True), (1000, True), (1, False), (100, False), (250, False), (500, False))
+ROWS = ((1, True), (100, True), (500, True), (1000, True), (100, False), (500, False), (1000, False))
 """So many targets, and whether nothing happens in them."""
 HISTORY = 300
 """Ended jobs of each target, which are surveyed first."""

@@ -6,6 +6,7 @@ Calls go `ImsClient` (retry, limit, measure) → `_attempt` (one HTTP exchange) 
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from exporter.errors import (
     TimedOutError,
     TransientError,
 )
+from exporter.slots import CONNECTIONS, Slots
 from exporter.wire import HTTP_ERRORS, Page, SmartHandleJob, parse_error, parse_handle_job, parse_page
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ ERROR_OF_HTTPX: tuple[tuple[type[Exception], type[ApiError], str], ...] = (
     (httpx.InvalidURL, BadRequestError, "InvalidUrl"),
 )
 """Which error of ours each error of httpx becomes, and its code in the metrics; the first that fits counts."""
+
+QUOTED = re.compile(r"(bytearray\(|\bb['\"]|^[1-5]\d\d ).*", re.DOTALL)
+"""What httpx quotes of an answer, or of a proxy's: it may repeat what was sent."""
 
 
 class V3Auth(httpx.Auth):
@@ -115,8 +120,8 @@ def retry_pause(state: RetryCallState) -> float:
 class ImsClient:
     """Calls IMS for one target.
 
-    `http` is the endpoint's connection pool (shared by its targets), `limiter` the account's. `observe` is told
-    action, code and seconds of every attempt.
+    `http` is the endpoint's connection pool, with as many `slots` as it has connections (both shared by its targets),
+    `limiter` the account's. `observe` is told action, code and seconds of every attempt.
     """
 
     def __init__(
@@ -126,9 +131,11 @@ class ImsClient:
         limiter: AccountLimiter,
         *,
         timeout_seconds: float,
+        slots: Slots | None = None,
         observe: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         self._http = http
+        self._slots = slots or Slots()
         self._headers = {action: headers(http, action) for action in (LIST_ACTION, GET_ACTION)}
         self._auth = V3Auth(credentials)
         self._credentials = credentials
@@ -201,6 +208,12 @@ class ImsClient:
         self, method: str, action: str, parameters: dict[str, str], weight: int, beat: Callable[[], None]
     ) -> tuple[bytes, int | None]:
         await self._limiter.acquire(weight, beat)
+        async with self._slots.taken(weight):  # the time of a call does not run before that
+            return await self._timed(method, action, parameters, beat)
+
+    async def _timed(
+        self, method: str, action: str, parameters: dict[str, str], beat: Callable[[], None]
+    ) -> tuple[bytes, int | None]:
         started = time.monotonic()
         code = "Interrupted"
         try:
@@ -229,7 +242,7 @@ class ImsClient:
                 finally:
                     await response.aclose()
         if response.status_code >= HTTP_ERRORS:
-            raise parse_error(response.status_code, body, _retry_after(response))
+            raise parse_error(response.status_code, body, _retry_after(response), self._credentials.masked)
         if not response.is_success:
             message = f"HTTP status {response.status_code} instead of an answer"
             raise BadResponseError(message, code=f"Http{response.status_code}")
@@ -249,7 +262,7 @@ def endpoint_pool(endpoint: str, timeout_seconds: float) -> httpx.AsyncClient:
         base_url=endpoint,
         timeout=httpx.Timeout(timeout_seconds),
         follow_redirects=False,
-        limits=httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=90),
+        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=90),
         headers={"user-agent": "ims-smartjob-exporter"},
     )
 
@@ -262,7 +275,7 @@ def translated() -> Iterator[None]:
     except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, TimeoutError) as error:
         for kind, ours, code in ERROR_OF_HTTPX:
             if isinstance(error, kind):
-                raise ours(str(error) or code, code=code) from error
+                raise ours(QUOTED.sub(r"\1...", str(error)) or code, code=code) from None
         raise
 
 

@@ -21,9 +21,8 @@ from exporter.reload import Reload
 from exporter.rules.thresholds import Thresholds
 from exporter.settings import AT_THE_START, TargetSettings
 from exporter.standby import in_turn
-from exporter.survey import PAGES_PER_SECOND, Survey
+from exporter.survey import Survey
 from exporter.threads import to_its_end
-from exporter.throttle import AccountLimiter
 from exporter.web import base_url, make_app, serve
 from exporter.worker import Worker, heed_clock, make_scheduler
 
@@ -59,7 +58,6 @@ class App:
         self._ledger = ledger
         self._environ = environ
         self._clients = Clients(settings, environ, self.instruments)
-        self._pace = AccountLimiter(PAGES_PER_SECOND)
         self._scheduler: AsyncIOScheduler | None = None
         collector = Collector(
             views=self.views,
@@ -165,7 +163,6 @@ class App:
             interval_seconds=settings.survey_interval_hours * 3600,
             lookback_days=settings.lookback_days,
             job_types=target.job_types,
-            pace=self._pace.acquire,
         )
         worker = Worker(target, poller, survey)
         self._start(worker)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 FLAG = re.compile(r"(--?[A-Za-z][\w-]*)(=.*)?", re.DOTALL)
+HARMLESS = re.compile(r"-{0,2}[A-Za-z][A-Za-z_-]{0,31}|[+-]?[0-9.]{1,20}")
+"""What is repeated of a command line: a word or a number, but nothing that could well be a password or a key."""
 WRONG_USE = 2
 
 
@@ -31,7 +33,10 @@ class Parser(argparse.ArgumentParser):
     def arguments(self, given: Sequence[str]) -> argparse.Namespace:
         """Returns what a command line says; exits with 2 where it is wrong."""
         self.refuse_unknown(given)
-        return self.parse_args(given)
+        found, left = self.parse_known_args(given)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(map(shown, left))}")
+        return found
 
     def refuse_unknown(self, given: Sequence[str]) -> None:
         """Exits for the first flag or command that is none: argparse would take what follows a flag for the command."""
@@ -45,9 +50,11 @@ class Parser(argparse.ArgumentParser):
             if found is None:
                 continue
             if found[1] not in self._option_string_actions:
-                self.error(f"{found[1]}: no such flag{self._meant(found[1])}")
-            takes_value = found[2] is None and self._option_string_actions[found[1]].nargs != 0
-            if takes_value and left and not FLAG.fullmatch(left[0]):
+                self.error(f"{shown(found[1])}: no such flag{self._meant(found[1])}")
+            has_value = self._option_string_actions[found[1]].nargs != 0
+            if found[2] and not has_value:
+                self.error(f"{found[1]}: takes no value")
+            if has_value and found[2] is None and left and not FLAG.fullmatch(left[0]):
                 left.pop(0)
 
     def error(self, message: str) -> NoReturn:
@@ -56,7 +63,7 @@ class Parser(argparse.ArgumentParser):
 
     def _command(self, name: str) -> Parser:
         if name not in self._commands:
-            self.error(f"{name}: no such command{_guess(name, self._commands)}")
+            self.error(f"{shown(name)}: no such command{_guess(name, self._commands)}")
         return self._commands[name]
 
     def _meant(self, flag: str) -> str:
@@ -66,13 +73,18 @@ class Parser(argparse.ArgumentParser):
         return _guess(flag, self._option_string_actions)
 
 
+def shown(word: str) -> str:
+    """Returns a word of the command line if it is harmless, and dots for it if it is not."""
+    return word if HARMLESS.fullmatch(word) else "..."
+
+
 def whole_number(least: int, most: int) -> Callable[[str], int]:
     """Returns the type of an argument that is a whole number within bounds."""
 
     def read(text: str) -> int:
         is_number = re.fullmatch("[+-]?[0-9]{1,18}", text)
         if not is_number or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"'{shown(text)}' is not a whole number from {least} to {most}")
         return int(text)
 
     return read
@@ -87,7 +99,7 @@ def number(least: float, most: float) -> Callable[[str], float]:
         except ValueError:
             value = math.nan
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
+            raise argparse.ArgumentTypeError(f"'{shown(text)}' is not a number from {least:g} to {most:g}")
         return value
 
     return read

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from exporter.api import ImsClient, endpoint_pool
 from exporter.credentials import credential_source
 from exporter.errors import SettingsError
+from exporter.slots import Slots
 from exporter.throttle import AccountLimiter
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Clients:
         self._environ = environ
         self._instruments = instruments
         self._pools: dict[str, httpx.AsyncClient] = {}
+        self._slots: dict[str, Slots] = {}
         self._limiters: dict[str, AccountLimiter] = {}
         self._sources: dict[Credentials | None, CredentialSource] = {}
 
@@ -38,11 +40,13 @@ class Clients:
         self._instruments.introduce(key)
         if target.endpoint not in self._pools:
             self._pools[target.endpoint] = _pool(target.endpoint, self._timeout)
+            self._slots[target.endpoint] = Slots()
         return ImsClient(
             self._pools[target.endpoint],
             self._source(target.credentials),
             self._limiter(key.account),
             timeout_seconds=self._timeout,
+            slots=self._slots[target.endpoint],
             observe=lambda action, code, seconds: self._instruments.observe_request(key, action, code, seconds),
         )
 

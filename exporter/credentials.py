@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from alibabacloud_credentials.provider import ProfileCredentialsProvider, RamRoleArnCredentialsProvider
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 LONGEST_SECONDS = 30.0
 """So long a key may take: the library waits seconds for each step of an answer, and not for the whole of it."""
+
+MASK = "***"
+LEAST_CLUE = 8
+"""So many characters of a secret's beginning are masked as the whole of it; no real one is shorter."""
+SIGNATURE = re.compile(r"[0-9A-Fa-f]{33,}")
+"""A signature, or what is signed; the ids of jobs and requests are shorter."""
 
 
 def _tame(record: logging.LogRecord) -> bool:
@@ -41,6 +48,37 @@ class AccessKey:
     secret: str = field(repr=False)
     security_token: str = field(default="", repr=False)
 
+    def __reduce__(self) -> NoReturn:
+        """Refuses to be written anywhere."""
+        raise TypeError("an access key cannot be pickled")
+
+
+def masked(text: str, key: AccessKey) -> str:
+    """Returns the text without the key's secret and token, as they are or encoded for a URL, whole or cut off."""
+    for secret in (key.secret, key.security_token):
+        if len(secret) >= LEAST_CLUE:
+            text = _without(text, [_written(sign) for sign in secret])
+    return text
+
+
+def _without(text: str, signs: Sequence[str]) -> str:
+    parts: list[str] = []
+    end = 0
+    for clue in re.finditer("".join(signs[:LEAST_CLUE]), text):
+        if clue.start() >= end:
+            parts += (text[end : clue.start()], MASK)
+            end = clue.end()
+            rest = iter(signs[LEAST_CLUE:])
+            while (sign := next(rest, "")) and (found := re.compile(sign).match(text, end)):
+                end = found.end()
+    return "".join(parts) + text[end:]
+
+
+def _written(sign: str) -> str:
+    """Returns the pattern of a sign and of how it may be written in a URL, once or more often encoded."""
+    plain = re.escape(sign)
+    return plain if sign.isalnum() else f"(?:{plain}|%(?:25)*(?i:{ord(sign):02x}))"
+
 
 class CredentialSource:
     """Gives the current access key; builds its provider anew when a watched file changes or after `forget`."""
@@ -50,6 +88,7 @@ class CredentialSource:
         self._watched = tuple(watched)
         self._provider: Provider | None = None
         self._seen: tuple[tuple[int, int] | None, ...] = ()
+        self._given: tuple[AccessKey, ...] = ()
         self._turn = asyncio.Lock()
 
     async def current(self) -> AccessKey:
@@ -67,7 +106,16 @@ class CredentialSource:
         if not all(part.isascii() and part.isprintable() for part in parts):
             message = "the access key id, its secret or its token has a character in it that none can have"
             raise CredentialsError(message, code="NoCredentials")
-        return AccessKey(*parts)
+        key = AccessKey(*parts)
+        if key not in self._given:
+            self._given = (*self._given[-1:], key)
+        return key
+
+    def masked(self, text: str) -> str:
+        """Returns what the service has said without signatures, and without what is secret of the last two keys."""
+        for key in self._given:
+            text = masked(text, key)
+        return SIGNATURE.sub(MASK, text)
 
     async def _found(self) -> object:
         stamps = tuple(_stamp(path) for path in self._watched)

@@ -33,8 +33,14 @@ ECS_ROLE = "ALIBABA_CLOUD_ECS_METADATA"
 ECS_DISABLED = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
 CREDENTIALS_URI = "ALIBABA_CLOUD_CREDENTIALS_URI"
 
-QUOTE = re.compile(r"(?:\n|\\n|\?|result:|found:|reference|Raw value).*", re.DOTALL)
+QUOTE = re.compile(
+    r"(?:\n|\\n|\?|message=|result:|response:|token:|found:|value as|netloc|time data|reference|"
+    r"interpolation|Raw value).*",
+    re.DOTALL,
+)
 """What the library quotes in its messages: lines of a file, a signed URL, an answer with keys in it."""
+URL = re.compile(r"://(?:(?!\S*@)(?P<host>[\w.-]+(?::\d{1,5})?)(?=[/?#'\",\s]|$))?\S*")
+"""An address, whose host may be told where nothing else can be taken for it."""
 STS_CODE = re.compile(r'"Code"\s*:\s*"([\w.]+)"')
 LONGEST_MESSAGE = 300
 
@@ -127,7 +133,8 @@ def static_key(key_id: str, secret: str, token: str) -> Provider:
 
 def without_quotes(text: str) -> str:
     """Returns a message of the library without what it quotes, which may hold secrets, but for the code of STS."""
-    return " ".join((QUOTE.sub("...", text)[:LONGEST_MESSAGE], *STS_CODE.findall(text)[:1]))
+    plain = QUOTE.sub("...", URL.sub(r"://\g<host>...", text))
+    return " ".join((plain[:LONGEST_MESSAGE], *STS_CODE.findall(text)[:1]))
 
 
 def _variables(environ: Mapping[str, str]) -> Place:

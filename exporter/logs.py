@@ -20,6 +20,9 @@ OWN = "exporter"
 CREDENTIALS_LIBRARY = "credentials"
 """The logger of Alibaba's credentials library, heard at `debug` only: its errors come as ours, in one line."""
 
+TEA_LIBRARY = "alibabacloud-tea"
+"""The logger of what carries that library's requests, which has nothing to say from `warning` on."""
+
 SECRET_NAME = re.compile("secret|token|signature|authorization|password", re.IGNORECASE)
 MASK = "***"
 NOT_IN_NAMES = re.compile(r"[^\w.-]")
@@ -68,8 +71,10 @@ def _take_over_stdlib(level: str, formatter: logging.Formatter, stream: TextIO) 
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(max(severity, logging.WARNING))
     logging.getLogger(OWN).setLevel(severity)
-    # Alibaba's library gives this logger a handler when it is imported: each line would come twice.
-    logging.getLogger(CREDENTIALS_LIBRARY).handlers.clear()
+    # Alibaba's libraries give these loggers a handler when they are imported, which writes past ours; with DEBUG=sdk
+    # in the environment, `alibabacloud-tea` would tell all headers of a request.
+    for name in (CREDENTIALS_LIBRARY, TEA_LIBRARY):
+        logging.getLogger(name).handlers.clear()
 
 
 def _threshold(logger: str, severity: int) -> int:

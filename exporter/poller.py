@@ -179,7 +179,8 @@ class Poller:
     def _record_failure(self, error: Exception, reason: str, seconds: float) -> None:
         known = isinstance(error, ExporterError)
         hint = error.hint if isinstance(error, ExporterError) else "this is a fault of the exporter: please report it"
-        message = f"{error}; {hint}" if hint else str(error)
+        said = str(error) if known else type(error).__name__  # what else it holds nobody has looked through
+        message = f"{said}; {hint}" if hint else said
         health = replace(
             self.view.health, up=False, last_attempt_at=self._now(), last_error=message, last_reason=reason
         )

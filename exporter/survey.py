@@ -13,8 +13,6 @@ from exporter.threads import to_its_end
 from exporter.walk import PAGE_SIZE, Labels
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from exporter.ledger import Ledger, SurveyState
     from exporter.observe import Api
     from exporter.poller import Poller
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
 WEIGHT = 2
 """A survey's call costs twice, so that it takes half of the account's rate at most."""
-PAGES_PER_SECOND = 100.0
-"""All surveys of a process together: two thirds of a core, or less."""
 RETRY_SECONDS = 60.0
 TOO_OLD_SECONDS = 86400
 """A survey that could not be completed in so long begins anew."""
@@ -31,15 +27,8 @@ PAGES_WITHOUT_NEWS = 1000
 LOG_STEPS = 10
 
 
-async def at_once() -> None:
-    """Waits for nothing."""
-
-
 class Survey:
-    """Surveys one target whenever it is due; `poller` shows its progress.
-
-    `pace` is awaited before each page: it holds up the surveys, all together, for the sake of polls and scrapes.
-    """
+    """Surveys one target whenever it is due; `poller` shows its progress."""
 
     def __init__(
         self,
@@ -50,7 +39,6 @@ class Survey:
         interval_seconds: float,
         lookback_days: int,
         job_types: tuple[str, ...] = (),
-        pace: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
         self._poller = poller
         self._api = api
@@ -58,7 +46,6 @@ class Survey:
         self._interval = interval_seconds
         self._lookback_days = lookback_days
         self._job_types = job_types
-        self._pace = pace
         self._idle_pages = 0
         self._log = structlog.get_logger().bind(account=self._key.account, region_id=self._key.region_id)
 
@@ -119,7 +106,6 @@ class Survey:
             going = following
 
     async def _page(self, state: SurveyState, labels: Labels) -> SurveyState | None:
-        await self._pace()
         page = await self._api.list_smart_jobs(
             job_type=self._job_types[0] if len(self._job_types) == 1 else "",
             job_state=state.job_state,

@@ -54,6 +54,7 @@ def handler_factory(
             keepalive_timeout=limits.idle_seconds,
             lingering_time=LINGERING_SECONDS,
             max_headers=MAX_HEADERS,
+            auto_decompress=False,  # no body is looked at, and a damaged one would be logged as our fault
         )
         handler.answer_headers = answer_headers
         return handler

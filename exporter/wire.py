@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exporter.errors import (
     ApiError,
@@ -23,7 +23,12 @@ from exporter.errors import (
     TokenRefusedError,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MAX_MESSAGE = 300
+MOST_READ = 5000
+"""So much of an error's message is looked at for secrets; far less is told."""
 HTTP_ERRORS = 400
 HTTP_FORBIDDEN = 403
 HTTP_NOT_FOUND = 404
@@ -143,19 +148,26 @@ def parse_handle_job(body: bytes) -> SmartHandleJob:
     )
 
 
-def parse_error(status: int, body: bytes, retry_after: float = 0.0) -> ApiError:
-    """Turns an HTTP error answer into the error whose class says what to do about it."""
+def parse_error(
+    status: int, body: bytes, retry_after: float = 0.0, masked: Callable[[str], str] = lambda text: text
+) -> ApiError:
+    """Turns an HTTP error answer into the error whose class says what to do about it.
+
+    `masked` takes out of what the answer says the secrets of the request, which services like to repeat.
+    """
     try:
         answer = parse_object(body)
     except BadResponseError:
         answer = {}
-    code = _text(answer.get("Code"))
-    message = _text(answer.get("Message"))[:MAX_MESSAGE] or f"HTTP status {status} without a message"
+    code, message, request_id = (
+        masked(_text(answer.get(name))[:MOST_READ]) for name in ("Code", "Message", "RequestId")
+    )
+    message = message[:MAX_MESSAGE] or f"HTTP status {status} without a message"
     kind = _error_class(status, code)
     return kind(
         f"{code}: {message}" if code else message,
         code=code or f"Http{status}",
-        request_id=_text(answer.get("RequestId")),
+        request_id=request_id,
         retry_after=retry_after,
     )
 

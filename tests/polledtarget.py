@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from exporter.ledger import Ledger
 from exporter.poller import Poller, PollSettings
 from exporter.snapshot import Snapshot, TargetKey
-from exporter.survey import Survey, at_once
+from exporter.survey import Survey
 from tests.calmservice import CalmService
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
 
 KEY = TargetKey("prod", "cn-shanghai")
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -37,8 +37,8 @@ class Polled:
     def __post_init__(self) -> None:
         self.start()
 
-    def start(self, pace: Callable[[], Awaitable[None]] = at_once) -> None:
-        """Starts the process, as it were, on whatever the ledger holds; its surveys keep to a pace."""
+    def start(self) -> None:
+        """Starts the process, as it were, on whatever the ledger holds."""
         self.ledger = Ledger(self.path)
         settings = PollSettings(60, 30, self.failure_details, self.job_types)
         self.poller = Poller(
@@ -56,7 +56,6 @@ class Polled:
             interval_seconds=self.survey_interval,
             lookback_days=30,
             job_types=self.job_types,
-            pace=pace,
         )
 
     def poll(self, after: int = MINUTE) -> list[str]:

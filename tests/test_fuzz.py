@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SEED = 1
-INPUTS = {"wire": 200, "polls": 40, "settings": 150, "web-config": 150, "http": 150, "openapi": 100}
+INPUTS = {"wire": 200, "polls": 30, "settings": 150, "web-config": 150, "http": 150, "openapi": 100}
 
 
 @contextmanager

@@ -81,19 +81,6 @@ def test_takes_half_of_the_rate(target: Polled) -> None:
     assert (target.service.weights, WEIGHT) == ([1] * 3 + [2] * 4 + [1] * 3, 2)
 
 
-def test_keeps_to_a_pace(target: Polled) -> None:
-    """Before each page its turn is waited for."""
-    turns: list[int] = []
-
-    async def pace() -> None:
-        turns.append(len(target.service.calls))
-
-    target.start(pace)
-    target.poll()
-
-    assert len(survey(target)) == len(turns) == len(set(turns)) == len(PAGES)
-
-
 def test_ends_with_the_lookback(target: Polled) -> None:
     """Jobs older than the lookback are neither read nor counted, but for the rest of the page they begin on."""
     for number in range(20):

@@ -246,6 +246,24 @@ def test_large_or_garbled_heads_are_refused(head: bytes, answer: bytes, tmp_path
     assert at(Limits(), tmp_path, asks)[9:12] == answer
 
 
+def test_a_damaged_body_is_no_error_of_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A body that is not what its Content-Encoding says is refused like any other, and nothing is logged."""
+    head = b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Encoding: gzip\r\n\r\n"
+
+    async def asks(url: str) -> bytes:
+        reader, writer = await connected(url)
+        writer.write(head)
+        found = await reader.readuntil(b"takes one\n")
+        writer.write(b"hello")
+        async with asyncio.timeout(DEADLINE):
+            found += await reader.read()
+        writer.close()
+        return found
+
+    assert at(Limits(), tmp_path, asks)[9:12] == b"413"
+    assert not caplog.records
+
+
 SECRET = b"c2VjcmV0"
 
 

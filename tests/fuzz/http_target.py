@@ -60,6 +60,7 @@ def ready() -> Iterator[Callable[[bytes], None]]:
     with FuzzedServer(refuses_reloads=True).running() as server:
 
         def check(sent: bytes) -> None:
+            server.errors.kept.clear()
             look(exchange(server.address, sent + LAST, QUIET_SECONDS))
             assert not server.errors.kept, server.errors.kept.pop()
             assert exchange(server.address, LAST).endswith(b"\r\n\r\nok\n"), "serves no longer"

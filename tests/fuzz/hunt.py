@@ -28,7 +28,7 @@ class Finding:
     seed: int | None
     """What makes it anew; None if it lies in the corpus."""
     given: Any
-    error: Exception
+    error: BaseException
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def replay(target: Target, check: Callable[[Any], None]) -> Bag:
         given = path.read_bytes()
         try:
             check(given)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it is, it is a finding
             return Bag(number, Finding(None, path.name, error))
     return Bag(len(kept))
 
@@ -74,7 +74,7 @@ def batch(target: Target, check: Callable[[Any], None], seed: int, size: int = B
 
     try:
         attempt()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it is, it is a finding
         return Bag(inputs, Finding(seed, seen[0], error))
     return Bag(inputs)
 

@@ -28,10 +28,12 @@ def mutated(draw: DrawFn, seeds: SearchStrategy[bytes], words: Sequence[bytes]) 
 
 
 @st.composite
-def spoiled(draw: DrawFn, documents: SearchStrategy[Any], odd: SearchStrategy[Any]) -> Any:  # noqa: ANN401 - a document
+def spoiled(
+    draw: DrawFn, documents: SearchStrategy[Any], odd: SearchStrategy[Any], most_edits: int = MOST_EDITS
+) -> Any:  # noqa: ANN401 - a document
     """Draws a document of mappings and lists in which some places hold something odd, twice the same, or nothing."""
     document = copy.deepcopy(draw(documents))
-    for _ in range(draw(st.integers(0, MOST_EDITS))):
+    for _ in range(draw(st.integers(0, most_edits))):
         found = places(document)
         if not found:
             break

@@ -52,7 +52,7 @@ DATES = st.sampled_from(
     )
 ) | st.text(st.sampled_from(" ,:-+0129JanTueGMT"), max_size=20)
 STATUSES = st.sampled_from((200, 200, 200, 200, 200, 204, 301, 400, 403, 404, 429, 500, 503))
-PROPER = (GOOD.map(written) | spoiled(GOOD, ODD).map(written)).map(lambda body: b"--- 200\n%s\n" % body)
+PROPER = (GOOD.map(written) | spoiled(GOOD, ODD, most_edits=2).map(written)).map(lambda body: b"--- 200\n%s\n" % body)
 ANY = st.builds(
     lambda status, date, body: b"--- %d %s\n%s\n" % (status, date.encode(), body),
     STATUSES,

@@ -88,6 +88,10 @@ WORDS = tuple(
         "1_0",
         "[" * 300,
         "{a: " * 300,
+        f"*{CANARY}",
+        f"!{CANARY} x",
+        f"!!{CANARY} x",
+        f'"\\{CANARY}"',
         CANARY,
     )
 )
