@@ -208,7 +208,7 @@ class ImsClient:
         self, method: str, action: str, parameters: dict[str, str], weight: int, beat: Callable[[], None]
     ) -> tuple[bytes, int | None]:
         await self._limiter.acquire(weight, beat)
-        async with self._slots.taken(weight):  # the time of a call does not run before that
+        async with self._slots.taken(for_survey=weight > 1, beat=beat):  # the time of a call does not run before that
             return await self._timed(method, action, parameters, beat)
 
     async def _timed(

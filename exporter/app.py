@@ -27,7 +27,7 @@ from exporter.web import base_url, make_app, serve
 from exporter.worker import Worker, heed_clock, make_scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -97,6 +97,7 @@ class App:
         self.workers = [
             kept.get(target) or self._worker(target, made[target], shown.get(target.key)) for target in targets
         ]
+        self._start([worker for worker in self.workers if worker.target in made])
         for key in shown.keys() - {target.key for target in targets}:
             self.instruments.forget(key)
         if before is not clients:
@@ -112,8 +113,7 @@ class App:
                 self._ledger.belong_to, settings.shard or 0, elsewhere if self._scheduler else []
             )
         except LedgerError:
-            for worker in workers:
-                self._start(worker)
+            self._start(workers)
             raise
         for key in dropped:
             structlog.get_logger().warning(
@@ -127,18 +127,20 @@ class App:
         """
         self._scheduler = scheduler
         await self._leave([], self.settings)
-        pause = min(START_PAUSE_SECONDS, self.settings.poll_interval_seconds / (len(self.workers) or 1))
-        for number, worker in enumerate(self.workers):
-            self._start(worker, number * pause)
+        self._start(self.workers)
 
     async def close(self) -> None:
         """Ends what is under way, and closes all connections."""
         await asyncio.gather(*(worker.stop() for worker in self.workers))
         await self._clients.aclose()
 
-    def _start(self, worker: Worker, delay_seconds: float = 0.0) -> None:
-        if self._scheduler is not None:
-            worker.start(self._scheduler, self.settings.poll_interval_seconds, delay_seconds)
+    def _start(self, workers: Sequence[Worker]) -> None:
+        """Lets these be polled by the timer, one a moment after the other; as long as there is none, not yet."""
+        interval = self.settings.poll_interval_seconds
+        pause = min(START_PAUSE_SECONDS, interval / (len(workers) or 1))
+        for number, worker in enumerate(workers):
+            if self._scheduler is not None:
+                worker.start(self._scheduler, interval, number * pause)
 
     def _worker(self, target: Target, api: ImsClient, view: TargetView | None) -> Worker:
         """Returns a new worker, which shows what was shown of the target until its first poll."""
@@ -164,9 +166,7 @@ class App:
             lookback_days=settings.lookback_days,
             job_types=target.job_types,
         )
-        worker = Worker(target, poller, survey)
-        self._start(worker)
-        return worker
+        return Worker(target, poller, survey)
 
     def _polled(self, key: TargetKey, seconds: float, reason: str | None) -> None:
         self.instruments.observe_poll(key, seconds, reason)
@@ -199,6 +199,7 @@ class App:
             stuck_other_seconds=thresholds.stuck_other_seconds,
             stale_after_seconds=self.settings.stale_after_seconds,
             refresh_seconds=max(REFRESH_SECONDS, self.settings.poll_interval_seconds),
+            shard=f"shard {self.settings.shard} of {self.settings.shards}" if self.settings.shards > 1 else "",
         )
 
     def _process(self) -> Process:
@@ -208,6 +209,18 @@ class App:
             reloaded_at=self.reload.succeeded_at,
             version=__version__,
         )
+
+
+def beside(name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    """Does some work beside everything else; if it ends in an error, that is logged."""
+
+    def tell(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            structlog.get_logger().error("background", task=name, error=str(error), exc_info=error)
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(tell)
+    return task
 
 
 def refuse_what_takes_a_restart(old: Settings, new: Settings) -> None:
@@ -223,10 +236,13 @@ def common(settings: Settings) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def assembled(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[App]:
-    """Gives the wired-up parts, and closes them; raises LedgerError."""
+async def assembled(settings: Settings, environ: Mapping[str, str], *, begins_anew: bool = False) -> AsyncIterator[App]:
+    """Gives the wired-up parts, and closes them; raises LedgerError.
+
+    Whoever holds the ledger's lock may begin a new one in place of a damaged one.
+    """
     async with AsyncExitStack() as stack:
-        ledger = Ledger(settings.ledger_path, kept=settings.standby != "none")
+        ledger = Ledger(settings.ledger_path, kept=settings.standby != "none", begins_anew=begins_anew)
         stack.callback(ledger.close)
         app = App(settings, environ, ledger)
         stack.push_async_callback(app.close)
@@ -253,7 +269,7 @@ async def run(
         over = await stack.enter_async_context(in_turn(settings, stop))
         if stop.is_set():
             return
-        app = await stack.enter_async_context(assembled(settings, environ))
+        app = await stack.enter_async_context(assembled(settings, environ, begins_anew=True))
         app.reload = Reload(load or (lambda: settings), app.apply, time.time)
         web_app = make_app(
             registry=app.registry,
@@ -272,8 +288,8 @@ async def run(
         scheduler = make_scheduler()
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
-        stack.callback(asyncio.create_task(heed_clock(scheduler)).cancel)
-        stack.callback(asyncio.create_task(keep_written(app.registry, app.news)).cancel)
+        stack.callback(beside("heed_clock", heed_clock(scheduler)).cancel)
+        stack.callback(beside("keep_written", keep_written(app.registry, app.news)).cancel)
         await app.start(scheduler)
         stack.push_async_callback(app.close)
         if hangup is not None:

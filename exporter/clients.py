@@ -1,4 +1,4 @@
-"""The clients of the targets: one pool for each endpoint, one rate limit for each account, one source for each key."""
+"""The clients of the targets: one connection pool for each endpoint, one rate limit for each account."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from exporter.credentials import CredentialSource
     from exporter.exposition import Instruments
     from exporter.settings import Settings
-    from exporter.target import Credentials, Target
+    from exporter.target import Target
 
 
 class Clients:
@@ -32,7 +31,6 @@ class Clients:
         self._pools: dict[str, httpx.AsyncClient] = {}
         self._slots: dict[str, Slots] = {}
         self._limiters: dict[str, AccountLimiter] = {}
-        self._sources: dict[Credentials | None, CredentialSource] = {}
 
     def client(self, target: Target) -> ImsClient:
         """Returns the client of a target; its requests are counted."""
@@ -43,7 +41,7 @@ class Clients:
             self._slots[target.endpoint] = Slots()
         return ImsClient(
             self._pools[target.endpoint],
-            self._source(target.credentials),
+            credential_source(target.credentials, self._environ),
             self._limiter(key.account),
             timeout_seconds=self._timeout,
             slots=self._slots[target.endpoint],
@@ -54,11 +52,6 @@ class Clients:
         """Closes all connections."""
         for pool in self._pools.values():
             await pool.aclose()
-
-    def _source(self, choice: Credentials | None) -> CredentialSource:
-        if choice not in self._sources:
-            self._sources[choice] = credential_source(choice, self._environ)
-        return self._sources[choice]
 
     def _limiter(self, account: str) -> AccountLimiter:
         if account not in self._limiters:

@@ -138,7 +138,7 @@ class LedgerBrokenError(LedgerError):
 class LedgerDamagedError(LedgerBrokenError):
     """The file was a ledger once, or is garbage: it is moved aside, and a new one begun."""
 
-    hint = "a new one is begun: counters begin anew, and past ends are history; find out what damaged the file"
+    hint = "`run` begins a new one: counters begin anew, and past ends are history; find out what damaged the file"
 
 
 class LedgerInUseError(LedgerError):

@@ -148,11 +148,11 @@ class Registry(CollectorRegistry):
         self._asked = page, is_packed
         return page, content_type
 
-    def rewrite(self) -> None:
+    def rewrite(self, published: Published) -> None:
         """Writes anew what the last scrape asked for, so that the next one finds it written; any thread may do it."""
         if self._asked:
             page, is_packed = self._asked
-            page.write(self.collector.published(), is_packed=is_packed)
+            page.write(published, is_packed=is_packed)
 
 
 def make_registry(collector: Collector) -> Registry:
@@ -181,7 +181,7 @@ async def keep_written(registry: Registry, news: asyncio.Event) -> None:
         await news.wait()
         news.clear()
         started = time.monotonic()
-        await asyncio.to_thread(registry.rewrite)
+        await asyncio.to_thread(registry.rewrite, registry.collector.published())
         await asyncio.sleep(max(REST_SECONDS, REST_RATIO * (time.monotonic() - started)))
 
 

@@ -136,6 +136,8 @@ class Site:
     """The same for job types not named there."""
     stale_after_seconds: float
     refresh_seconds: float
+    shard: str = ""
+    """Which one of several this is, in words."""
 
     def too_long(self, job_type: str) -> int:
         """Returns the age from which on an open job of a type is open for too long."""
@@ -174,7 +176,9 @@ def document(heading: str, body: str, visit: Visit, site: Site) -> str:
         version=escape(site.version),
         pages="".join(_page_link(path, visit) for path in NAVIGATION),
         stop=_stop_link(visit, seconds),
-        body=body,
+        body=f'<p class="note">This is {escape(site.shard)}: it shows its own targets.</p>\n{body}'
+        if site.shard
+        else body,
         links="".join(f'<a href="{escape(path)}">{escape(path)}</a>' for path in visit.links),
     )
 

@@ -10,7 +10,7 @@ from exporter.page import Site, Visit
 from exporter.page_query import BadQueryError, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from exporter.snapshot import TargetView
 
@@ -66,11 +66,18 @@ def _failures(asked: Asked) -> Answer:
     form = given.get("format") or ("json" if prefers_json(asked.accept) else "html")
     if form not in FORMATS:
         raise BadQueryError(f"parameter format is {form!r}: it is html or json")
+    if asked.site.shard and not any(_is_of(view, which.filters) for view in asked.views):
+        return Answer(404, TEXT, f"this is {asked.site.shard}: another one polls that target\n")
     found = failures.find(asked.views, which)
     if form == "json":
         return Answer(200, JSON, failures.as_json(found, asked.now))
     visit = _visit(asked, {name: value for name, value in given.items() if value})
     return Answer(200, HTML, failures_page.page(found, which, visit, asked.site))
+
+
+def _is_of(view: TargetView, filters: Mapping[str, str]) -> bool:
+    names = {"account": view.key.account, "region_id": view.key.region_id}
+    return all(filters.get(name, own) == own for name, own in names.items())
 
 
 def _targets(asked: Asked) -> Answer:
@@ -83,8 +90,12 @@ def _targets(asked: Asked) -> Answer:
         raise BadQueryError("a target has an account and a region_id: give both, or none to see all targets")
     view = next((view for view in asked.views if (view.key.account, view.key.region_id) == wanted), None)
     if view is None:
-        return Answer(404, TEXT, f"there is no target {wanted[0]}/{wanted[1]}; see /targets\n")
+        return Answer(404, TEXT, f"there is no target {wanted[0]}/{wanted[1]}{_here(asked.site)}; see /targets\n")
     return Answer(200, HTML, targets_page.detail_page(view, visit, asked.site))
+
+
+def _here(site: Site) -> str:
+    return f" in {site.shard}" if site.shard else ""
 
 
 def _visit(asked: Asked, given: dict[str, str]) -> Visit:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 CONNECTIONS = 20
 """Each costs the connection pool a look at every call."""
 FOR_SURVEYS = 5
+BEAT_SECONDS = 5.0
 
 
 class Slots:
@@ -22,11 +23,23 @@ class Slots:
         self._for_surveys = asyncio.Semaphore(FOR_SURVEYS)
 
     @asynccontextmanager
-    async def taken(self, weight: int) -> AsyncIterator[None]:
-        """Holds a slot for a call; the calls of surveys are those of more weight than one."""
-        if weight > 1:
-            async with self._for_surveys, self._all:
-                yield
-        else:
-            async with self._all:
-                yield
+    async def taken(self, *, for_survey: bool, beat: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
+        """Holds a slot for a call; `beat` is called as the wait for it goes on."""
+        async with AsyncExitStack() as stack:
+            for slots in (self._for_surveys, self._all) if for_survey else (self._all,):
+                await _acquire(slots, beat)
+                stack.callback(slots.release)
+            yield
+
+
+async def _acquire(slots: asyncio.Semaphore, beat: Callable[[], None]) -> None:
+    """Waits in the queue, with a sign of life now and then."""
+    acquiring = asyncio.ensure_future(slots.acquire())
+    try:
+        while not acquiring.done():
+            await asyncio.wait([acquiring], timeout=BEAT_SECONDS)
+            beat()
+    except asyncio.CancelledError:
+        if not acquiring.cancel():
+            slots.release()
+        raise

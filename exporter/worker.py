@@ -83,7 +83,8 @@ class Interval(IntervalTrigger):  # type: ignore[misc] # the library is untyped
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """Returns the next appointment after the last one, or after now if that is long ago."""
-        recent = previous_fire_time and max(previous_fire_time, now - self.interval)
+        is_long_ago = previous_fire_time is not None and previous_fire_time < now - self.interval
+        recent = now if is_long_ago else previous_fire_time
         following: datetime | None = super().get_next_fire_time(recent, now)
         return following
 

@@ -93,7 +93,7 @@ def audited(packages: Iterable[Pin], database: str = "") -> subprocess.Completed
         return subprocess.run(  # noqa: S603 - a tool of our own choice
             [str(UV), "audit", "--preview-features", "audit-command", "--no-config", "--frozen", *address],
             cwd=folder,
-            env={**os.environ, "NO_PROXY": "127.0.0.1"},
+            env={**os.environ, **({"NO_PROXY": "127.0.0.1"} if database else {})},
             capture_output=True,
             text=True,
             timeout=LONGEST_SECONDS,

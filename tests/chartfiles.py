@@ -30,4 +30,5 @@ def chart_files() -> dict[Path, str]:
 def _chart_text() -> str:
     """Returns the chart's description, as it stands, with the version of the exporter in it."""
     text = (CHART / "Chart.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^version: .*$", f"version: {__version__}", text)
     return re.sub(r"(?m)^appVersion: .*$", f'appVersion: "{__version__}"', text)

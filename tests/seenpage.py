@@ -56,7 +56,7 @@ class Seen(HTMLParser):
         return [attributes.get("href") for attributes in self.of("a")]
 
 
-def get(url: str, *views: TargetView, accept: str = "text/html") -> Answer:
+def get(url: str, *views: TargetView, accept: str = "text/html", site: Site = SITE) -> Answer:
     """Returns what is answered to a URL."""
     parts = urlsplit(url)
     return answer(
@@ -66,7 +66,7 @@ def get(url: str, *views: TargetView, accept: str = "text/html") -> Answer:
             accept=accept,
             links=("/metrics",),
             views=views,
-            site=SITE,
+            site=site,
             now=NOW,
         )
     )

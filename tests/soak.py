@@ -25,7 +25,7 @@ from exporter.exposition import Collector, Instruments, make_registry, render
 from exporter.ledger import Ledger
 from exporter.logs import configure_logging
 from exporter.metrics import Process
-from exporter.poller import Poller, PollSettings
+from exporter.poller import Poller, PollSettings, window_start
 from exporter.simulator.server import Simulator
 from exporter.simulator.world import World
 from exporter.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES, TargetKey
@@ -150,7 +150,7 @@ class Soak:
     def _start(self) -> None:
         """Starts the exporter on whatever the ledger holds."""
         self.ledger = WatchedLedger(self._path, self.book)
-        api = ImsClient(
+        self._api = ImsClient(
             self._http,
             source_of(),
             AccountLimiter(10),
@@ -158,8 +158,8 @@ class Soak:
             observe=lambda *seen: self._instruments.observe_request(KEY, *seen),
         )
         settings = PollSettings(INTERVAL, lookback_days=1, failure_details=True)
-        self.poller = Poller(KEY, api, self.ledger, settings, observe_poll=self._observe, now=self.world.now)
-        self.survey = Survey(self.poller, api, self.ledger, interval_seconds=6 * 3600, lookback_days=1)
+        self.poller = Poller(KEY, self._api, self.ledger, settings, observe_poll=self._observe, now=self.world.now)
+        self.survey = Survey(self.poller, self._api, self.ledger, interval_seconds=6 * 3600, lookback_days=1)
 
     def _observe(self, seconds: float, reason: str | None) -> None:
         self.record.polls[reason or "ok"] += 1
@@ -185,12 +185,19 @@ class Soak:
         for _ in range(REST_POLLS):
             await asyncio.sleep(INTERVAL)
             await self.poller.run()
+        await Survey(self.poller, self._api, self.ledger, interval_seconds=0, lookback_days=1).run()
+        await self.poller.run()
         self.book.close()
         self.record.seconds = self.world.now() - START
         snapshot = self.poller.view.snapshot
         assert snapshot is not None
-        there = {key: number for key, number in self.world.counts().items() if key[1] in OPEN_STATES}
-        shown = {key: number for key, number in snapshot.jobs.items() if number and key[1] in OPEN_STATES}
+        since = window_start(self.poller.polled_at, 1)
+        there = Counter(
+            (job.job_type, job.state)
+            for job in self.world.page(limit=1_000_000)
+            if job.state in OPEN_STATES or job.created_at >= since
+        )
+        shown = {key: number for key, number in snapshot.jobs.items() if number}
         self.record.is_exact = shown == there and sum(snapshot.ended.values()) == self.book.ends
 
     async def _cycle(self) -> None:

@@ -32,4 +32,5 @@ def test_first_polls_are_spread(interval: float, pause: float) -> None:
     """Each target is first polled a moment after the one before it, and all of them within an interval."""
     moments = first_polls(10, interval)
 
+    assert len(moments) == 10
     assert all(pause <= later - earlier < pause + 0.05 for earlier, later in pairwise(moments))

@@ -230,7 +230,7 @@ def test_labels_do_not_collide(tmp_path: Path) -> None:
 
 
 def test_shards() -> None:
-    """Pods share the targets by their names; the volume of one that is scaled away goes: nothing counts twice."""
+    """Pods share the targets by their names; their volumes stay, also when all are scaled away to be changed."""
     manifests = of_set("shards")
     stateful_set = only(manifests, "StatefulSet")["spec"]
     environ = variables(manifests)
@@ -238,7 +238,7 @@ def test_shards() -> None:
     assert stateful_set["replicas"] == 3
     assert environ["IMS_EXPORTER_SHARDS"] == "3"
     assert environ["HOSTNAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
-    assert stateful_set["persistentVolumeClaimRetentionPolicy"] == {"whenScaled": "Delete"}
+    assert "persistentVolumeClaimRetentionPolicy" not in stateful_set
 
 
 def test_one_pod_needs_no_shards() -> None:

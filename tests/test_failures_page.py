@@ -10,7 +10,7 @@ import pytest
 from exporter.console import CONSOLE_URL
 from exporter.snapshot import FailedJob, TargetKey, TargetView
 from tests.scenarios import BUSY, DOWN, EMPTY, KEY, NOW, UP
-from tests.seenpage import get, see
+from tests.seenpage import SITE, get, see
 
 EVIL = "<script>alert('x')</script>\"' onload=x"
 OLD = FailedJob("a-1", "ASR", 1_799_999_000, 1_799_999_900, "InvalidParameter", "no such file")
@@ -150,6 +150,20 @@ def test_nothing_to_show_is_said() -> None:
     """No failures at all and none that match are told apart."""
     assert "No failed jobs." in see("/failures").text
     assert "No failed job matches." in see("/failures?account=nobody", *VIEWS).text
+
+
+def test_another_shards_target() -> None:
+    """One of several shards says which it is, and refuses to answer for a target of another one."""
+    shard = replace(SITE, shard="shard 0 of 3")
+    own = get("/failures?account=prod", *VIEWS, site=shard)
+    other = [get(f"/failures?account=nobody{form}", *VIEWS, site=shard) for form in ("", "&format=json")]
+    detail = get("/targets?account=nobody&region_id=cn-x", *VIEWS, site=shard)
+
+    assert "This is shard 0 of 3: it shows its own targets." in own.text
+    assert {(each.status, each.text) for each in other} == {
+        (404, "this is shard 0 of 3: another one polls that target\n")
+    }
+    assert (detail.status, detail.text) == (404, "there is no target nobody/cn-x in shard 0 of 3; see /targets\n")
 
 
 def test_escapes_what_comes_from_outside() -> None:

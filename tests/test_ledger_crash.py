@@ -187,6 +187,7 @@ def test_killed_in_a_migration(version: int, tmp_path: Path, monkeypatch: pytest
     assert len(killer.left) > 5
     assert {state_after(left, None, START) for left in killer.left} == {dump(path)}
     assert {value(left, "PRAGMA user_version") for left in killer.left} == {len(schema.MIGRATIONS)}
+    assert not list(tmp_path.glob("*.damaged"))
 
 
 @pytest.mark.parametrize("torn", [0, 100, FRAME // 2], ids=["at a frame", "in its header", "in its page"])

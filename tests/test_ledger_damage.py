@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.errors import LedgerDamagedError, LedgerError
-from exporter.ledger import Ledger
-from exporter.ledger.store import set_aside
+from exporter.errors import LedgerBrokenError, LedgerDamagedError, LedgerError
+from exporter.ledger import Ledger, schema
+from exporter.ledger.aside import set_aside
 from exporter.simulator.server import Simulator
 from exporter.snapshot import JOB_TYPES
 from tests.exporterprocess import environment, exporter
-from tests.ledgerbook import START, Book, execute, job, value
+from tests.ledgerbook import KEY, START, Book, execute, job, value
 from tests.simulatorthread import aside
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ def damage(path: Path, change: Callable[[bytes], bytes]) -> bytes:
     return path.read_bytes()
 
 
+def damage_told() -> sqlite3.DatabaseError:
+    """Returns an error as SQLite tells of damage."""
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
 def aside_of(path: Path) -> Path:
     """Returns where a damaged ledger is kept."""
     return path.with_name(f"{path.name}.damaged")
@@ -87,7 +95,6 @@ def test_damage_found_in_use(path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
     with pytest.raises(LedgerDamagedError, match="malformed"):
         book.poll(job("a"))
-    assert not path.exists()
     snapshot = book.poll(job("a", "Failed"), job("b"))
     ledger.close()
 
@@ -128,6 +135,121 @@ def test_one_that_cannot_be_moved_is_left(path: Path) -> None:
         Ledger(str(path))
 
     assert path.read_bytes() == damaged
+
+
+def test_a_passing_error_of_the_disk_is_no_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be read proves nothing: the ledger is refused, and stays."""
+    said = "*** in database main ***\nTree 5 page 12: unable to get the page. error code=8458"
+    monkeypatch.setattr(schema, "CHECK", f"SELECT '{said}'")
+
+    with pytest.raises(LedgerError, match="could not be read") as refused:
+        Ledger(str(path))
+
+    assert not isinstance(refused.value, LedgerDamagedError)
+    assert not aside_of(path).exists()
+
+
+def test_a_sound_ledger_is_kept_after_a_passing_fault(path: Path) -> None:
+    """An error in use that tells of damage moves nothing, if the file is found sound when it is opened again."""
+    ledger = Ledger(str(path))
+    book = Book(ledger, START + 180)
+    with pytest.raises(LedgerDamagedError), ledger._atomic():  # noqa: SLF001 - a fault that passes
+        raise damage_told()
+
+    snapshot = book.poll(job("a", "Failed"))
+    ledger.close()
+
+    assert snapshot.ended["ASR", "Failed"] == 1
+    assert not aside_of(path).exists()
+
+
+def test_two_that_meet_the_same_damage(path: Path) -> None:
+    """The second finds the new ledger of the first, and goes on in it."""
+    first, second = Ledger(str(path)), Ledger(str(path))
+    execute(path, "UPDATE target SET polls = polls; PRAGMA wal_checkpoint(TRUNCATE)")
+    damage(path, overwritten(PAGE, 20 * PAGE))
+    for ledger in (first, second):
+        with pytest.raises(LedgerDamagedError):
+            ledger.load(KEY, ())
+
+    Book(first, START + 180).poll(job("b"))
+    assert set(second.load(KEY, ()).open_jobs) == {"b"}
+    first.close()
+    second.close()
+
+
+def test_a_new_ledger_is_the_same_shards(path: Path) -> None:
+    """A ledger begun anew in use belongs to the shard that the damaged one belonged to."""
+    ledger = Ledger(str(path))
+    ledger.belong_to(1, ())
+    execute(path, "UPDATE target SET polls = polls; PRAGMA wal_checkpoint(TRUNCATE)")
+    damage(path, overwritten(PAGE, 20 * PAGE))
+    with pytest.raises(LedgerDamagedError):
+        ledger.load(KEY, ())
+    ledger.load(KEY, ())
+    ledger.close()
+
+    assert value(path, "SELECT shard FROM owner") == 1
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "notes"])
+def test_what_was_never_a_ledger_is_left(tmp_path: Path, name: str) -> None:
+    """A file that is neither called like a ledger nor looks like one is refused, and stays as it is."""
+    path = tmp_path / name
+    path.write_text("region_id: cn-shanghai\n" * 100)
+
+    with pytest.raises(LedgerBrokenError, match="is no ledger"):
+        Ledger(str(path))
+
+    assert path.read_text().startswith("region_id")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_damaged_database_of_another_program_is_left(tmp_path: Path) -> None:
+    """Whatever is wrong with it: it is not ours."""
+    path = tmp_path / "other.db"
+    execute(path, "CREATE TABLE precious (life TEXT); INSERT INTO precious VALUES (hex(zeroblob(99999)))")
+    damaged = damage(path, overwritten(3 * PAGE, PAGE))
+
+    with pytest.raises(LedgerBrokenError, match="another program"):
+        Ledger(str(path))
+
+    assert path.read_bytes() == damaged
+
+
+def test_a_newer_one_that_cannot_be_read_is_left(path: Path) -> None:
+    """The version stands in the head of the file: what a newer exporter wrote there need not be understood."""
+    damaged = damage(path, lambda whole: whole[:60] + (99).to_bytes(4, "big") + b"\xff" * (len(whole) - 64))
+
+    with pytest.raises(LedgerBrokenError, match="version 99"):
+        Ledger(str(path))
+
+    assert path.read_bytes() == damaged
+
+
+def test_who_only_looks_begins_nothing(path: Path) -> None:
+    """Without the right to begin anew a damaged ledger is an error, and stays."""
+    damaged = damage(path, DAMAGES["no header"])
+
+    with pytest.raises(LedgerDamagedError, match="not a database"):
+        Ledger(str(path), begins_anew=False)
+
+    assert path.read_bytes() == damaged
+
+
+def test_a_link_is_followed(path: Path, tmp_path: Path) -> None:
+    """Where the path is a link, the file is moved, and the new one made beside it."""
+    folder = tmp_path / "links"
+    folder.mkdir()
+    link = folder / "ledger.db"
+    link.symlink_to(path)
+    damage(path, DAMAGES["no header"])
+
+    Ledger(str(link)).close()
+
+    assert link.is_symlink()
+    assert aside_of(path).exists()
+    assert list(folder.iterdir()) == [link]
 
 
 @pytest.mark.slow

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from contextlib import suppress
+from pathlib import Path
 
-from exporter.errors import LedgerBrokenError, LedgerDamagedError
+from exporter.errors import LedgerBrokenError, LedgerDamagedError, LedgerError
+
+MAGIC = b"SQLite format 3\0"
+HEAD_BYTES = 100
+SUFFIX = ".db"
+"""What is called so is taken for a damaged ledger even without the head of one."""
+DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+CHECK = "PRAGMA quick_check(1)"
+ERROR_CODE = re.compile(r"error code[= ](\d+)")
 
 MIGRATIONS = (
     """
@@ -103,13 +114,37 @@ MIGRATIONS = (
 )
 
 
+def check_file(path: str) -> None:
+    """Raises LedgerBrokenError for a file that cannot be ours: of another program, or of a newer exporter.
+
+    It looks at the file alone, as SQLite may be too old to read what a newer exporter has written.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return  # there is none yet; or opening it as a database tells more
+    if head.strip(b"\0") and not head.startswith(MAGIC) and Path(path).suffix != SUFFIX:
+        raise LedgerBrokenError(f"{path} is no ledger")
+    if head.startswith(MAGIC) and len(head) == HEAD_BYTES:
+        _check_version(int.from_bytes(head[60:64], "big"))
+
+
+def check_tables(connection: sqlite3.Connection, path: str) -> None:
+    """Raises LedgerBrokenError for the database of another program."""
+    with suppress(sqlite3.DatabaseError):  # what is damaged there is found by the check
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "open_job" not in tables:
+            raise LedgerBrokenError(f"{path} is the database of another program")
+
+
 def check(connection: sqlite3.Connection, path: str) -> None:
-    """Raises LedgerDamagedError for a damaged file, and LedgerBrokenError for the database of another program."""
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    """Raises LedgerDamagedError for a damaged ledger, and LedgerError for one that could not be read just now."""
+    (found,) = connection.execute(CHECK).fetchone()
+    if any(int(code) & 0xFF not in DAMAGE for code in ERROR_CODE.findall(found)):
+        raise LedgerError(f"the ledger {path} could not be read: {found}")
     if found != "ok":
         raise LedgerDamagedError(f"the ledger {path} is damaged: {found}")
-    if _version(connection) == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-        raise LedgerBrokenError(f"{path} is the database of another program")
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -118,11 +153,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     Raises LedgerBrokenError for a ledger that a newer version of the exporter has written.
     """
     version = _version(connection)
-    if version > len(MIGRATIONS):
-        raise LedgerBrokenError(
-            f"the ledger has version {version}, this exporter knows up to {len(MIGRATIONS)}: "
-            "use the exporter that wrote it, or another ledger_path"
-        )
+    _check_version(version)
     for number in range(version, len(MIGRATIONS)):
         try:
             connection.executescript(
@@ -134,6 +165,14 @@ def migrate(connection: sqlite3.Connection) -> None:
                 raise
         finally:
             _roll_back(connection)
+
+
+def _check_version(version: int) -> None:
+    if version > len(MIGRATIONS):
+        raise LedgerBrokenError(
+            f"the ledger has version {version}, this exporter knows up to {len(MIGRATIONS)}: "
+            "use the exporter that wrote it, or another ledger_path"
+        )
 
 
 def _version(connection: sqlite3.Connection) -> int:

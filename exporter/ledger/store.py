@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from contextlib import contextmanager, suppress
@@ -13,7 +14,8 @@ import structlog
 
 from exporter.errors import LedgerDamagedError, LedgerError, LedgerInUseError
 from exporter.ledger import counting, survey, totals
-from exporter.ledger.schema import check, migrate
+from exporter.ledger.aside import set_aside
+from exporter.ledger.schema import DAMAGE, check, check_file, check_tables, migrate
 from exporter.reconcile import Known, OpenJob, OpenSeam
 from exporter.walk import Seam
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from exporter.snapshot import Snapshot, TargetKey
     from exporter.walk import Row
 
+IN_MEMORY = ":memory:"
+OLDEST_SQLITE = (3, 37)
+"""From here on tables are STRICT."""
 LOCK_WAIT_SECONDS = 5.0
 
 
@@ -34,24 +39,23 @@ class Ledger:
 
     A commit is on the disk when it returns (`synchronous=FULL`): a counter once shown never falls back, not even after
     a power loss. One that is `kept` lets no other process open the file while it is open, and takes no memory shared
-    between processes, which a network file system cannot give. A damaged file is moved aside, and a new ledger begun:
-    at the opening at once, later after an error.
+    between processes, which a network file system cannot give.
+
+    One that `begins_anew` moves a damaged file aside and begins a new ledger; for the one process at work on it.
     """
 
-    def __init__(self, path: str, *, kept: bool = False) -> None:
-        self._path = path
+    def __init__(self, path: str, *, kept: bool = False, begins_anew: bool = True) -> None:
+        self._path = path if path == IN_MEMORY else os.path.realpath(path)
         self._lock = threading.Lock()
         self._is_closing = False
         self.size_bytes = 0
         """What the ledger takes on disk (its write-ahead log included), or in memory, since the last call."""
         self._is_kept = kept
-        self._is_aside = False
-        """Whether the file was moved away, and is to be made anew."""
-        try:
-            self._db = self._opened()
-        except LedgerDamagedError as error:
-            self._set_aside(error)
-            self._db = self._opened()
+        self._begins_anew = begins_anew
+        self._shard: int | None = None
+        """Whose ledger it is, as far as told."""
+        self._db = self._opened_or_begun()
+        self._is_open = True
 
     def close(self) -> None:
         """Closes the file; a transaction under way is finished first, and none begins any more."""
@@ -111,6 +115,7 @@ class Ledger:
                 )
             if owner is None:
                 db.execute("INSERT INTO owner VALUES (?)", (shard,))
+            self._shard = shard
             return [key for key in elsewhere if _drop(db, key)]
 
     def survey_state(self, key: TargetKey, window_start: int) -> tuple[SurveyState | None, survey.LastSurvey]:
@@ -140,12 +145,31 @@ class Ledger:
                 raise LedgerError("another process has moved this target's survey on: only one may use a ledger")
             return survey.store_page(db, target_id, state, rows, next_token)
 
+    def _opened_or_begun(self) -> sqlite3.Connection:
+        """Opens the ledger; one that is found damaged twice is moved aside, and a new one begun."""
+        with suppress(LedgerDamagedError):
+            return self._opened()
+        try:
+            return self._opened()
+        except LedgerDamagedError as error:
+            if not self._begins_anew:
+                raise
+            self._set_aside(error)
+        db = self._opened()
+        if self._shard is not None:
+            db.execute("INSERT INTO owner VALUES (?)", (self._shard,))
+        return db
+
     def _opened(self) -> sqlite3.Connection:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise LedgerError(f"SQLite {sqlite3.sqlite_version} is too old: it must be 3.37 or newer")
+        check_file(self._path)
         with translated(self._path):
             db = sqlite3.connect(self._path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
             try:
                 if self._is_kept:
                     db.execute("PRAGMA locking_mode = EXCLUSIVE")
+                check_tables(db, self._path)
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 db.execute("PRAGMA foreign_keys = ON")
@@ -160,7 +184,8 @@ class Ledger:
     def _set_aside(self, error: LedgerDamagedError) -> None:
         kept_as = f"{self._path}.damaged"
         structlog.get_logger().error("ledger_damaged", error=str(error), kept_as=kept_as, hint=error.hint)
-        set_aside(self._path, kept_as)
+        if self._path != IN_MEMORY:
+            set_aside(self._path, kept_as)
 
     def _measure(self, db: sqlite3.Connection) -> None:
         pages, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
@@ -175,15 +200,14 @@ class Ledger:
         with self._lock:
             if self._is_closing:
                 raise LedgerError(f"the ledger {self._path} is closed")
-            if self._is_aside:
-                self._db, self._is_aside = self._opened(), False
+            if not self._is_open:
+                self._db, self._is_open = self._opened_or_begun(), True
             try:
                 with translated(self._path), self._transaction() as db:
                     yield db
-            except LedgerDamagedError as error:
+            except LedgerDamagedError:
+                self._is_open = False  # the next call looks whether it really is
                 self._db.close()
-                self._set_aside(error)
-                self._is_aside = True
                 raise
 
     @contextmanager
@@ -204,20 +228,8 @@ def translated(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        is_damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+        is_damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
         raise (LedgerDamagedError if is_damaged else LedgerError)(f"the ledger {path} failed: {error}") from error
-
-
-def set_aside(path: str, kept_as: str) -> None:
-    """Renames a ledger with its write-ahead log, in place of one renamed so before; raises LedgerError."""
-    try:
-        Path(path).replace(kept_as)
-        Path(f"{kept_as}-wal").unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
-            Path(f"{path}-wal").rename(f"{kept_as}-wal")
-        Path(f"{path}-shm").unlink(missing_ok=True)
-    except OSError as error:
-        raise LedgerError(f"the damaged ledger {path} could not be moved aside: {error}") from error
 
 
 def _target_id(db: sqlite3.Connection, key: TargetKey) -> int:

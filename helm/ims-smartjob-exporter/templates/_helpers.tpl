@@ -6,7 +6,7 @@
 {{- define "ims-smartjob-exporter.fullname" -}}
 {{- $name := include "ims-smartjob-exporter.name" . -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- default $full .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- default $full .Values.fullnameOverride | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
 {{- /* What never changes: a StatefulSet cannot be upgraded when its selector or its claim differ. */}}
