@@ -34,6 +34,9 @@ class Slots:
 
 async def _acquire(slots: asyncio.Semaphore, beat: Callable[[], None]) -> None:
     """Waits in the queue, with a sign of life now and then."""
+    if not slots.locked():
+        await slots.acquire()
+        return
     acquiring = asyncio.ensure_future(slots.acquire())
     try:
         while not acquiring.done():

@@ -134,9 +134,12 @@ def no_ledger(place: Place) -> str:
 
 
 def damaged(place: Place) -> str:
-    """Polls on a ledger that is none any more."""
+    """Polls on a ledger that is none any more, and begins a new one as `run` does."""
     place.ledger.write_text("something else entirely\n" * 100)
-    return place.says("once", "--ledger-path", str(place.ledger))
+    said = place.says("once", "--ledger-path", str(place.ledger))
+    with logged() as log:
+        Ledger(str(place.ledger)).close()
+    return said + log.getvalue()
 
 
 def unauthorized(place: Place) -> str:
