@@ -14,7 +14,7 @@ from benchmarks.figure import HEAD, Figure, milliseconds, ratios
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 PATIENCE_SECONDS = 120
-UNITS = {"calls", "ms", "ratio", "pages", "pages/s", "KiB", "s"}
+UNITS = {"calls", "ms", "ratio", "pages", "pages/s", "KiB", "MiB", "s"}
 
 
 @pytest.fixture(scope="module")
