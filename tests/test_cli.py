@@ -151,7 +151,7 @@ def test_once_without_a_place_for_the_ledger(cli: CommandLine, simulator: Simula
     ended = cli.run("once", "--ledger-path", "missing/ledger.db")
 
     assert (ended.code, simulator.calls) == (1, {})
-    assert re.fullmatch(r"ims-smartjob-exporter: the ledger missing/ledger\.db failed: .+ledger_path\n", ended.err)
+    assert re.fullmatch(r"ims-smartjob-exporter: the ledger /.+/missing/ledger\.db failed: .+ledger_path\n", ended.err)
 
 
 def test_demo_on_an_address_in_use(cli: CommandLine, simulator: Simulator) -> None:
