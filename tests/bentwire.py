@@ -29,13 +29,13 @@ FAULTS = (
     Fault("fail", probability=0.02, status=503),
     Fault("cut", probability=0.03),
     Fault("garbage", probability=0.02),
-    Fault("huge", probability=0.0005),
+    Fault("huge", probability=0.003),
     Fault("delay", probability=0.03),
     Fault("hang", probability=0.01),
     Fault("reset", probability=0.03),
     Fault("duplicate", probability=0.05),
     Fault("stuck", probability=0.01),
-    Fault("expire", probability=0.05),
+    Fault("expire", probability=0.2),
 )
 OWN_KINDS = {"stale": 0.05, "clock ahead": 0.01, "clock back": 0.01}
 """Faults of an answer that the simulator has none of, with their probabilities."""
