@@ -29,7 +29,7 @@ FAULTS = (
     Fault("fail", probability=0.02, status=503),
     Fault("cut", probability=0.03),
     Fault("garbage", probability=0.02),
-    Fault("huge", probability=0.003),
+    Fault("huge", probability=0.006),
     Fault("delay", probability=0.03),
     Fault("hang", probability=0.01),
     Fault("reset", probability=0.03),
