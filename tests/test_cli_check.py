@@ -26,14 +26,6 @@ NOTHING = Key("STS.id", CANARY, token=TOKEN, actions=frozenset())
 
 
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> CommandLine:
-    """Gives a command line in an empty folder."""
-    cli = CommandLine(monkeypatch, capsys)
-    cli.prepare(tmp_path)
-    return cli
-
-
-@pytest.fixture
 def simulator(cli: CommandLine) -> Iterator[Simulator]:
     """Gives a service that the command line's environment leads to."""
     simulator = Simulator(keys=[KEY])

@@ -12,14 +12,6 @@ import pytest
 from tests.commandline import CANARY, CommandLine
 
 
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> CommandLine:
-    """Gives a command line in an empty folder."""
-    cli = CommandLine(monkeypatch, capsys)
-    cli.prepare(tmp_path)
-    return cli
-
-
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

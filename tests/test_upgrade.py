@@ -44,14 +44,6 @@ def ledger(shell: Shell) -> Path:
 
 
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> CommandLine:
-    """Gives a command line in an empty folder."""
-    cli = CommandLine(monkeypatch, capsys)
-    cli.prepare(tmp_path)
-    return cli
-
-
-@pytest.fixture
 def service(cli: CommandLine) -> Iterator[Simulator]:
     """Gives a service that the command line's environment leads to."""
     service = Simulator(keys=[KEY])
