@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from exporter.web import make_app, serve
+from exporter.web import base_url, make_app, serve
+from exporter.web_connections import Limits
 from tests.scenarios import registry_of
 from tests.seenpage import SITE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from exporter.page import Site
     from exporter.snapshot import TargetView
@@ -25,9 +26,20 @@ PATIENCE_SECONDS = 10.0
 class PageServer:
     """Serves `views`, which a test may replace."""
 
-    def __init__(self, views: Sequence[TargetView], site: Site, now: float) -> None:
+    def __init__(
+        self,
+        views: Sequence[TargetView],
+        site: Site,
+        now: float,
+        *,
+        limits: Limits | None = None,
+        reload: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.views = views
         self.url = ""
+        self.address = ("", 0)
+        self._limits = limits or Limits()
+        self._reload = reload
         self._site = site
         self._now = now
         self._loop = asyncio.new_event_loop()
@@ -37,15 +49,16 @@ class PageServer:
     async def run(self) -> None:
         """Serves until it is stopped."""
         app = make_app(
-            registry=registry_of(),
+            registry=registry_of(*self.views),
             views=lambda: self.views,
             live=list,
             ready=list,
             site=lambda: self._site,
             now=lambda: self._now,
+            reload=self._reload,
         )
-        runner, (host, port) = await serve(app, "127.0.0.1", 0)
-        self.url = f"http://{host}:{port}"
+        runner, self.address = await serve(app, "127.0.0.1", 0, limits=self._limits)
+        self.url = base_url(runner)
         self._listens.set()
         try:
             await self._stop.wait()

@@ -7,7 +7,7 @@ import socket
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from tests.fuzz.fuzzedserver import PATIENCE_SECONDS, FuzzedServer
+from tests.fuzz.fuzzedserver import PATIENCE_SECONDS, fuzzed_server
 from tests.fuzz.requested import INPUTS
 from tests.fuzz.target import Target
 from tests.seenpage import Seen
@@ -57,12 +57,12 @@ def look(found: bytes) -> None:
 @contextmanager
 def ready() -> Iterator[Callable[[bytes], None]]:
     """Gives the check, beside a server."""
-    with FuzzedServer(refuses_reloads=True).running() as server:
+    with fuzzed_server(refuses_reloads=True) as (server, errors):
 
         def check(sent: bytes) -> None:
-            server.errors.kept.clear()
+            errors.kept.clear()
             look(exchange(server.address, sent + LAST, QUIET_SECONDS))
-            assert not server.errors.kept, server.errors.kept.pop()
+            assert not errors.kept, errors.kept.pop()
             assert exchange(server.address, LAST).endswith(b"\r\n\r\nok\n"), "serves no longer"
 
         yield check

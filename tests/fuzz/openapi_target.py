@@ -11,7 +11,7 @@ import schemathesis
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.fuzz.fuzzedserver import FuzzedServer
+from tests.fuzz.fuzzedserver import fuzzed_server
 from tests.fuzz.target import Target
 
 if TYPE_CHECKING:
@@ -37,17 +37,16 @@ def cases() -> SearchStrategy[Case[Any]]:
 @contextmanager
 def ready() -> Iterator[Callable[[Case[Any]], None]]:
     """Gives the check, beside a server."""
-    with FuzzedServer().running() as server, requests.Session() as session:
+    with fuzzed_server() as (server, errors), requests.Session() as session:
         session.trust_env = False
-        host, port = server.address
 
         def check(case: Case[Any]) -> None:
             case.call_and_validate(
-                base_url=f"http://{host}:{port}",
+                base_url=server.url,
                 session=session,
                 excluded_checks=[positive_data_acceptance] if case.path == NEEDS_BOTH else [],
             )
-            assert not server.errors.kept, server.errors.kept.pop()
+            assert not errors.kept, errors.kept.pop()
 
         yield check
 
