@@ -44,7 +44,7 @@ class Ledger:
     One that `begins_anew` moves a damaged file aside and begins a new ledger; for the one process at work on it.
     """
 
-    def __init__(self, path: str, *, kept: bool = False, begins_anew: bool = True) -> None:
+    def __init__(self, path: str, *, kept: bool = False, begins_anew: bool = False) -> None:
         self._path = path if path == IN_MEMORY else os.path.realpath(path)
         self._lock = threading.Lock()
         self._is_closing = False
