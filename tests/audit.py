@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import SpecifierSet
 
-from tests.locks import FOLDER, OURS, locked
+from tests.pins import FOLDER, OURS, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tests.locks import Pin
+    from tests.pins import Pin
 
 FILE = FOLDER / "advisories.toml"
 UV = Path(sys.executable).with_name("uv")

@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter import __version__
 from tests.licences import licence
-from tests.locks import FOLDER, OURS, Pin, locked, needs
+from tests.pins import FOLDER, OURS, Pin, locked, needs
 
 LOCK = "kubernetes"
 """The one with everything: what `run` has not is optional."""

@@ -11,6 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.pins import locked
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -34,15 +36,14 @@ def declared(groups: dict[str, list[Any]], group: str) -> list[str]:
     return [*own, *(each for name in included for each in declared(groups, name))]
 
 
-def pins(name: str) -> dict[str, str]:
+def versions_in(name: str) -> dict[str, str]:
     """Returns the version of each package in a lock."""
-    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
-    return {found["name"]: found["version"] for found in PINNED.finditer(text)}
+    return {pin.name: pin.version for pin in locked(name)}
 
 
 def unlocked(requirements: Iterable[str], lock: str) -> list[str]:
     """Returns the requirements that a lock does not fulfil."""
-    versions = pins(lock)
+    versions = versions_in(lock)
     wanted = {canonicalize_name(each.name): each for each in map(Requirement, requirements)}
     return [str(each) for name, each in wanted.items() if name not in versions or versions[name] not in each.specifier]
 
@@ -80,10 +81,10 @@ def test_groups_are_locked(group: str) -> None:
 
 def test_what_runs_in_the_image_is_locked() -> None:
     """The lock with the extra of Kubernetes fulfils it, and is else the lock of what runs."""
-    with_extra = pins("kubernetes")
+    with_extra = versions_in("kubernetes")
 
     assert unlocked(project()["project"]["optional-dependencies"]["kubernetes"], "kubernetes") == []
-    assert {name: with_extra.get(name) for name in pins("run")} == pins("run")
+    assert {name: with_extra.get(name) for name in versions_in("run")} == versions_in("run")
 
 
 def test_build_backend_is_locked() -> None:
@@ -93,7 +94,7 @@ def test_build_backend_is_locked() -> None:
 
 def test_locks_agree() -> None:
     """A package has one version in all locks, and the lock for development holds all of the others."""
-    dev = pins("dev")
+    dev = versions_in("dev")
 
-    assert {name: dev.get(name) for name in pins("kubernetes")} == pins("kubernetes")
-    assert {name: dev.get(name) for name in pins("build")} == pins("build")
+    assert {name: dev.get(name) for name in versions_in("kubernetes")} == versions_in("kubernetes")
+    assert {name: dev.get(name) for name in versions_in("build")} == versions_in("build")

@@ -18,7 +18,7 @@ from exporter import __version__
 from tests import audit, sbom
 from tests.audit import advisories, audited, served
 from tests.licences import NOT_INSTALLED, is_acceptable
-from tests.locks import FOLDER, Pin, locked, needs, pins
+from tests.pins import FOLDER, Pin, locked, needs, pins
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
