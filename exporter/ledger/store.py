@@ -157,7 +157,8 @@ class Ledger:
             self._set_aside(error)
         db = self._opened()
         if self._shard is not None:
-            db.execute("INSERT INTO owner VALUES (?)", (self._shard,))
+            with translated(self._path):
+                db.execute("INSERT INTO owner VALUES (?)", (self._shard,))
         return db
 
     def _opened(self) -> sqlite3.Connection:
