@@ -55,7 +55,7 @@ class CommandLine:
             "credentials": NAMES,
             "ledger_path": ":memory:",
             "max_requests_per_second": 1000,
-            "request_timeout_seconds": 0.3,
+            "request_timeout_seconds": 30,
             **settings,
         }
         for name, value in given.items():

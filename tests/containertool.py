@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import shutil
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.realtools import APT, ToolMissingError, cache_folder, call, given, machine, publish, said, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = ("podman", "runc", "debootstrap")
@@ -29,14 +31,21 @@ LIMITS = ("--ulimit=nofile=20000:20000", "--ulimit=nproc=32768:32768")
 """Below those of this process, which podman would ask for and may not get."""
 
 
-def need_image() -> str:
-    """Returns the name of the image, built anew; where there are no tools, skips the test, or fails it in CI."""
+@contextmanager
+def built_image() -> Iterator[str]:
+    """Gives the name of the image, built anew, for as long as nobody else has the store.
+
+    Where there are no tools the test is skipped, or fails in CI. What a run that was killed left in the store goes.
+    """
     base = given(_base_once())
-    podman("import", str(base), BASE)
-    podman("build", "--isolation=chroot", "--network=host", "--format=docker", f"--build-arg=BASE={BASE}",
-           f"--tag={IMAGE}", str(ROOT))  # fmt: skip
-    podman("image", "prune", "--force")
-    return IMAGE
+    with (cache_folder() / "containers.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        podman("rm", "--all", "--force", "--time=0")
+        podman("import", str(base), BASE)
+        podman("build", "--isolation=chroot", "--network=host", "--format=docker", f"--build-arg=BASE={BASE}",
+               f"--tag={IMAGE}", str(ROOT))  # fmt: skip
+        podman("image", "prune", "--force", "--external")
+        yield IMAGE
 
 
 def podman(*arguments: str, timeout: float = BUILD_SECONDS) -> str:

@@ -43,13 +43,15 @@ PARAMETERS = [
 ]
 
 
-def with_simulator(scenario: Callable[[Simulator, ImsClient], Awaitable[None]], key: Key = DEMO_KEY) -> None:
+def with_simulator(
+    scenario: Callable[[Simulator, ImsClient], Awaitable[None]], key: Key = DEMO_KEY, *, timeout_seconds: float = 30
+) -> None:
     """Runs a scenario with a client of a real endpoint that verifies what is signed."""
 
     async def run() -> None:
-        async with Simulator(keys=[DEMO_KEY, TEMPORARY]) as simulator, endpoint_pool(simulator.url, 5) as http:
+        async with Simulator(keys=[DEMO_KEY, TEMPORARY]) as simulator, endpoint_pool(simulator.url, 30) as http:
             source = source_of(key.key_id, key.secret, key.token)
-            await scenario(simulator, ImsClient(http, source, AccountLimiter(1000), timeout_seconds=0.5))
+            await scenario(simulator, ImsClient(http, source, AccountLimiter(1000), timeout_seconds=timeout_seconds))
 
     asyncio.run(run())
 
@@ -198,7 +200,7 @@ def test_faults_of_the_wire(fault: Fault, kind: type[ApiError], code: str) -> No
             await client.list_smart_jobs(budget=NO_RETRIES)
         assert caught.value.code == code
 
-    with_simulator(scenario)
+    with_simulator(scenario, timeout_seconds=0.5 if kind is TimedOutError else 30)
 
 
 def test_nobody_there() -> None:

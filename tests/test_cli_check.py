@@ -161,7 +161,7 @@ def test_endpoint_that_fails(cli: CommandLine, simulator: Simulator, fault: Faul
     """An endpoint that answers, but not as it should, is a failed one, with a hint of its own."""
     simulator.faults.add(fault)
 
-    ended = cli.run("check")
+    ended = cli.run("check", f"--request-timeout-seconds={0.3 if fault.kind == 'hang' else 30}")
 
     assert ended.code == 1
     assert verdicts(ended.out) == {"endpoint": "FAILED"}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.simulator.server import DEMO_KEY, Simulator
-from tests.containertool import BASE, LIMITS, command, need_image, podman
+from tests.containertool import BASE, LIMITS, built_image, command, podman
 from tests.realservers import READY_SECONDS, poll
 from tests.simulatorthread import aside
 
@@ -30,9 +30,10 @@ MEBIBYTE = 2**20
 
 
 @pytest.fixture(scope="module")
-def image() -> str:
-    """Returns the name of the image, built from the working tree."""
-    return need_image()
+def image() -> Iterator[str]:
+    """Gives the name of the image, built from the working tree."""
+    with built_image() as name:
+        yield name
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,9 @@ pytestmark = pytest.mark.slow
 LEASE = "ims-smartjob-exporter"
 OWN = {"ims_exporter_build_info", "ims_exporter_ledger_size_bytes"}
 
+LEASE_SECONDS = 8
+"""So long that a busy machine does not lose a lease that is not meant to be lost."""
+
 both_ways = pytest.mark.parametrize("way", ["ledger", "lease"])
 
 
@@ -77,7 +80,7 @@ def place(folder: Path, way: str) -> Iterator[Place]:
         here.run(leases.__aenter__())
         try:
             config = {"KUBECONFIG": str(leases.config(folder))}
-            env = environment(folder, config, endpoint=simulator.url, standby=way, lease_seconds=3)
+            env = environment(folder, config, endpoint=simulator.url, standby=way, lease_seconds=LEASE_SECONDS)
             with ExitStack() as stack:
                 lives = here.do(lambda: Life(simulator.world, random.Random(seed)))
                 yield Place(here, simulator, leases, env, folder, stack, lives)
@@ -150,7 +153,7 @@ def test_takeover(way: str, number: signal.Signals, tmp_path: Path, capsys: pyte
         waiting = third if active is second else second
         assert still_stands_by(waiting)
         assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
-        assert seconds < 10
+        assert seconds < LEASE_SECONDS + 5
     report(capsys, f"standby ({way}): took over {seconds:.1f} s after {number.name}")
 
 
@@ -189,7 +192,7 @@ def test_lease_not_renewed(outage: str, tmp_path: Path) -> None:
         comes_to_the_truth(here, second, truth, before)
 
         assert code == 1
-        assert seconds < 3
+        assert seconds < LEASE_SECONDS
         assert "could not be renewed in time" in first.log.read_text()
 
 
