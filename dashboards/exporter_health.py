@@ -17,7 +17,12 @@ REQUESTS = "ims_exporter_api_requests_total"
 TARGET = "{{account}} / {{region_id}}"
 BY_TARGET = "account, region_id"
 DAY_SECONDS = 86400
-FAILING = ("ImsExporterTargetDown", "ImsExporterDataStale", "ImsExporterCredentialsRefused")
+FAILING = (
+    "ImsExporterTargetDown",
+    "ImsExporterTargetFlapping",
+    "ImsExporterDataStale",
+    "ImsExporterCredentialsRefused",
+)
 THROTTLED = ("ImsExporterThrottled",)
 
 

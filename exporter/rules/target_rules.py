@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from exporter.rules.thresholds import Thresholds
 
 UP = "ims_exporter_target:up"
+OUTAGE_CHANGES = 2
+"""So often a target changes between up and down in one outage."""
+
 THROTTLED = 'code=~"Throttling.*"'
 PROGRESS = "ims_exporter_survey:progress"
 
@@ -20,6 +23,7 @@ def target_rules(limits: Thresholds, series: Series) -> list[Alert]:
     """Returns the alerts about targets."""
     return [
         target_down(limits, series),
+        target_flapping(limits, series),
         credentials_refused(limits, series),
         throttled(limits, series),
         data_stale(limits, series),
@@ -38,6 +42,23 @@ def target_down(limits: Thresholds, series: Series) -> Alert:
         summary="The polls of a target fail.",
         description=f"Every poll of {TARGET} has failed for {lasting}; its job metrics will be withdrawn.",
         for_seconds=limits.target_down_for_seconds,
+        dashboard=EXPORTER_DASHBOARD,
+    )
+
+
+def target_flapping(limits: Thresholds, series: Series) -> Alert:
+    """Fires while the polls of a target keep failing in between good ones; a single outage is not that."""
+    window = duration(limits.target_flapping_window_seconds)
+    up = f"{series(UP)}[{window}]"
+    return Alert(
+        name="ImsExporterTargetFlapping",
+        severity="warning",
+        expr=all_of(f"1 - avg_over_time({up}) > {limits.target_flapping_ratio}", f"changes({up}) > {OUTAGE_CHANGES}"),
+        summary="Many polls of a target fail.",
+        description=(
+            f"{TARGET} could not be polled for {{{{ $value | humanizePercentage }}}} of the last {window}, again and "
+            f"again (allowed: {limits.target_flapping_ratio * 100:.4g}%); what happens to its jobs is seen late."
+        ),
         dashboard=EXPORTER_DASHBOARD,
     )
 

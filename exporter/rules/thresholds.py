@@ -85,6 +85,8 @@ class Thresholds:
     stalled_other_seconds: int = _seconds(2 * HOUR, "the same for other job types")
 
     target_down_for_seconds: int = _lasting(180, "how long every poll of a target must have failed")
+    target_flapping_ratio: float = _share(0.4, "share of target_flapping_window_seconds for which a target may be down")
+    target_flapping_window_seconds: int = _seconds(20 * MINUTE, "window of that share; ten poll intervals at least")
     data_stale_seconds: int = _seconds(600, "age of the last good poll that is too old; two poll intervals at least")
     data_stale_for_seconds: int = _lasting(120, "how long it must be too old: a first poll may have much to catch up")
     credentials_window_seconds: int = _seconds(600, "window in which a poll was refused; two poll intervals at least")
