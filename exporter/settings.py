@@ -35,6 +35,7 @@ ACCOUNT = Field(
     description="Name of the account, as it shall appear in the label `account`; free to choose, 1 to 64 "
     "printable characters without quotes, slashes and backslashes.",
     examples=["prod"],
+    json_schema_extra={"minLength": 1, "maxLength": 64, "pattern": r"^[^\s\"'`/\\]([^\"'`/\\]*[^\s\"'`/\\])?$"},
 )
 REGION_ID = Field(description="Region to poll.", examples=["cn-shanghai"])
 ENDPOINT = Field(

@@ -27,7 +27,15 @@ SET_BY_CHART = (
     "web_config_file",
 )
 NOTES = ("title", "description", "default", "examples", "format")
-LABELS = {"type": "object", "additionalProperties": {"type": "string"}}
+QUALIFIED = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+"""A key of a label or annotation, as Kubernetes takes it."""
+
+LABEL = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+"""The value of a label, as Kubernetes takes it."""
+
+NAME = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$"
+"""The name of an object, as Kubernetes takes it, or none."""
+
 SECRET_KEY = {"$ref": "#/$defs/SecretKeySelector"}
 
 REFERENCE = re.compile(r'"#/\$defs/(io\.k8s\.[^"]+)"')
@@ -69,6 +77,11 @@ def _closed() -> Schema:
     return {"type": "object", "additionalProperties": False, "properties": {}}
 
 
+def _texts(keys: str, value: Schema | None = None) -> Schema:
+    """Returns the schema of texts by keys with this pattern."""
+    return {"patternProperties": {keys: {"type": "string", **(value or {})}}, "additionalProperties": False}
+
+
 def _of_value(value: Value, defs: Schema) -> Schema:
     kinds: dict[type, str] = {bool: "boolean", int: "integer", str: "string", dict: "object", list: "array"}
     found: Schema = {"type": kinds[type(value.default)]}
@@ -86,7 +99,10 @@ def _of_value(value: Value, defs: Schema) -> Schema:
 def _named(hint: str, defs: Schema) -> Schema:
     """Returns what a word after `@schema` stands for."""
     plain: dict[str, Schema] = {
-        "labels": LABELS,
+        "name": {"pattern": NAME},
+        "labels": _texts(QUALIFIED, {"pattern": LABEL}),
+        "annotations": _texts(QUALIFIED),
+        "alertTexts": _texts("^[a-zA-Z_][a-zA-Z0-9_]*$"),
         "objects": {"items": {"type": "object"}},
         "named": {"items": {"type": "object", "required": ["name"]}},
         "duration": {"pattern": "^([0-9]+(ms|s|m|h|d))*$"},

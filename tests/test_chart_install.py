@@ -47,6 +47,16 @@ EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8
         ("config.region_id=cn-x,credentials.rrsa.roleArn=acs:ram::1:role/x", "belong together: set both"),
         ("config.region_id=cn-x,credentials.rrsa.roleName=x,serviceAccount.create=false", "annotate yours with"),
         ("config.region_id=cn-x,credentials.securityToken=x", "which is not set"),
+        (
+            "config.targets[0].region_id=cn-x,config.targets[1].region_id=cn-x,config.targets[1].account=default",
+            "two of config.targets have account default, region_id cn-x: give one of them another account",
+        ),
+        ("config.region_id=cn-x,config.account=a/b", "at '/config/account': 'a/b' does not match pattern"),
+        ("fullnameOverride=Media", "at '/fullnameOverride': 'Media' does not match pattern"),
+        ("credentials.existingSecret=my_key", "at '/credentials/existingSecret': 'my_key' does not match pattern"),
+        ("commonLabels.team=a b", "at '/commonLabels/team': 'a b' does not match pattern"),
+        ("podAnnotations.a\\ b=x", "at '/podAnnotations': additional properties 'a b' not allowed"),
+        ("prometheusRule.alertLabels.on-call=x", "alertLabels': additional properties 'on-call' not allowed"),
     ],
 )
 def test_wrong_values_are_refused(values: str, said: str) -> None:

@@ -22,6 +22,14 @@
 {{- if and .config.region_id .config.targets }}
 {{- fail "config.region_id and config.targets are both set: a single target, or a list of them" }}
 {{- end }}
+{{- $targets := list }}
+{{- range .config.targets }}
+{{- $target := printf "account %s, region_id %s" (.account | default "default") .region_id }}
+{{- if has $target $targets }}
+{{- fail (printf "two of config.targets have %s: give one of them another account" $target) }}
+{{- end }}
+{{- $targets = append $targets $target }}
+{{- end }}
 {{- if and .serviceMonitor.enabled .podMonitor.enabled }}
 {{- fail "serviceMonitor and podMonitor are both enabled: every sample would be scraped twice" }}
 {{- end }}
