@@ -17,7 +17,7 @@ from exporter import __version__, app
 from exporter.arguments import Parser, number, whole_number
 from exporter.check import check
 from exporter.configuration import load_settings
-from exporter.dashboards import write_dashboards
+from exporter.dashboards import dashboard_files, write_dashboards
 from exporter.errors import ExporterError, SettingsError
 from exporter.exposition import render
 from exporter.logs import configure_logging
@@ -105,10 +105,7 @@ def make_parser() -> Parser:
     demo.add_argument("--history", type=history, default=20_000, metavar="N", help="ended jobs to begin with (20000)")
     add("metrics", metrics_command, "print the table of all metrics")
     _add_rules_flags(add("rules", rules_command, "write the bundled Prometheus rules to a folder"))
-    boards = add("dashboards", dashboards_command, "write the bundled Grafana dashboards to a folder")
-    boards.add_argument(
-        "folder", type=Path, nargs="?", default=Path("dashboards"), help="where to write to (dashboards)"
-    )
+    _add_dashboards_flags(add("dashboards", dashboards_command, "write the bundled Grafana dashboards to a folder"))
     return parser
 
 
@@ -200,7 +197,8 @@ def rules_command(arguments: argparse.Namespace) -> int:
 
 def dashboards_command(arguments: argparse.Namespace) -> int:
     """Writes the dashboards, and prints their paths."""
-    return written(arguments.folder, write_dashboards)
+    texts = dashboard_files(base_url("--runbook-base-url", arguments.runbook_base_url))
+    return written(arguments.folder, lambda folder: write_dashboards(folder, texts))
 
 
 def written(folder: Path, write: Callable[[Path], list[Path]]) -> int:
@@ -265,14 +263,22 @@ def _add_rules_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--selector", default="", metavar="MATCHERS", help='of the scrape target, such as namespace="media"'
     )
-    for page, default, text in (
-        ("runbook", RUNBOOK_BASE_URL, "where the runbooks are, for runbook_url"),
-        ("dashboard", DASHBOARD_BASE_URL, "where Grafana has its dashboards, for dashboard_url"),
-        ("exporter", EXPORTER_BASE_URL, "where people open the exporter's pages, for failures_url"),
-    ):
-        parser.add_argument(f"--{page}-base-url", default=default, metavar="URL", help=f"{text} ({default})")
+    _add_base_url(parser, "runbook", RUNBOOK_BASE_URL, "where the runbooks are, for runbook_url")
+    _add_base_url(parser, "dashboard", DASHBOARD_BASE_URL, "where Grafana has its dashboards, for dashboard_url")
+    _add_base_url(parser, "exporter", EXPORTER_BASE_URL, "where people open the exporter's pages, for failures_url")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=NUMBER", help="change a threshold; may be repeated"
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"thresholds:\n{listing(Thresholds())}".replace("%", "%%")
+
+
+def _add_dashboards_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=Path("dashboards"), help="where to write to (dashboards)"
+    )
+    _add_base_url(parser, "runbook", RUNBOOK_BASE_URL, "where the runbooks are, for the links of the panels")
+
+
+def _add_base_url(parser: argparse.ArgumentParser, page: str, default: str, text: str) -> None:
+    parser.add_argument(f"--{page}-base-url", default=default, metavar="URL", help=f"{text} ({default})")

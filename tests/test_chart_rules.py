@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from exporter.dashboards import dashboard_files
 from exporter.rules import Thresholds, changed, rule_files
 from tests import chartrules
 from tests.boards import boards
@@ -180,12 +181,11 @@ def test_a_way_to_use_thresholds_that_the_chart_does_not_know() -> None:
 
 
 def test_dashboards_are_the_bundled_ones() -> None:
-    """The sidecar's ConfigMaps hold the dashboards letter by letter, with its label."""
+    """The sidecar's ConfigMaps hold the dashboards letter by letter, with the address of the runbooks and its label."""
     maps = [
         each for each in of_set("monitored") if each["kind"] == "ConfigMap" and "-dashboard" in each["metadata"]["name"]
     ]
     texts = {name: text for each in maps for name, text in each["data"].items()}
-    folder = CHART / "files" / "dashboards"
 
-    assert texts == {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    assert texts == dashboard_files(URLS["runbook_base_url"])
     assert all(each["metadata"]["labels"]["grafana_dashboard"] == "1" for each in maps)

@@ -12,7 +12,7 @@ import yaml
 
 from dashboards import promql
 from exporter.cli import main
-from exporter.dashboards import dashboard_files, write_dashboards
+from exporter.dashboards import dashboard_files
 from exporter.metrics import METRICS
 from exporter.rules import RUNBOOK_BASE_URL
 from tests.boards import boards, panels, queries
@@ -132,7 +132,17 @@ def test_command_writes_the_bundled_files(tmp_path: Path, capsys: pytest.Capture
 
     assert ended.value.code == 0
     assert {path.name: path.read_text() for path in folder.iterdir()} == dashboard_files()
-    assert capsys.readouterr().out.splitlines() == [str(path) for path in write_dashboards(folder)]
+    assert capsys.readouterr().out.splitlines() == [str(folder / name) for name in dashboard_files()]
+
+
+def test_runbooks_of_ones_own(tmp_path: Path) -> None:
+    """The panels lead to the runbooks where the command is told they are, and nowhere else."""
+    with pytest.raises(SystemExit):
+        main(["dashboards", str(tmp_path), "--runbook-base-url=https://wiki.example/ims/"])
+
+    texts = "".join(path.read_text() for path in tmp_path.iterdir())
+    assert set(re.findall(r'"url": "(https?://[^"]*)/Ims\w+\.md"', texts)) == {"https://wiki.example/ims"}
+    assert RUNBOOK_BASE_URL not in texts
 
 
 def test_command_says_where_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

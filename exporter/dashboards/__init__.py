@@ -5,20 +5,22 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from exporter.rules import RUNBOOK_BASE_URL
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def dashboard_files() -> dict[str, str]:
-    """Returns the text of each dashboard by the name of its file."""
+def dashboard_files(runbook_base_url: str = RUNBOOK_BASE_URL) -> dict[str, str]:
+    """Returns the text of each dashboard by the name of its file, with links to the runbooks at this address."""
     found = [entry for entry in files(__name__).iterdir() if entry.name.endswith(".json")]
-    return {entry.name: entry.read_text(encoding="utf-8") for entry in sorted(found, key=lambda entry: entry.name)}
+    texts = {entry.name: entry.read_text(encoding="utf-8") for entry in sorted(found, key=lambda entry: entry.name)}
+    return {name: text.replace(RUNBOOK_BASE_URL, runbook_base_url.rstrip("/")) for name, text in texts.items()}
 
 
-def write_dashboards(folder: Path) -> list[Path]:
-    """Writes the dashboards into a folder, which is made if missing, and returns their paths."""
+def write_dashboards(folder: Path, texts: dict[str, str]) -> list[Path]:
+    """Writes dashboards into a folder, which is made if missing, and returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = dashboard_files()
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in texts]
