@@ -19,7 +19,8 @@ from exporter.page import Site
 from exporter.poller import Poller, PollSettings
 from exporter.reload import Reload
 from exporter.rules.thresholds import Thresholds
-from exporter.settings import AT_THE_START, TargetSettings
+from exporter.settings import AT_THE_START
+from exporter.settings_target import TargetSettings
 from exporter.standby import in_turn
 from exporter.survey import Survey
 from exporter.threads import to_its_end

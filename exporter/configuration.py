@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from exporter.errors import SettingsError
-from exporter.settings import CredentialSettings, Settings, TargetSettings
+from exporter.settings import Settings
 from exporter.settings_environment import CONFIG_VARIABLE, environment_name, environment_source
 from exporter.settings_file import read_settings_file
 from exporter.settings_flags import CONFIG, flag_name, flags_source
 from exporter.settings_problems import Problem, Source, did_you_mean, explain, name_in_sources, path_of
 from exporter.settings_rules import target_problems
+from exporter.settings_target import CredentialSettings, TargetSettings
 from exporter.sharding import ordinal
 
 if TYPE_CHECKING:

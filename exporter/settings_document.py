@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from exporter.settings import AT_THE_START, CredentialSettings, Settings, TargetSettings
+from exporter.settings import AT_THE_START, Settings
 from exporter.settings_environment import CONFIG_VARIABLE, environment_name
 from exporter.settings_flags import FLAG_SETTINGS, flag_name
+from exporter.settings_target import CredentialSettings, TargetSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -1,16 +1,33 @@
-"""Many targets are not all polled at the same moment."""
+"""How targets begin to be polled, and which settings a reload puts in force."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 
 from exporter.app import START_PAUSE_SECONDS, assembled
 from exporter.configuration import load_settings
+from exporter.errors import SettingsError
+from exporter.settings import Settings
 from exporter.worker import make_scheduler
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+    from typing import Self
+
+
+class Standing(datetime):
+    """A clock that stands, which no busy machine makes go."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        """Returns a moment long to come."""
+        return cls(2100, 1, 1, tzinfo=tz)
 
 
 def first_polls(targets: int, interval: float) -> list[float]:
@@ -28,9 +45,52 @@ def first_polls(targets: int, interval: float) -> list[float]:
 
 
 @pytest.mark.parametrize(("interval", "pause"), [(60.0, START_PAUSE_SECONDS), (0.5, 0.05), (0.1, 0.01)])
-def test_first_polls_are_spread(interval: float, pause: float) -> None:
+def test_first_polls_are_spread(interval: float, pause: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each target is first polled a moment after the one before it, and all of them within an interval."""
+    monkeypatch.setattr("exporter.worker.datetime", Standing)
+
     moments = first_polls(10, interval)
 
-    assert len(moments) == 10
-    assert all(pause <= later - earlier < pause + 0.05 for earlier, later in pairwise(moments))
+    assert [later - earlier for earlier, later in pairwise(moments)] == pytest.approx([pause] * 9, abs=1e-5)
+
+
+CHANGES: dict[str, object] = {
+    "lease_name": "other",
+    "lease_seconds": 60.0,
+    "ledger_path": "other.db",
+    "listen_address": "127.0.0.1:1",
+    "log_format": "json",
+    "log_level": "debug",
+    "shard": 1,
+    "standby": "ledger",
+    "web_config_file": "web.yml",
+    "web_enable_lifecycle": True,
+}
+"""Another value of each setting that is read at the start only."""
+
+FOLLOWED = {
+    *("allow_plain_http", "failure_details", "lookback_days", "max_requests_per_second", "poll_interval_seconds"),
+    *("request_timeout_seconds", "shards", "stale_after_seconds", "survey_interval_hours"),
+    *("account", "credentials", "endpoint", "job_types", "region_id", "targets"),
+}
+"""The settings whose changes a reload puts in force."""
+
+
+def test_every_setting_takes_a_restart_or_is_followed() -> None:
+    """No setting is taken from a reload in silence and then not used."""
+    assert {*Settings.model_fields} == FOLLOWED | {*CHANGES}
+    assert not FOLLOWED & {*CHANGES}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_that_takes_a_restart(name: str) -> None:
+    """A setting that is read at the start only is refused by its name, and the polls go on as before."""
+    before = load_settings({"region_id": "cn-shanghai", "ledger_path": ":memory:", "shards": 2, "shard": 0}, {})
+
+    async def scenario() -> None:
+        async with assembled(before, {}) as app:
+            with pytest.raises(SettingsError, match=f"^a change of {name} takes a restart$"):
+                await app.apply(before.model_copy(update={name: CHANGES[name]}))
+            assert app.settings == before
+
+    asyncio.run(scenario())

@@ -34,6 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "polling": ("walk", "reconcile", "observe", "ledger", "poller", "survey"),
     "settings": (
         "settings_rules",
+        "settings_target",
         "settings",
         "settings_file",
         "settings_problems",
@@ -131,6 +132,7 @@ OUTSIDE: dict[str, set[str]] = {
     "pydantic": {
         "settings",
         "settings_rules",
+        "settings_target",
         "settings_problems",
         "settings_document",
         "configuration",

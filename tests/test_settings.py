@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.configuration import load_settings
-from exporter.settings import CredentialSettings, Settings, TargetSettings
+from exporter.settings import Settings
 from exporter.settings_environment import SERVICE_LINK, unknown_variables
 from exporter.settings_flags import add_setting_flags, flags_of
+from exporter.settings_target import CredentialSettings, TargetSettings
 from exporter.snapshot import TargetKey
 from exporter.target import Credentials, Target
 

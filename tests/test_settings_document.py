@@ -7,8 +7,9 @@ from pathlib import Path
 from alibabacloud_credentials.utils import auth_util
 
 from exporter.configuration import load_settings
-from exporter.settings import CredentialSettings, Settings, TargetSettings
+from exporter.settings import Settings
 from exporter.settings_document import DEFAULT_CHAIN, EXAMPLE, configuration_document
+from exporter.settings_target import CredentialSettings, TargetSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
 
