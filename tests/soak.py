@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import random
 import secrets
 import sqlite3
@@ -111,7 +110,7 @@ class Record:
     surveys: int = 0
     outages: int = 0
     memory: list[float] = field(default_factory=list)
-    """MiB resident after each tenth of the calls."""
+    """MiB after each tenth of the calls."""
     ledger_sizes: list[int] = field(default_factory=list)
     """Bytes, as often."""
     page_sizes: list[int] = field(default_factory=list)
@@ -229,10 +228,15 @@ class Soak:
 
     def _take_measure(self) -> None:
         page, _ = render(self._registry)
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        self.record.memory.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+        self.record.memory.append(memory_mib())
         self.record.ledger_sizes.append(self.ledger.size_bytes)
         self.record.page_sizes.append(len(page))
+
+
+def memory_mib() -> float:
+    """Returns the memory of this process alone, swapped out or not, without mapped files, which come and go."""
+    lines = (line.partition(":") for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
+    return sum(int(rest.split()[0]) for name, _, rest in lines if name in {"RssAnon", "VmSwap"}) / 1024
 
 
 def soaked(folder: str, faulted_calls: int, seed: int) -> Soak:
@@ -266,7 +270,8 @@ def told(soak: Soak) -> str:
         "ends": f"{book.ends:,}, {book.lost} lost, {book.doubled} doubled; "
         f"in the end {'exact' if record.is_exact else 'NOT EXACT'}",
         "days": f"{record.seconds / 86400:.0f}",
-        "memory": " ".join(f"{size:.1f}" for size in record.memory) + " MiB after each tenth",
+        "memory": " ".join(f"{size:.1f}" for size in record.memory)
+        + " MiB of RSS without mapped files, after each tenth",
         "ledger": " ".join(f"{size / 1024:.0f}" for size in record.ledger_sizes) + " KiB",
         "page": " ".join(f"{size / 1024:.0f}" for size in record.page_sizes) + " KiB",
     }

@@ -202,7 +202,8 @@ def standing_by(place: Place) -> str:
 def not_ready(place: Place) -> str:
     """Asks whether a process is ready whose first call gets no answer."""
     place.service.faults.add(Fault("hang"))
-    with running(place, account="prod", request_timeout_seconds=60) as (url, _):
+    with running(place, account="prod", request_timeout_seconds=300) as (url, _):
+        poll(READY_SECONDS, lambda: place.service.calls["ListSmartJobs"], "the first call")
         return asked(f"{url}/readyz")
 
 
@@ -222,7 +223,8 @@ def reload_refused(place: Place) -> str:
 def running(place: Place, **settings: object) -> Iterator[tuple[str, Path]]:
     """Runs an exporter as a process of its own; gives where it answers, and its log."""
     log = place.folder / "exporter.log"
-    env = environment(place.folder, None, **{"endpoint": place.service.url, "log_format": "logfmt", **settings})
+    key = {"ALIBABA_CLOUD_ACCESS_KEY_ID": KEY.key_id, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": KEY.secret}
+    env = environment(place.folder, key, **{"endpoint": place.service.url, "log_format": "logfmt", **settings})
     with exporter(env, log):
         yield poll(READY_SECONDS, lambda: word_after("url=", log.read_text()), f"it listens; see {log}"), log
 

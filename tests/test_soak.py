@@ -9,8 +9,8 @@ import pytest
 
 from tests.bentwire import FAULTS, OWN_KINDS
 from tests.measurements import report
-from tests.quietlogs import as_before
-from tests.soak import LEDGER_FAULTS, is_good, soaked, told
+from tests.soak import LEDGER_FAULTS
+from tests.soakapart import soaked_apart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,14 +27,14 @@ def test_a_short_soak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     `make soak` makes 100,000.
     """
     seed = secrets.randbits(32)
-    with as_before():
-        soak = soaked(str(tmp_path), FAULTED_CALLS, seed)
 
-    report(capsys, f"soak: seed {seed}\n{told(soak)}")
+    soak = soaked_apart(str(tmp_path), FAULTED_CALLS, seed)
+
+    report(capsys, f"soak: seed {seed}\n{soak.text}")
     record = soak.record
-    assert is_good(soak), record.tracebacks
-    assert soak.book.ends > 300
-    assert {fault.kind for fault in FAULTS} | set(OWN_KINDS) == set(soak.wire.struck)
+    assert soak.is_good, record.tracebacks
+    assert soak.ends > 300
+    assert {fault.kind for fault in FAULTS} | set(OWN_KINDS) == soak.struck
     assert set(record.ledger_faults) == set(LEDGER_FAULTS)
     assert record.polls["ok"] > record.polls.total() / 2 > record.polls["ledger"] > 0
     assert record.memory[-1] - record.memory[0] < MOST_MEMORY_MIB
