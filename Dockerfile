@@ -12,27 +12,27 @@ RUN python3 -m venv /build \
     && /build/bin/pip wheel --require-hashes --no-build-isolation --wheel-dir /wheels --requirement requirements/kubernetes.txt
 COPY . .
 RUN /build/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels . \
-    && python3 -m venv --without-pip /opt/ims-smartjob-exporter \
-    && /build/bin/pip --python /opt/ims-smartjob-exporter/bin/python3 install --no-index --no-deps /wheels/*.whl \
+    && python3 -m venv --without-pip /opt/ims-exporter \
+    && /build/bin/pip --python /opt/ims-exporter/bin/python3 install --no-index --no-deps /wheels/*.whl \
     && mkdir /ledger
 
 FROM ${BASE}
 ARG VERSION=dev
 ARG REVISION=unknown
-LABEL org.opencontainers.image.title="ims-smartjob-exporter" \
+LABEL org.opencontainers.image.title="ims-exporter" \
       org.opencontainers.image.description="Prometheus exporter for the smart jobs of Alibaba Cloud IMS" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.source="https://github.com/ims-smartjob-exporter/ims-smartjob-exporter" \
+      org.opencontainers.image.source="https://github.com/ims-exporter/ims-exporter" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-COPY --from=build /opt/ims-smartjob-exporter /opt/ims-smartjob-exporter
-COPY --from=build --chown=65532:65532 /ledger /var/lib/ims-smartjob-exporter
-ENV PATH=/opt/ims-smartjob-exporter/bin:$PATH \
+COPY --from=build /opt/ims-exporter /opt/ims-exporter
+COPY --from=build --chown=65532:65532 /ledger /var/lib/ims-exporter
+ENV PATH=/opt/ims-exporter/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    IMS_EXPORTER_LEDGER_PATH=/var/lib/ims-smartjob-exporter/ledger.db
-VOLUME /var/lib/ims-smartjob-exporter
-WORKDIR /var/lib/ims-smartjob-exporter
+    IMS_EXPORTER_LEDGER_PATH=/var/lib/ims-exporter/ledger.db
+VOLUME /var/lib/ims-exporter
+WORKDIR /var/lib/ims-exporter
 USER 65532:65532
 EXPOSE 9912
 # Asks /livez by Python alone, on the port of the settings, over TLS if the web config has it.
@@ -42,4 +42,4 @@ port = os.environ.get('IMS_EXPORTER_LISTEN_ADDRESS', ':9912').rpartition(':')[2]
 file = os.environ.get('IMS_EXPORTER_WEB_CONFIG_FILE'); \
 tls = 's' * (file is not None and 'tls_server_config:' in open(file).read()); \
 r.urlopen(f'http{tls}://127.0.0.1:{port}/livez', timeout=4, context=ssl._create_unverified_context() if tls else None)"]
-ENTRYPOINT ["ims-smartjob-exporter"]
+ENTRYPOINT ["ims-exporter"]

@@ -25,16 +25,17 @@ install: $(VENV)/installed ## make .venv with the exporter and exactly the locke
 dev: $(VENV)/installed-dev ## the same, with the packages for development
 
 demo: install ## run the exporter on a simulated endpoint (ARGS="--speed 5")
-	@$(VENV)/bin/ims-smartjob-exporter demo $(ARGS)
+	@$(VENV)/bin/ims-exporter demo $(ARGS)
 
 check: dev ## lint, format, types, generated files
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
-	$(RUN) -m tests.generated --check
+	$(VENV)/bin/lint-imports
+	$(RUN) -m tools.generated --check
 
 tools: dev ## get the real Prometheus, Alertmanager, promtool and amtool
-	$(RUN) tests/realtools.py || test "$$CI" != true
+	$(RUN) tests/support/realtools.py || test "$$CI" != true
 
 test: tools ## run all tests (ARGS="-m 'not slow'" for the fast ones)
 	$(RUN) -m pytest $(ARGS)
@@ -43,22 +44,22 @@ bench: dev ## measure the figures that the documents name
 	$(RUN) -m benchmarks $(ARGS)
 
 soak: dev ## let 100,000 calls go wrong, and see that nothing is lost (ARGS="CALLS SEED")
-	$(RUN) -m tests.soak $(ARGS)
+	$(RUN) -m tests.process.soak $(ARGS)
 
 fuzz: dev ## feed every reader of outside input with odd ones (MINUTES=2 each; ARGS="TARGET ...", ARGS="--seed N TARGET")
 	$(RUN) -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
 docs: dev ## write the generated files
-	$(RUN) -m tests.generated
+	$(RUN) -m tools.generated
 
 dist: dev ## build wheel and source archive into dist
 	$(RUN) -m hatchling build -d dist
 
 sbom: dev ## write the bill of materials (CycloneDX) into dist
-	$(RUN) -m tests.sbom dist
+	$(RUN) -m tools.sbom dist
 
 audit: dev ## look for known vulnerabilities of the locked packages (ARGS=--online for those of today)
-	$(RUN) -m tests.audit $(ARGS)
+	$(RUN) -m tools.audit $(ARGS)
 
 lock: dev ## renew all locks (UPGRADE= keeps the versions that still fit)
 	$(COMPILE) --output-file requirements/run.txt pyproject.toml
@@ -70,7 +71,7 @@ lock: dev ## renew all locks (UPGRADE= keeps the versions that still fit)
 
 clean: ## remove .venv and all caches; ledgers and real tools stay
 	rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find benchmarks dashboards exporter tests -name __pycache__ -exec rm -rf {} +
+	find benchmarks exporter tests tools -name __pycache__ -exec rm -rf {} +
 
 # --no-build-isolation: what is built from source is built by the locked packages of requirements/build.txt.
 $(VENV)/installed: requirements/run.txt requirements/build.txt pyproject.toml exporter/__init__.py

@@ -8,8 +8,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from exporter.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
-from exporter.walk import PAGE_SIZE
+from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
+from exporter.polling.pagination import PAGE_SIZE
 
 if TYPE_CHECKING:
     from exporter.simulator.world import Job, World

@@ -12,8 +12,8 @@ from benchmarks.figure import Figure, milliseconds, ratios
 from benchmarks.rig import connected, opened, poller
 from benchmarks.sdk import OfficialSdk
 from benchmarks.service import BUSY_KEY
-from exporter.snapshot import OPEN_STATES
-from exporter.walk import PAGE_SIZE
+from exporter.jobs.snapshot import OPEN_STATES
+from exporter.polling.pagination import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from benchmarks.rig import Service
     from benchmarks.sizes import Sizes
-    from exporter.poller import Poller
+    from exporter.polling.poller import Poller
 
 INTERVAL_SECONDS = 60.0
 WARM_UP_POLLS = 5

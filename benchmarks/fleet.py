@@ -6,16 +6,16 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from exporter.exposition import Collector, Instruments, make_registry
-from exporter.metrics import Process
-from exporter.snapshot import Durations, Health, TargetKey, TargetView
+from exporter.jobs.snapshot import Durations, Health, PollKey, TargetView
+from exporter.metrics.exposition import Collector, Instruments, make_registry
+from exporter.metrics.table import Process
 
 Label = TypeVar("Label")
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.snapshot import Snapshot
+    from exporter.jobs.snapshot import Snapshot
 
 CALLS = 3
 """Calls of an idle poll, the fewest there are."""
@@ -30,7 +30,7 @@ class Fleet:
         self._now = snapshot.taken_at
         self._views: list[TargetView] = []
         for number in range(targets):
-            key = TargetKey(f"account-{number}", "cn-shanghai")
+            key = PollKey(f"account-{number}", "cn-shanghai", "smart")
             self._instruments.introduce(key)
             self._views.append(TargetView(key, snapshot))
         self.registry = make_registry(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.figure import Figure
 from benchmarks.process import exporter, simulator
+from exporter.polling.survey import WEIGHT
 from exporter.simulator.server import DEMO_KEY
-from exporter.survey import WEIGHT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def measure(sizes: Sizes, folder: Path) -> list[Figure]:
         running.wait(lambda: running.total("ims_exporter_survey_complete") == 1, PATIENCE_SECONDS, pause=1)
         polls = running.total("ims_exporter_polls_total")
         calls = running.total("ims_exporter_api_requests_total")
-        found = running.total("ims_smart_jobs")
+        found = running.total("ims_jobs")
         if found != sizes.long_history:
             raise AssertionError(f"the survey found {found:.0f} jobs, not {sizes.long_history}")
         used = WEIGHT * (calls - CALLS_OF_A_POLL * polls) + CALLS_OF_A_POLL * polls

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.rig import KEY, LOOKBACK_DAYS
-from exporter.poller import window_start
-from exporter.reconcile import Known, Observed, Outcome, reconcile
-from exporter.snapshot import ENDED_STATES, JOB_TYPES
-from exporter.walk import Row
+from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES
+from exporter.polling.pagination import Row
+from exporter.polling.poller import window_start
+from exporter.polling.reconcile import Known, Observed, Outcome, reconcile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from exporter.ledger import Ledger
-    from exporter.reconcile import OpenJob
-    from exporter.snapshot import Snapshot
+    from exporter.jobs.snapshot import Snapshot
+    from exporter.polling.ledger import Ledger
+    from exporter.polling.reconcile import OpenJob
 
 NOW = 1_800_000_000
 INTERVAL_SECONDS = 60

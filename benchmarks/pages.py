@@ -11,16 +11,16 @@ from benchmarks.figure import Figure, milliseconds, ratios
 from benchmarks.rig import connected
 from benchmarks.sdk import OfficialSdk
 from benchmarks.service import BUSY_KEY
-from exporter.api import RetryBudget
-from exporter.observe import Reader
-from exporter.reconcile import Known, Observed, reconcile
-from exporter.walk import PAGE_SIZE, Labels
+from exporter.ims.client import RetryBudget
+from exporter.polling.pagination import PAGE_SIZE, Labels
+from exporter.polling.reading import Reader
+from exporter.polling.reconcile import Known, Observed, reconcile
 
 if TYPE_CHECKING:
     from benchmarks.rig import Service
     from benchmarks.sizes import Sizes
-    from exporter.api import ImsClient
-    from exporter.walk import Row
+    from exporter.ims.client import ImsClient
+    from exporter.polling.pagination import Row
 
 NOTHING_KNOWN = Known(polls=1, horizon=0)
 """To a ledger that knows nothing every job is new: the most that there is to reconcile."""

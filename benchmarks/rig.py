@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from exporter.api import ImsClient, endpoint_pool
-from exporter.credentials import credential_source
-from exporter.ledger import Ledger
-from exporter.poller import Poller, PollSettings
-from exporter.snapshot import TargetKey
-from exporter.target import Credentials
-from exporter.throttle import AccountLimiter
+from exporter.ims.client import ImsClient, endpoint_pool
+from exporter.ims.credentials.source import credential_source
+from exporter.ims.rate_limit import AccountLimiter
+from exporter.jobs.snapshot import PollKey
+from exporter.jobs.target import Credentials
+from exporter.polling.ledger import Ledger
+from exporter.polling.poller import Poller, PollSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.sizes import Sizes
     from exporter.simulator.gate import Key
 
-KEY = TargetKey("bench", "cn-shanghai")
+KEY = PollKey("bench", "cn-shanghai", "smart")
 LOOKBACK_DAYS = 30
 UNLIMITED = 1e6
 """Calls per second that no client makes."""

@@ -12,13 +12,13 @@ from benchmarks import ledgers
 from benchmarks.cost import cost
 from benchmarks.figure import Figure, milliseconds, ratios
 from benchmarks.fleet import Fleet
-from exporter.exposition import render
-from exporter.ledger import Ledger
+from exporter.metrics.exposition import render
+from exporter.polling.ledger import Ledger
 
 if TYPE_CHECKING:
     from benchmarks.sizes import Sizes
-    from exporter.exposition import Registry
-    from exporter.snapshot import Snapshot
+    from exporter.jobs.snapshot import Snapshot
+    from exporter.metrics.exposition import Registry
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 """What Prometheus asks for, packed."""

@@ -10,7 +10,7 @@ from alibabacloud_ice20201109.client import Client
 from alibabacloud_tea_openapi.utils_models import Config
 from darabonba.runtime import RuntimeOptions
 
-from exporter.walk import PAGE_SIZE
+from exporter.polling.pagination import PAGE_SIZE
 
 if TYPE_CHECKING:
     from exporter.simulator.gate import Key

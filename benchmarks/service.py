@@ -12,11 +12,11 @@ import json
 import sys
 
 from benchmarks.accounts import Busy, fill_quiet
-from exporter.reconcile import SLACK_SECONDS
+from exporter.jobs.snapshot import ENDED_STATES
+from exporter.polling.reconcile import SLACK_SECONDS
 from exporter.simulator.gate import Key
 from exporter.simulator.server import Simulator
 from exporter.simulator.world import World
-from exporter.snapshot import ENDED_STATES
 
 BUSY_KEY = Key("busy-key-id", "busy-key-secret")
 QUIET_KEY = Key("quiet-key-id", "quiet-key-secret")

@@ -8,8 +8,8 @@ from benchmarks.cost import cost
 from benchmarks.figure import Figure, milliseconds
 from benchmarks.rig import LOOKBACK_DAYS, UNLIMITED, connected, opened, poller
 from benchmarks.service import QUIET_KEY
-from exporter.snapshot import ENDED_STATES
-from exporter.survey import WEIGHT, Survey
+from exporter.jobs.snapshot import ENDED_STATES
+from exporter.polling.survey import WEIGHT, Survey
 
 if TYPE_CHECKING:
     from pathlib import Path

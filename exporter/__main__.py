@@ -1,5 +1,5 @@
-"""`python -m exporter` is the command `ims-smartjob-exporter`."""
+"""`python -m exporter` is the command `ims-exporter`."""
 
-from exporter.cli import main
+from exporter.commands.cli import main
 
 main()

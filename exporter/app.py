@@ -10,33 +10,33 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter import __version__
-from exporter.clients import Clients
+from exporter.config.settings import AT_THE_START
+from exporter.config.target_settings import TargetSettings
 from exporter.errors import LedgerError, SettingsError
-from exporter.exposition import Collector, Instruments, keep_written, make_registry
-from exporter.ledger import Ledger
-from exporter.metrics import Process
-from exporter.page import Site
-from exporter.poller import Poller, PollSettings
+from exporter.ims.clients import Clients
+from exporter.metrics.exposition import Collector, Instruments, keep_written, make_registry
+from exporter.metrics.table import Process
+from exporter.polling.ledger import Ledger
+from exporter.polling.poller import Poller, PollSettings
+from exporter.polling.schedule import Worker, heed_clock, make_scheduler
+from exporter.polling.survey import Survey
 from exporter.reload import Reload
 from exporter.rules.thresholds import Thresholds
-from exporter.settings import AT_THE_START
-from exporter.settings_target import TargetSettings
-from exporter.standby import in_turn
-from exporter.survey import Survey
+from exporter.standby.standby import in_turn
 from exporter.threads import to_its_end
-from exporter.web import base_url, make_app, serve
-from exporter.worker import Worker, heed_clock, make_scheduler
+from exporter.web.pages.layout import Site
+from exporter.web.server import base_url, make_app, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-    from exporter.api import ImsClient
-    from exporter.exposition import Registry
-    from exporter.settings import Settings
-    from exporter.snapshot import TargetKey, TargetView
-    from exporter.target import Target
+    from exporter.config.settings import Settings
+    from exporter.ims.client import ImsClient
+    from exporter.jobs.snapshot import PollKey, TargetView
+    from exporter.jobs.target import Target
+    from exporter.metrics.exposition import Registry
 
 HUNG_AFTER_SECONDS = 300.0
 HUNG_AFTER_INTERVALS = 5
@@ -117,9 +117,7 @@ class App:
             self._start(workers)
             raise
         for key in dropped:
-            structlog.get_logger().warning(
-                "dropped", account=key.account, region_id=key.region_id, shards=settings.shards
-            )
+            structlog.get_logger().warning("dropped", **key.labels, shards=settings.shards)
 
     async def start(self, scheduler: AsyncIOScheduler) -> None:
         """Lets every target be polled by the timer, also those that come with new settings.
@@ -169,7 +167,7 @@ class App:
         )
         return Worker(target, poller, survey)
 
-    def _polled(self, key: TargetKey, seconds: float, reason: str | None) -> None:
+    def _polled(self, key: PollKey, seconds: float, reason: str | None) -> None:
         self.instruments.observe_poll(key, seconds, reason)
         self.news.set()
 

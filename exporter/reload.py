@@ -12,7 +12,7 @@ from exporter.errors import ExporterError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from exporter.settings import Settings
+    from exporter.config.settings import Settings
 
 
 class Reload:

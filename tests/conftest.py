@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.commandline import CommandLine
+from tests.support.commandline import CommandLine
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.app import START_PAUSE_SECONDS, assembled
-from exporter.configuration import load_settings
+from exporter.config.load import load_settings
+from exporter.config.settings import Settings
 from exporter.errors import SettingsError
-from exporter.settings import Settings
-from exporter.worker import make_scheduler
+from exporter.polling.schedule import make_scheduler
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -47,7 +47,7 @@ def first_polls(targets: int, interval: float) -> list[float]:
 @pytest.mark.parametrize(("interval", "pause"), [(60.0, START_PAUSE_SECONDS), (0.5, 0.05), (0.1, 0.01)])
 def test_first_polls_are_spread(interval: float, pause: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each target is first polled a moment after the one before it, and all of them within an interval."""
-    monkeypatch.setattr("exporter.worker.datetime", Standing)
+    monkeypatch.setattr("exporter.polling.schedule.datetime", Standing)
 
     moments = first_polls(10, interval)
 

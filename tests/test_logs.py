@@ -179,7 +179,7 @@ def test_importing_credentials_later_adds_no_second_writer(capfd: pytest.Capture
     """The import of Alibaba's library brings a handler, which our module takes off again."""
     program = (
         "import logging; from exporter.logs import configure_logging; configure_logging('debug', 'logfmt');"
-        "import exporter.credentials; logging.getLogger('credentials').error('refresh failed')"
+        "import exporter.ims.credentials.source; logging.getLogger('credentials').error('refresh failed')"
     )
 
     subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603 - our own program

@@ -17,19 +17,19 @@ import httpx
 import pytest
 import structlog
 
-from exporter.api import RetryBudget
-from exporter.cli import main
-from exporter.clients import Clients
-from exporter.configuration import load_settings
-from exporter.credentials import AccessKey, CredentialSource, masked
-from exporter.default_chain import without_quotes
+from exporter.commands.cli import main
+from exporter.config.load import load_settings
+from exporter.config.yaml_file import read_settings_file
 from exporter.errors import ApiError, SettingsError
-from exporter.exposition import Instruments
+from exporter.ims.client import RetryBudget
+from exporter.ims.clients import Clients
+from exporter.ims.credentials.default_chain import without_quotes
+from exporter.ims.credentials.source import AccessKey, CredentialSource, masked
 from exporter.logs import configure_logging
-from exporter.settings_file import read_settings_file
-from tests.apiclient import Script, client_of, source_of
-from tests.canaries import Watch, canary
-from tests.quietlogs import as_before
+from exporter.metrics.exposition import Instruments
+from tests.support.apiclient import Script, client_of, source_of
+from tests.support.canaries import Watch, canary
+from tests.support.quietlogs import as_before
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,7 +168,7 @@ def test_secrets_on_the_command_line(arguments: list[str], capsys: pytest.Captur
     said = capsys.readouterr()
     assert ended.value.code == 2
     assert WATCH.found((said.out + said.err).encode()) == set()
-    assert said.err.startswith("ims-smartjob-exporter")
+    assert said.err.startswith("ims-exporter")
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from exporter.config.problems import did_you_mean
 from exporter.errors import SettingsError
-from exporter.metrics import METRICS
+from exporter.metrics.table import METRICS
 from exporter.rules.promql import REPLICAS
 from exporter.rules.thresholds import Thresholds
-from exporter.settings_problems import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

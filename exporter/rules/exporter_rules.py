@@ -88,8 +88,8 @@ def _known(series: Series, metric: str) -> str:
 
 def _unwatched(targets: str, series: Series) -> str:
     """Returns, for each scrape job, how many of its targets are watched by no exporter of any job."""
-    unwatched = f"{targets} unless on (account, region_id) {series(UP)}"
-    return f"count {without('account', 'region_id')} ({highest(unwatched)})"
+    unwatched = f"{targets} unless on (account, region_id, job_kind) {series(UP)}"
+    return f"count {without('account', 'region_id', 'job_kind')} ({highest(unwatched)})"
 
 
 def _unwatched_while_down(series: Series) -> str:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from exporter.rules.promql import Series
     from exporter.rules.thresholds import Thresholds
 
-RATIO = "ims_smart_jobs_ended:failure_ratio_"
-RISEN = "ims_smart_jobs_ended:risen_"
+RATIO = "ims_jobs_ended:failure_ratio_"
+RISEN = "ims_jobs_ended:risen_"
 
 BETWEEN_FAILURES_SECONDS = 300
 """So long a burn goes on without a failure: sparse ones would make it come and go."""
@@ -23,8 +23,8 @@ def failure_rules(limits: Thresholds, series: Series) -> list[Alert]:
     """Returns the alerts, the mildest first."""
     return [
         failed(limits, series),
-        failure_ratio("ImsSmartJobFailureRatioHigh", "warning", limits.failure_ratio, limits, series),
-        failure_ratio("ImsSmartJobFailureRatioCritical", "critical", limits.failure_ratio_critical, limits, series),
+        failure_ratio("ImsJobFailureRatioHigh", "warning", limits.failure_ratio, limits, series),
+        failure_ratio("ImsJobFailureRatioCritical", "critical", limits.failure_ratio_critical, limits, series),
         failure_budget_burn(limits, series),
         reason_dominates(limits, series),
     ]
@@ -34,7 +34,7 @@ def failed(limits: Thresholds, series: Series) -> Alert:
     """Fires at the first failure, also one found after an outage; clears a window later, whatever is withdrawn."""
     rise = risen(ended_jobs(series, FAILED), limits.failed_window_seconds, limits.catchup_seconds)
     return Alert(
-        name="ImsSmartJobFailed",
+        name="ImsJobFailed",
         severity="warning",
         expr=f"{rise} >= {limits.failed_jobs}",
         summary="A smart job failed.",
@@ -75,7 +75,7 @@ def failure_budget_burn(limits: Thresholds, series: Series) -> Alert:
         f"{_percent(factor * limits.failure_objective)} over {duration(seconds)}" for _, factor, seconds in pairs
     )
     return Alert(
-        name="ImsSmartJobFailureBudgetBurn",
+        name="ImsJobFailureBudgetBurn",
         severity="critical",
         expr=any_of(*(_burns(name, factor, limits, series) for name, factor, _ in pairs)),
         summary="Failed smart jobs use up the failure budget.",
@@ -90,10 +90,10 @@ def failure_budget_burn(limits: Thresholds, series: Series) -> Alert:
 
 def reason_dominates(limits: Thresholds, series: Series) -> Alert:
     """Fires while enough jobs fail, most of them for the same known reason."""
-    failures = "ims_smart_job_failures:risen_recent"
+    failures = "ims_job_failures:risen_recent"
     of_reason = series(failures, 'error_code!~"unknown|other"')
     return Alert(
-        name="ImsSmartJobFailureReasonDominates",
+        name="ImsJobFailureReasonDominates",
         severity="warning",
         expr=all_of(
             f"{of_reason}\n/ ignoring (error_code) group_left\n"

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from exporter.rules.promql import Series
     from exporter.rules.thresholds import Thresholds
 
-OLDEST = "ims_smart_jobs:oldest_open"
-QUEUE = "ims_smart_jobs:waiting"
-FINISHED = "ims_smart_jobs:finished"
+OLDEST = "ims_jobs:oldest_open"
+QUEUE = "ims_jobs:waiting"
+FINISHED = "ims_jobs:finished"
 
 
 def queue_rules(limits: Thresholds, series: Series) -> list[Alert]:
@@ -30,7 +30,7 @@ def stuck(limits: Thresholds, series: Series) -> Alert:
         return f"time() - {series(OLDEST, matcher)} > {seconds}"
 
     return Alert(
-        name="ImsSmartJobStuck",
+        name="ImsJobStuck",
         severity="warning",
         expr=each_type(limits.stuck_seconds, limits.stuck_other_seconds, too_old),
         summary="A smart job does not get on.",
@@ -51,7 +51,7 @@ def queue_not_draining(limits: Thresholds, series: Series) -> Alert:
         duration(limits.queue_falling_seconds),
     )
     return Alert(
-        name="ImsSmartJobQueueNotDraining",
+        name="ImsJobQueueNotDraining",
         severity="warning",
         expr=all_of(
             f"{waiting} >= {limits.queue_growth_factor} * {waiting} offset {long}",
@@ -78,7 +78,7 @@ def nothing_finishes(limits: Thresholds, series: Series) -> Alert:
         )
 
     return Alert(
-        name="ImsSmartJobNothingFinishes",
+        name="ImsJobNothingFinishes",
         severity="critical",
         expr=each_type(limits.stalled_seconds, limits.stalled_other_seconds, stands),
         summary="Smart jobs wait and none finishes.",

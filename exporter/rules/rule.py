@@ -13,15 +13,15 @@ Entry: TypeAlias = dict[str, str | dict[str, str]]
 Severity: TypeAlias = Literal["critical", "warning", "info"]
 """What an alert asks for: a page, a look during the day, nothing."""
 
-EXPORTER_DASHBOARD = "ims-smartjob-exporter"
-OVERVIEW_DASHBOARD = "ims-smartjob-overview"
-TYPE_DASHBOARD = "ims-smartjob-type"
-JOB_LABELS = ("account", "region_id", "job_type")
+EXPORTER_DASHBOARD = "ims-exporter"
+OVERVIEW_DASHBOARD = "ims-overview"
+TYPE_DASHBOARD = "ims-type"
+JOB_LABELS = ("account", "region_id", "job_kind", "job_type")
 
 COUNT = '{{ $value | printf "%.0f" }}'
 """How a description writes a number of things, large ones too."""
 
-TARGET = "{{ $labels.account }}/{{ $labels.region_id }}"
+TARGET = "{{ $labels.account }}/{{ $labels.region_id }}/{{ $labels.job_kind }}"
 """How a description names the target that the alert is about."""
 
 JOBS = f"{{{{ $labels.job_type }}}} job(s) of {TARGET}"
@@ -86,7 +86,7 @@ class Alert:
     @property
     def names_failed_jobs(self) -> bool:
         """Says whether the alert is about failed jobs, whose ids the exporter's page lists."""
-        return self.name.startswith("ImsSmartJobFail")
+        return self.name.startswith("ImsJobFail")
 
     def _variables(self) -> str:
         """Returns what the dashboard's variables are set to."""

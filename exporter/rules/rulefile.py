@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from exporter.rules.rule import Alert, Recording
     from exporter.rules.thresholds import Thresholds
 
-RUNBOOK_BASE_URL = "https://github.com/ims-smartjob-exporter/ims-smartjob-exporter/blob/main/docs/runbooks"
+RUNBOOK_BASE_URL = "https://github.com/ims-exporter/ims-exporter/blob/main/docs/runbooks"
 DASHBOARD_BASE_URL = "http://localhost:3000/d"
 EXPORTER_BASE_URL = "http://localhost:9912"
-HEADER = "# Written by `ims-smartjob-exporter rules`; change the options there rather than this file.\n"
+HEADER = "# Written by `ims-exporter rules`; change the options there rather than this file.\n"
 
 
 def groups(thresholds: Thresholds, selector: str = "") -> dict[str, list[Recording | Alert]]:
     """Returns every rule by the name of its group; what is recorded comes before the alerts that use it."""
     series = Series(selector)
     return {
-        "ims-smartjob-jobs": [
+        "ims-jobs": [
             *job_recordings(thresholds, series),
             *failure_rules(thresholds, series),
             *queue_rules(thresholds, series),
         ],
-        "ims-smartjob-exporter": [
+        "ims-exporter": [
             *target_recordings(thresholds, series),
             *exporter_recordings(thresholds, series),
             *target_rules(thresholds, series),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from exporter import signature as v3
+from exporter.ims import signature as v3
 from exporter.simulator.answers import wire_time
 from exporter.simulator.gate import VERSION, Call, Key
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
-from exporter import signature as v3
+from exporter.ims import signature as v3
 from exporter.simulator.refusal import RefusedError
 
 if TYPE_CHECKING:

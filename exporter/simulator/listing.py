@@ -8,8 +8,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from exporter.jobs.snapshot import JOB_STATES, JOB_TYPES
 from exporter.simulator.refusal import RefusedError, invalid_parameter
-from exporter.snapshot import JOB_STATES, JOB_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from exporter.snapshot import ENDED_STATES
+from exporter.jobs.snapshot import ENDED_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,9 +8,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from exporter.snapshot import JOB_STATES, JOB_TYPES
+from exporter.jobs.snapshot import JOB_STATES, JOB_TYPES
 from tests.fuzz.mutation import mutated, spoiled
-from tests.test_wire import ANY_JSON, DETAILS, ITEM, LIST
+from tests.ims.test_answers import ANY_JSON, DETAILS, ITEM, LIST
 
 RAW = {
     f"@raw {number}@": text

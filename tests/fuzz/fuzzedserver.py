@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporter.errors import SettingsError
-from exporter.snapshot import TargetKey, TargetView
-from exporter.web_connections import Limits
-from tests.pageserver import PageServer
-from tests.scenarios import BUSY, DOWN, FAILED, KEY, NOW, UP
-from tests.seenpage import SITE
+from exporter.jobs.snapshot import PollKey, TargetView
+from exporter.web.connections import Limits
+from tests.support.pageserver import PageServer
+from tests.support.scenarios import BUSY, DOWN, FAILED, KEY, NOW, UP
+from tests.support.seenpage import SITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 10.0
 LIMITS = Limits(head_seconds=2, answer_seconds=2, idle_seconds=2)
 VIEWS = (
     TargetView(KEY, replace(BUSY, failed_jobs=(FAILED, replace(FAILED, job_id="<u>'\"&", error_message="<i>"))), UP),
-    TargetView(TargetKey("<u>", "b"), None, DOWN),
+    TargetView(PollKey("<u>", "b", "smart"), None, DOWN),
 )
 
 

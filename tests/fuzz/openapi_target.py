@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -13,6 +12,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.fuzz.fuzzedserver import fuzzed_server
 from tests.fuzz.target import Target
+from tests.support.repository import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
     from schemathesis import Case
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
+DOCUMENT = ROOT / "docs" / "openapi.yaml"
 
 NEEDS_BOTH = "/targets"
 """Where one parameter needs another one, which OpenAPI has no words for."""

@@ -13,24 +13,24 @@ import httpx
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from exporter.exposition import Collector, Instruments, make_registry
-from exporter.ledger import Ledger
-from exporter.poller import Poller, PollSettings
-from exporter.survey import Survey
-from tests.apiclient import answer, client_of
+from exporter.metrics.exposition import Collector, Instruments, make_registry
+from exporter.polling.ledger import Ledger
+from exporter.polling.poller import Poller, PollSettings
+from exporter.polling.survey import Survey
 from tests.fuzz.answers import BODIES, ERRORS, GOOD, ODD, START, written
 from tests.fuzz.mutation import spoiled
 from tests.fuzz.target import Target
-from tests.leapingclock import run_leaping
-from tests.randomhistory import InlineExecutor
-from tests.scenarios import ACCEPT, KEY, PROCESS, parsed
-from tests.seenpage import get
+from tests.support.apiclient import answer, client_of
+from tests.support.leapingclock import run_leaping
+from tests.support.randomhistory import InlineExecutor
+from tests.support.scenarios import ACCEPT, KEY, PROCESS, parsed
+from tests.support.seenpage import get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from exporter.api import ImsClient
-    from exporter.snapshot import TargetView
+    from exporter.ims.client import ImsClient
+    from exporter.jobs.snapshot import TargetView
 
 POLLS = 4
 MOST_CALLS = 200

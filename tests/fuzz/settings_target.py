@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from exporter.configuration import load_settings
-from exporter.settings_document import EXAMPLE
+from exporter.config.document import EXAMPLE
+from exporter.config.load import load_settings
 from tests.fuzz.target import Target
 from tests.fuzz.yaml_files import read_well, yaml_files
 

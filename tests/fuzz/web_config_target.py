@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.web_bucket import Bucket
-from exporter.web_passwords import matches
-from exporter.webconfig_file import load_web_config
-from tests.certificates import Authority
+from exporter.web.config.file import load_web_config
+from exporter.web.passwords import matches
+from exporter.web.token_bucket import Bucket
 from tests.fuzz.target import Target
 from tests.fuzz.yaml_files import read_well, yaml_files
-from tests.securedweb import HASH
+from tests.support.certificates import Authority
+from tests.support.securedweb import HASH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

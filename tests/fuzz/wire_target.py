@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from exporter.errors import ApiError, BadResponseError
-from exporter.wire import parse_error, parse_handle_job, parse_page
+from exporter.ims.answers import parse_error, parse_handle_job, parse_page
 from tests.fuzz.answers import BODIES
 from tests.fuzz.target import Target
 

@@ -1,0 +1,1 @@
+"""The service: signed calls, typed answers, errors, rate limit and connections."""

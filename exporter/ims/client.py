@@ -1,0 +1,300 @@
+"""The IMS API client: signed calls, errors by decision, retries within a budget, a shared rate limit.
+
+Calls go `ImsClient` (retry, limit, measure) → `_attempt` (one HTTP exchange) → `V3Auth` (signs the bytes on the wire).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_any
+from tenacity.stop import stop_base
+from tenacity.wait import wait_random_exponential
+
+from exporter.errors import (
+    ApiError,
+    BadRequestError,
+    BadResponseError,
+    CredentialsError,
+    NetworkError,
+    ThrottledError,
+    TimedOutError,
+    TransientError,
+)
+from exporter.ims import signature
+from exporter.ims.answers import HTTP_ERRORS, Page, SmartHandleJob, parse_error, parse_handle_job, parse_page
+from exporter.ims.connections import CONNECTIONS, Slots
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator
+
+    from exporter.ims.credentials.source import CredentialSource
+    from exporter.ims.rate_limit import AccountLimiter
+
+API_VERSION = "2020-11-09"
+LIST_ACTION = "ListSmartJobs"
+GET_ACTION = "GetSmartHandleJob"
+MAX_BODY_BYTES = 32 * 1024 * 1024
+ATTEMPTS = 5
+LONGEST_PAUSE = 60.0
+
+ERROR_OF_HTTPX: tuple[tuple[type[Exception], type[ApiError], str], ...] = (
+    (httpx.TimeoutException, TimedOutError, "Timeout"),
+    (TimeoutError, TimedOutError, "Timeout"),
+    (httpx.UnsupportedProtocol, BadRequestError, "UnsupportedProtocol"),
+    (httpx.LocalProtocolError, BadRequestError, "LocalProtocolError"),
+    (httpx.ConnectError, NetworkError, "ConnectError"),
+    (httpx.TransportError, NetworkError, "NetworkError"),
+    (httpx.DecodingError, BadResponseError, "DecodingError"),
+    (httpx.HTTPError, BadResponseError, "HttpError"),
+    (httpx.StreamError, NetworkError, "StreamError"),
+    (httpx.InvalidURL, BadRequestError, "InvalidUrl"),
+)
+"""Which error of ours each error of httpx becomes, and its code in the metrics; the first that fits counts."""
+
+QUOTED = re.compile(r"(bytearray\(|\bb['\"]|^[1-5]\d\d ).*", re.DOTALL)
+"""What httpx quotes of an answer, or of a proxy's: it may repeat what was sent."""
+
+
+class V3Auth(httpx.Auth):
+    """Signs a request as it goes on the wire, anew for each attempt (date, nonce, current credentials)."""
+
+    def __init__(self, credentials: CredentialSource, now: Callable[[], float] = time.time) -> None:
+        self._credentials = credentials
+        self._now = now
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Adds date, nonce, token and `Authorization`."""
+        key = await self._credentials.current()
+        moment = datetime.fromtimestamp(self._now(), UTC)
+        request.headers["x-acs-date"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        request.headers["x-acs-signature-nonce"] = secrets.token_hex(16)
+        request.headers["x-acs-content-sha256"] = signature.EMPTY_BODY_SHA256
+        if key.security_token:
+            request.headers["x-acs-security-token"] = key.security_token
+        raw = ((name.lower().decode(), value.decode()) for name, value in request.headers.raw)
+        signed = {name: value for name, value in raw if signature.is_signed(name)}
+        canonical = signature.canonical_request(
+            request.method, request.url.path, request.url.query.decode(), signed, signature.EMPTY_BODY_SHA256
+        )
+        request.headers["authorization"] = signature.authorization(
+            key.key_id, signed, signature.signature(key.secret, canonical)
+        )
+        yield request
+
+
+class RetryBudget(stop_base):
+    """The seconds that the calls of one poll may spend on second and further attempts, all together.
+
+    `beat` is called as they wait and go on: the poll is alive.
+    """
+
+    def __init__(self, seconds: float, beat: Callable[[], None] = lambda: None) -> None:
+        self._left = seconds
+        self.beat = beat
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        """Says whether the attempt coming up would start beyond the budget."""
+        return (retry_state.seconds_since_start or 0.0) + retry_state.upcoming_sleep > self._left
+
+    def charge(self, seconds: float) -> None:
+        """Takes what a retried call has spent."""
+        self._left -= seconds
+
+
+def retry_pause(state: RetryCallState) -> float:
+    """Returns the seconds to wait before the next attempt: random, growing, never less than the service asks."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, ApiError) else 0.0
+    return max(asked, wait_random_exponential(multiplier=0.5, max=10)(state))
+
+
+class ImsClient:
+    """Calls IMS for one target.
+
+    `http` is the endpoint's connection pool, with as many `slots` as it has connections (both shared by its targets),
+    `limiter` the account's. `observe` is told action, code and seconds of every attempt.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        credentials: CredentialSource,
+        limiter: AccountLimiter,
+        *,
+        timeout_seconds: float,
+        slots: Slots | None = None,
+        observe: Callable[[str, str, float], None] = lambda *_: None,
+    ) -> None:
+        self._http = http
+        self._slots = slots or Slots()
+        self._headers = {action: headers(http, action) for action in (LIST_ACTION, GET_ACTION)}
+        self._auth = V3Auth(credentials)
+        self._credentials = credentials
+        self._limiter = limiter
+        self._timeout = timeout_seconds
+        self._observe = observe
+
+    async def list_smart_jobs(
+        self,
+        *,
+        job_type: str = "",
+        job_state: str = "",
+        sort_by: str = "",
+        max_results: int | None = None,
+        next_token: str = "",
+        page_no: int | None = None,
+        page_size: int | None = None,
+        budget: RetryBudget,
+        weight: int = 1,
+    ) -> Page:
+        """Returns one page of jobs, newest first unless `sort_by` says otherwise.
+
+        Pages by `max_results` (1 to 100) and `next_token`, or by `page_no` (from 1) and `page_size`. Raises ApiError.
+        """
+        parameters = {
+            "JobState": job_state,
+            "JobType": job_type,
+            "MaxResults": "" if max_results is None else str(max_results),
+            "NextToken": next_token,
+            "PageNo": "" if page_no is None else str(page_no),
+            "PageSize": "" if page_size is None else str(page_size),
+            "SortBy": sort_by,
+        }
+        body, server_time = await self._call("GET", LIST_ACTION, parameters, budget, weight)
+        return parse_page(body, server_time)
+
+    async def get_smart_handle_job(self, job_id: str, *, budget: RetryBudget) -> SmartHandleJob:
+        """Returns one job with its failure reason; raises NotFoundError for a deleted one, and ApiError."""
+        body, _ = await self._call("POST", GET_ACTION, {"JobId": job_id}, budget, 1)
+        return parse_handle_job(body)
+
+    async def _call(
+        self, method: str, action: str, parameters: dict[str, str], budget: RetryBudget, weight: int
+    ) -> tuple[bytes, int | None]:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=stop_any(stop_after_attempt(ATTEMPTS), budget),
+            wait=retry_pause,
+            reraise=True,
+        )
+        started = time.monotonic()
+        try:
+            return await retrying(self._renewing, method, action, parameters, weight, budget.beat)
+        finally:
+            if retrying.statistics.get("attempt_number", 1) > 1:
+                budget.charge(time.monotonic() - started)
+
+    async def _renewing(self, *call: Any) -> tuple[bytes, int | None]:  # noqa: ANN401 - passed on as they are
+        """Makes one attempt, and one more when the credentials were refused and have been rotated since."""
+        key = await self._credentials.current()
+        try:
+            return await self._measured(*call)
+        except CredentialsError:
+            self._credentials.forget()
+            if await self._credentials.current() == key:
+                raise
+            return await self._measured(*call)
+
+    async def _measured(
+        self, method: str, action: str, parameters: dict[str, str], weight: int, beat: Callable[[], None]
+    ) -> tuple[bytes, int | None]:
+        await self._limiter.acquire(weight, beat)
+        async with self._slots.taken(for_survey=weight > 1, beat=beat):  # the time of a call does not run before that
+            return await self._timed(method, action, parameters, beat)
+
+    async def _timed(
+        self, method: str, action: str, parameters: dict[str, str], beat: Callable[[], None]
+    ) -> tuple[bytes, int | None]:
+        started = time.monotonic()
+        code = "Interrupted"
+        try:
+            answer = await self._attempt(method, action, parameters)
+            code = "OK"
+        except ApiError as error:
+            code = error.code
+            if isinstance(error, ThrottledError):
+                self._limiter.throttled(min(error.retry_after, LONGEST_PAUSE))
+            raise
+        finally:
+            self._observe(action, code, time.monotonic() - started)
+            beat()
+        self._limiter.passed()
+        return answer
+
+    async def _attempt(self, method: str, action: str, parameters: dict[str, str]) -> tuple[bytes, int | None]:
+        query = signature.canonical_query((name, value) for name, value in parameters.items() if value)
+        with translated():
+            url = self._http.base_url.copy_with(raw_path=self._http.base_url.raw_path + f"?{query}".encode())
+            request = httpx.Request(method, url, headers=self._headers[action])
+            async with asyncio.timeout(self._timeout):
+                response = await self._http.send(request, auth=self._auth, stream=True)
+                try:
+                    body = await _read(response)
+                finally:
+                    await response.aclose()
+        if response.status_code >= HTTP_ERRORS:
+            raise parse_error(response.status_code, body, _retry_after(response), self._credentials.masked)
+        if not response.is_success:
+            message = f"HTTP status {response.status_code} instead of an answer"
+            raise BadResponseError(message, code=f"Http{response.status_code}")
+        return body, _server_time(response)
+
+
+def headers(http: httpx.AsyncClient, action: str) -> httpx.Headers:
+    """Returns the headers that all requests of an action have in common."""
+    return httpx.Headers(
+        {**http.headers, "accept": "application/json", "x-acs-action": action, "x-acs-version": API_VERSION}
+    )
+
+
+def endpoint_pool(endpoint: str, timeout_seconds: float) -> httpx.AsyncClient:
+    """Returns the connection pool of one endpoint: no redirects, explicit timeouts, proxies from the environment."""
+    return httpx.AsyncClient(
+        base_url=endpoint,
+        timeout=httpx.Timeout(timeout_seconds),
+        follow_redirects=False,
+        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=90),
+        headers={"user-agent": "ims-exporter"},
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns every error of httpx into one of ours."""
+    try:
+        yield
+    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, TimeoutError) as error:
+        for kind, ours, code in ERROR_OF_HTTPX:
+            if isinstance(error, kind):
+                raise ours(QUOTED.sub(r"\1...", str(error)) or code, code=code) from None
+        raise
+
+
+async def _read(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BadResponseError(f"the answer is larger than {MAX_BODY_BYTES} bytes", code="BodyTooLarge")
+    return bytes(body)
+
+
+def _server_time(response: httpx.Response) -> int | None:
+    try:
+        return int(parsedate_to_datetime(response.headers["date"]).timestamp())
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
+def _retry_after(response: httpx.Response) -> float:
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0.0  # noqa: PLR2004 - days

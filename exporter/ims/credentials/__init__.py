@@ -1,0 +1,1 @@
+"""Credentials: where access keys come from, and how they are refreshed."""

@@ -1,0 +1,1 @@
+"""The domain: targets, jobs, their states, and what one poll publishes."""

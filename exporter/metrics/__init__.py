@@ -1,0 +1,1 @@
+"""The metrics: one table that declares them, and the exposition that shows them."""

@@ -1,0 +1,1 @@
+"""Polling: pagination, what one poll reads, reconciliation, the survey, and the schedule."""

@@ -1,0 +1,1 @@
+"""The HTTP server: endpoints, authentication, TLS, and limits for clients."""

@@ -1,0 +1,1 @@
+"""The web configuration file: its model, its checks, and how it is read."""

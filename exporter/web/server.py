@@ -1,0 +1,231 @@
+"""The HTTP server: metrics, probes and the pages for people."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from typing import TYPE_CHECKING, cast
+
+from aiohttp import web
+
+from exporter.errors import ExporterError, SettingsError
+from exporter.metrics.exposition import rendered
+from exporter.web.config_watch import WatchedSecurity
+from exporter.web.connections import Connections, Limits, timed
+from exporter.web.gate import add_configured_headers, gate
+from exporter.web.handler import handler_factory
+from exporter.web.listener import GuardedSite
+from exporter.web.pages.layout import STYLE
+from exporter.web.pages.routes import PAGES, Asked, answer
+from exporter.web.passwords import Passwords
+from exporter.web.token_bucket import Bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from aiohttp.typedefs import Handler
+
+    from exporter.jobs.snapshot import TargetView
+    from exporter.metrics.exposition import Registry
+    from exporter.web.pages.layout import Site
+
+SHUTDOWN_SECONDS = 0.5
+"""So long aiohttp waits for a request under way when the server stops, and again once it is cancelled."""
+
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Server": "ims-exporter",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What every answer carries."""
+
+
+def make_app(
+    *,
+    registry: Registry,
+    views: Callable[[], Sequence[TargetView]],
+    live: Callable[[], list[str]],
+    ready: Callable[[], list[str]],
+    site: Callable[[], Site],
+    now: Callable[[], float],
+    reload: Callable[[], Awaitable[None]] | None = None,
+) -> web.Application:
+    """Returns the application; `live` and `ready` say what is wrong, nothing if all is well.
+
+    `reload` reads the configuration anew, or raises SettingsError; without it nobody may ask for that.
+
+    Paths added to it later are named on the pages and in the answer to unknown paths.
+    """
+    app = web.Application(middlewares=[name_known_paths])
+    app.on_response_prepare.append(add_headers)
+    for path in PAGES:
+        app.router.add_get(path, shown(views, site, now))
+    app.router.add_get("/metrics", metrics(registry))
+    app.router.add_get("/livez", probe(live))
+    app.router.add_get("/readyz", probe(ready))
+    app.router.add_get("/healthz", probe(live))
+    app.router.add_post("/-/reload", reloading(reload))
+    return app
+
+
+async def serve(
+    app: web.Application,
+    host: str,
+    port: int,
+    web_config_file: str = "",
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> tuple[web.AppRunner, tuple[str, int]]:
+    """Starts to serve, port 0 for any; returns what `await runner.cleanup()` stops, and the address bound.
+
+    Raises SettingsError where the address cannot be had, or the web configuration is wrong. Handles no signals and
+    writes no access log.
+    """
+    connections = Connections(limits)
+    security = WatchedSecurity(web_config_file, on_new_tls=connections.retire)
+    _guard(app, connections, security)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
+    await runner.setup()
+    handlers = handler_factory(cast("web.Server", runner.server), limits, HEADERS)
+    site = GuardedSite(
+        runner, (host, port), connections=connections, handlers=handlers, context=lambda: security.now().context
+    )
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise SettingsError(f"cannot listen on {host}:{port} ({reason}): set another listen_address") from error
+    return runner, site.bound
+
+
+def base_url(runner: web.AppRunner) -> str:
+    """Returns where a runner serves, as https if by TLS."""
+    return next(iter(runner.sites)).name
+
+
+def _guard(app: web.Application, connections: Connections, security: WatchedSecurity) -> None:
+    """Puts the gate before everything that the application serves."""
+    passwords = Passwords()
+
+    async def close(_: web.Application) -> None:
+        passwords.close()
+
+    app.middlewares.insert(0, gate(security.now, passwords, Bucket()))
+    app.middlewares.insert(0, timed(connections))
+    app.on_response_prepare.append(add_configured_headers(security.now))
+    app.on_cleanup.append(close)
+
+
+def metrics(registry: Registry) -> Handler:
+    """Returns the handler that shows the registry in the format and encoding asked for."""
+
+    async def show(request: web.Request) -> web.Response:
+        is_packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
+        accept = ",".join(request.headers.getall("Accept", []))
+        body, content_type = await rendered(registry, accept, is_packed=is_packed)
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        if is_packed:
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=body, headers=headers)
+
+    return show
+
+
+def shown(views: Callable[[], Sequence[TargetView]], site: Callable[[], Site], now: Callable[[], float]) -> Handler:
+    """Returns the handler of the pages."""
+
+    async def show(request: web.Request) -> web.Response:
+        asked = Asked(
+            path=request.path,
+            query=tuple(request.query.items()),
+            accept=",".join(request.headers.getall("Accept", [])),
+            links=[path for path in known_paths(request.app) if path not in PAGES],
+            views=views(),
+            site=site(),
+            now=now(),
+        )
+        given = answer(asked)
+        return web.Response(
+            body=encoded(given.text),
+            status=given.status,
+            content_type=given.content_type,
+            charset="utf-8",
+            headers={"Vary": "Accept"},
+        )
+
+    return show
+
+
+def probe(problems: Callable[[], list[str]]) -> Handler:
+    """Returns the handler that answers `ok`, or 503 and a line for each problem."""
+
+    async def check(_request: web.Request) -> web.Response:
+        found = [" ".join(line.split()) for line in problems()]
+        return plain("\n".join(found or ["ok"]), status=503 if found else 200)
+
+    return check
+
+
+def reloading(reload: Callable[[], Awaitable[None]] | None) -> Handler:
+    """Returns the handler that reloads: 400 and every problem for a bad configuration, 403 where it is not enabled."""
+
+    async def ask(_request: web.Request) -> web.Response:
+        if reload is None:
+            return plain("reloading by HTTP is not enabled; set web_enable_lifecycle, or send SIGHUP", status=403)
+        try:
+            await reload()
+        except ExporterError as error:
+            return plain(str(error), status=400 if isinstance(error, SettingsError) else 500)
+        return plain("the configuration is in force", status=200)
+
+    return ask
+
+
+def accepts_gzip(header: str) -> bool:
+    """Says whether an Accept-Encoding header takes gzip."""
+    for choice in header.lower().split(","):
+        coding, _, weight = choice.replace(" ", "").partition(";q=")
+        if coding == "gzip":
+            return weight.strip("0.") != "" if weight else True
+    return False
+
+
+def known_paths(app: web.Application) -> list[str]:
+    """Returns the paths that are served to GET."""
+    routes = [route for route in app.router.routes() if route.method == "GET"]
+    return sorted({route.resource.canonical for route in routes if route.resource is not None})
+
+
+@web.middleware
+async def name_known_paths(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers an unknown path with the known ones."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return plain(f"not found; there is {', '.join(known_paths(request.app))}", status=404)
+
+
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Adds the headers that every answer carries."""
+    response.headers.update(HEADERS)
+
+
+def plain(text: str, status: int) -> web.Response:
+    """Returns a plain-text answer."""
+    return web.Response(body=encoded(f"{text}\n"), status=status, content_type="text/plain", charset="utf-8")
+
+
+def encoded(text: str) -> bytes:
+    """Returns the bytes of a text that may hold what UTF-8 cannot carry (lone surrogates from JSON)."""
+    return text.encode("utf-8", "backslashreplace")

@@ -1,0 +1,142 @@
+"""The TLS of the server: certificate, key and the CA of the clients, checked and made ready for handshakes."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.web.config.validators import CIPHERS, CURVES, NO_CERTIFICATE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from exporter.web.config.model import TlsServerConfig
+
+VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+STRONG = "ECDHE+AESGCM:ECDHE+CHACHA20"
+REASONS = {
+    "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
+    "KEY_TYPE_MISMATCH": "the key does not belong to the certificate",
+    "EE_KEY_TOO_SMALL": "the key is too short: RSA needs 2048 bits",
+    "CA_KEY_TOO_SMALL": "the key of the CA is too short: RSA needs 2048 bits",
+    "CA_MD_TOO_WEAK": "the signature is too weak: use SHA-256",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Certificate chain, key and CA of clients, as PEM; empty where there is none."""
+
+    cert: bytes = b""
+    key: bytes = field(default=b"", repr=False)
+    client_ca: bytes = b""
+
+
+def chain_problem(material: Material) -> str:
+    """Says why certificate and key cannot serve; empty if they can."""
+    if b"-----BEGIN CERTIFICATE-----" not in material.cert:
+        return "the certificate is not in PEM format"
+    if b"ENCRYPTED" in material.key:
+        return "the key is encrypted; store it without a passphrase, readable to the exporter alone"
+    if b"PRIVATE KEY-----" not in material.key:
+        return "the key is not in PEM format"
+    try:
+        _load_chain(_bare_context(), material)
+    except (ssl.SSLError, OSError) as error:
+        return _reason(error)
+    return ""
+
+
+def client_ca_problem(material: Material) -> str:
+    """Says why the CA of the clients cannot be used; empty if it can."""
+    if b"-----BEGIN CERTIFICATE-----" not in material.client_ca:
+        return "is not a certificate in PEM format"
+    try:
+        _load_client_ca(_bare_context(), material)
+    except (ssl.SSLError, ValueError) as error:
+        return _reason(error)
+    return ""
+
+
+def server_context(tls: TlsServerConfig, material: Material) -> ssl.SSLContext:
+    """Returns a context for new handshakes; raises SSLError if OpenSSL cannot do what is asked.
+
+    A certificate that is given is verified in the handshake. That one is given is asked for each request, so that
+    probes need none; sessions are not resumed, so that one that is trusted no longer cannot live on in a ticket.
+    """
+    context = _bare_context()
+    _load_chain(context, material)
+    context.minimum_version = VERSIONS[tls.min_version]
+    context.maximum_version = VERSIONS[tls.max_version]
+    context.set_ciphers(":".join(CIPHERS[name] for name in tls.cipher_suites) or STRONG)
+    for name in tls.curve_preferences:
+        context.set_ecdh_curve(CURVES[name])
+    if not tls.prefer_server_cipher_suites:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    if tls.client_auth_type != NO_CERTIFICATE:
+        _load_client_ca(context, material)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def subject_alternative_names(certificate: Mapping[str, object] | None) -> set[str]:
+    """Returns the names in a verified certificate, as `SSLSocket.getpeercert` tells them: DNS, e-mail, IP, URI."""
+    given = (certificate or {}).get("subjectAltName", ())
+    pairs = given if isinstance(given, tuple) else ()
+    kinds = {"DNS", "email", "URI"}
+    return {name for kind, name in pairs if kind in kinds} | {
+        str(ip_address(name.strip())) for kind, name in pairs if kind == "IP Address" and _is_address(name.strip())
+    }
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _bare_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _load_chain(context: ssl.SSLContext, material: Material) -> None:
+    with _as_file(material.cert) as cert, _as_file(material.key) as key:
+        context.load_cert_chain(
+            cert, key, password=""
+        )  # an encrypted one is refused rather than asked for at a terminal
+
+
+def _load_client_ca(context: ssl.SSLContext, material: Material) -> None:
+    context.load_verify_locations(cadata=material.client_ca.decode("ascii", "ignore"))
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a CA in between is trusted as the root would be, as in Go
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """Gives a path to the content; on Linux one in memory, elsewhere one that only this user can read."""
+    if hasattr(os, "memfd_create"):
+        with open(os.memfd_create("pem"), "wb", buffering=0) as file:  # noqa: PTH123 - no path
+            file.write(content)
+            yield f"/proc/self/fd/{file.fileno()}"
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pem"
+            path.write_bytes(content)
+            yield str(path)
+
+
+def _reason(error: Exception) -> str:
+    reason = str(getattr(error, "reason", "") or "it cannot be parsed")
+    return REASONS.get(reason, f"is damaged ({reason.lower().replace('_', ' ')})")

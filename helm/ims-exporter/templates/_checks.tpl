@@ -1,0 +1,66 @@
+{{- /* Refuses values that contradict each other, and says what to do. */}}
+{{- define "ims-exporter.checks" -}}
+{{- with .Values }}
+{{- if not (or .demo .existingConfigMap .config.region_id .config.targets) }}
+{{- fail "nothing to poll: set config.region_id, or config.targets for several accounts or regions (or demo: true to try it)" }}
+{{- end }}
+{{- if and (gt (int .shards) 1) (or .demo .persistence.existingClaim) }}
+{{- fail "shards share the targets, each with a volume of its own: neither demo nor persistence.existingClaim goes with them" }}
+{{- end }}
+{{- if and (ne .standby.mode "none") (or .demo (gt (int .shards) 1)) }}
+{{- fail "standby is for pods that share one ledger: neither demo nor shards goes with it; make a release for each part of the targets" }}
+{{- end }}
+{{- if and (ne .standby.mode "none") (not .persistence.enabled) }}
+{{- fail "standby takes a volume that its pods share: persistence.enabled is off" }}
+{{- end }}
+{{- if and (ne .standby.mode "none") (not .persistence.existingClaim) (not (has "ReadWriteMany" .persistence.accessModes)) }}
+{{- fail "standby takes a volume that its pods share: set persistence.accessModes to [ReadWriteMany] and a storage class that has it, or persistence.existingClaim" }}
+{{- end }}
+{{- if and .existingConfigMap .config }}
+{{- fail "config and existingConfigMap are both set: the settings come from one of them" }}
+{{- end }}
+{{- if and .config.region_id .config.targets }}
+{{- fail "config.region_id and config.targets are both set: a single target, or a list of them" }}
+{{- end }}
+{{- $targets := list }}
+{{- range .config.targets }}
+{{- $target := printf "account %s, region_id %s" (.account | default "default") .region_id }}
+{{- if has $target $targets }}
+{{- fail (printf "two of config.targets have %s: give one of them another account" $target) }}
+{{- end }}
+{{- $targets = append $targets $target }}
+{{- end }}
+{{- if and .serviceMonitor.enabled .podMonitor.enabled }}
+{{- fail "serviceMonitor and podMonitor are both enabled: every sample would be scraped twice" }}
+{{- end }}
+{{- if and .webConfig.tls (not .webConfig.existingSecret) }}
+{{- fail "webConfig.tls is on without webConfig.existingSecret, which holds the web config file and the certificate" }}
+{{- end }}
+{{- range ($.Files.Get "files/thresholds.yaml" | fromYaml).unselectable }}
+{{- if regexMatch (printf "(^|,)%s[=!]" .) $.Values.prometheusRule.selector }}
+{{- fail (printf "prometheusRule.selector: not every series that the rules read has the label %s; choose one that the scrape target has, such as namespace, cluster or job" .) }}
+{{- end }}
+{{- end }}
+{{- with .credentials }}
+{{- $ways := list }}
+{{- range $name, $value := dict "existingSecret" .existingSecret "accessKeyId" .accessKeyId "ecsRole" .ecsRole "rrsa.roleName" .rrsa.roleName "rrsa.roleArn" .rrsa.roleArn }}
+{{- if $value }}{{ $ways = append $ways (printf "credentials.%s" $name) }}{{ end }}
+{{- end }}
+{{- if gt (len $ways) 1 }}
+{{- fail (printf "%s are all set: the default chain would take one and ignore the others; choose one" (join ", " (sortAlpha $ways))) }}
+{{- end }}
+{{- if ne (empty .accessKeyId) (empty .accessKeySecret) }}
+{{- fail "credentials.accessKeyId and credentials.accessKeySecret belong together: set both" }}
+{{- end }}
+{{- if and .securityToken (not .accessKeyId) }}
+{{- fail "credentials.securityToken belongs to credentials.accessKeyId, which is not set" }}
+{{- end }}
+{{- if ne (empty .rrsa.roleArn) (empty .rrsa.oidcProviderArn) }}
+{{- fail "credentials.rrsa.roleArn and credentials.rrsa.oidcProviderArn belong together: set both" }}
+{{- end }}
+{{- if and .rrsa.roleName (not $.Values.serviceAccount.create) }}
+{{- fail "credentials.rrsa.roleName annotates the chart's service account, but serviceAccount.create is off: annotate yours with pod-identity.alibabacloud.com/role-name" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,132 @@
+{{- define "ims-exporter.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* At most 52 characters: Kubernetes appends a revision of 11 to a StatefulSet's name for a label of 63. */}}
+{{- define "ims-exporter.fullname" -}}
+{{- $name := include "ims-exporter.name" . -}}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- default $full .Values.fullnameOverride | replace "." "-" | trunc 52 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* What never changes: a StatefulSet cannot be upgraded when its selector or its claim differ. */}}
+{{- define "ims-exporter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "ims-exporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- /* Labels of an object, without doubles; what selects wins: (list root more) */}}
+{{- define "ims-exporter.jobs.labels" -}}
+{{- $root := index . 0 -}}
+{{- $chart := dict "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $version := dict "app.kubernetes.io/version" ($root.Values.image.tag | default $root.Chart.AppVersion | trunc 63 | trimSuffix "-") -}}
+{{- include "ims-exporter.podLabels" (list $root (merge (dict) (default (dict) (index . 1)) $chart $version)) }}
+{{- end }}
+
+{{- /* Labels of the pod, which a new version of the chart does not change: (list root more) */}}
+{{- define "ims-exporter.podLabels" -}}
+{{- $root := index . 0 -}}
+{{- $own := include "ims-exporter.selectorLabels" $root | fromYaml -}}
+{{- $manager := dict "app.kubernetes.io/managed-by" $root.Release.Service -}}
+{{- toYaml (merge (dict) $own (index . 1) $root.Values.commonLabels $manager) }}
+{{- end }}
+
+{{- define "ims-exporter.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "ims-exporter.serviceAccountName" -}}
+{{- $own := ternary (include "ims-exporter.fullname" .) "default" .Values.serviceAccount.create -}}
+{{- default $own .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "ims-exporter.configMapName" -}}
+{{- default (printf "%s-config" (include "ims-exporter.fullname" .)) .Values.existingConfigMap }}
+{{- end }}
+
+{{- define "ims-exporter.secretName" -}}
+{{- default (printf "%s-credentials" (include "ims-exporter.fullname" .)) .Values.credentials.existingSecret }}
+{{- end }}
+
+{{- define "ims-exporter.scheme" -}}
+{{ ternary "https" "http" .Values.webConfig.tls }}
+{{- end }}
+
+{{- /* metadata of an object that the user may move, label and annotate: (list root values suffix labels) */}}
+{{- define "ims-exporter.metadata" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 1 -}}
+name: {{ include "ims-exporter.fullname" $root }}{{ index . 2 }}
+namespace: {{ $values.namespace | default $root.Release.Namespace }}
+labels:
+  {{- include "ims-exporter.jobs.labels" (list $root $values.labels) | nindent 2 }}
+{{- with $values.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* The spec of the ledger's claim. */}}
+{{- define "ims-exporter.claim" -}}
+accessModes:
+  {{- toYaml .Values.persistence.accessModes | nindent 2 }}
+{{- with .Values.persistence.storageClass }}
+storageClassName: {{ ternary "" . (eq . "-") | quote }}
+{{- end }}
+resources:
+  requests:
+    storage: {{ .Values.persistence.size }}
+{{- end }}
+
+{{- /* The claim that the pods of a standby share. */}}
+{{- define "ims-exporter.sharedClaim" -}}
+{{- default (printf "%s-ledger" (include "ims-exporter.fullname" .)) .Values.persistence.existingClaim }}
+{{- end }}
+
+{{- /* Gives the series of the jobs the same labels from whichever pod, so that counters go on over a takeover. */}}
+{{- define "ims-exporter.oneSource" -}}
+- action: replace
+  sourceLabels: [__name__]
+  regex: ims_job.*
+  targetLabel: instance
+  replacement: {{ include "ims-exporter.fullname" . }}
+- action: replace
+  sourceLabels: [__name__]
+  regex: ims_job.*
+  targetLabel: pod
+  replacement: ""
+{{- end }}
+
+{{- /* A probe: (list root probe path) */}}
+{{- define "ims-exporter.probe" -}}
+{{- $root := index . 0 -}}
+{{- $http := dict "path" (index . 2) "port" "metrics" "scheme" (include "ims-exporter.scheme" $root | upper) -}}
+{{- $own := or (index . 1).httpGet (index . 1).exec (index . 1).tcpSocket -}}
+{{- toYaml (ternary (index . 1) (merge (dict "httpGet" $http) (index . 1)) (not (not $own))) }}
+{{- end }}
+
+{{- /* The endpoint of a ServiceMonitor or PodMonitor: (list root monitor) */}}
+{{- define "ims-exporter.endpoint" -}}
+{{- $root := index . 0 -}}
+port: metrics
+path: {{ (index . 1).path }}
+scheme: {{ include "ims-exporter.scheme" $root }}
+{{- $monitor := deepCopy (index . 1) }}
+{{- if ne $root.Values.standby.mode "none" }}
+{{- $_ := set $monitor "metricRelabelings" (concat (include "ims-exporter.oneSource" $root | fromYamlArray) $monitor.metricRelabelings) }}
+{{- end }}
+{{- range $key := list "interval" "scrapeTimeout" "tlsConfig" "basicAuth" "relabelings" "metricRelabelings" }}
+{{- with get $monitor $key }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The pod of `helm test`, which no service and no policy of the exporter selects. */}}
+{{- define "ims-exporter.testLabels" -}}
+app.kubernetes.io/name: {{ include "ims-exporter.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}

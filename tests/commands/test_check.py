@@ -1,0 +1,237 @@
+"""The command `check` gives each target a verdict, and a hint where it is not good."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.commands.check import ram_policy
+from exporter.simulator.faults import Fault
+from exporter.simulator.gate import Key
+from exporter.simulator.server import Simulator
+from tests.support.commandline import CANARY, NAMES, TOKEN, CommandLine
+from tests.support.deadendpoint import dead_endpoint
+from tests.support.simulatorthread import aside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = Key("STS.id", CANARY, token=TOKEN)
+LIST_ONLY = Key("STS.id", CANARY, token=TOKEN, actions=frozenset({"ListSmartJobs"}))
+NOTHING = Key("STS.id", CANARY, token=TOKEN, actions=frozenset())
+
+
+@pytest.fixture
+def simulator(cli: CommandLine) -> Iterator[Simulator]:
+    """Gives a service that the command line's environment leads to."""
+    simulator = Simulator(keys=[KEY])
+    with aside(simulator):
+        cli.target(simulator.url, KEY)
+        yield simulator
+
+
+def verdicts(text: str) -> dict[str, str]:
+    """Returns the mark of each part that was checked."""
+    return dict(re.findall(r"^  (\w+) +(ok|FAILED|warning|unknown) ", text, re.MULTILINE))
+
+
+def test_all_is_good(cli: CommandLine, simulator: Simulator) -> None:
+    """A good target is called so, part by part, for two calls; nothing is written."""
+    ended = cli.run("check")
+
+    assert ended.code == 0
+    assert ended.out.startswith("default/cn-shanghai: good\n")
+    parts = ("endpoint", "clock", "credentials", "permission", "details")
+    assert verdicts(ended.out) == dict.fromkeys(parts, "ok")
+    assert simulator.calls == {"ListSmartJobs": 1, "GetSmartHandleJob": 1}
+
+
+def test_without_failure_details(cli: CommandLine, simulator: Simulator) -> None:
+    """What is not wanted is not checked."""
+    ended = cli.run("check", "--failure-details", "off")
+
+    assert ended.code == 0
+    assert "details" not in verdicts(ended.out)
+    assert simulator.calls == {"ListSmartJobs": 1}
+
+
+@pytest.mark.parametrize(
+    ("keys", "code"),
+    [
+        ([], "InvalidAccessKeyId.NotFound"),
+        ([Key(KEY.key_id, "another", token=TOKEN)], "SignatureDoesNotMatch"),
+        ([Key(KEY.key_id, CANARY, token="another")], "InvalidSecurityToken.Expired"),
+    ],
+)
+def test_credentials_refused(cli: CommandLine, simulator: Simulator, keys: list[Key], code: str) -> None:
+    """A key that the service does not take is told as such, with the service's code and what to check."""
+    simulator.keys.clear()
+    simulator.keys.update({key.key_id: key for key in keys})
+
+    ended = cli.run("check")
+
+    assert ended.code == 1
+    assert "default/cn-shanghai: NOT GOOD" in ended.out
+    assert verdicts(ended.out) == {"credentials": "FAILED"}
+    assert code in ended.out
+    assert "check the access key" in ended.out
+
+
+def test_no_credentials(cli: CommandLine, simulator: Simulator) -> None:
+    """A variable that is not set is told by its setting, not its name, which may be a secret; nothing is called."""
+    cli.patch.setenv("IMS_EXPORTER_CREDENTIALS__ACCESS_KEY_SECRET_ENV", CANARY.upper())
+
+    ended = cli.run("check")
+
+    assert (ended.code, simulator.calls) == (1, {})
+    assert verdicts(ended.out) == {"credentials": "FAILED"}
+    assert "variable that credentials.access_key_secret_env names is not set" in ended.out
+    assert CANARY.upper() not in ended.out + ended.err
+    assert simulator.url not in ended.out
+
+
+@pytest.mark.parametrize("command", ["check", "once"])
+def test_no_credentials_anywhere(cli: CommandLine, simulator: Simulator, command: str, tmp_path: Path) -> None:
+    """Whoever has set nothing up is told every place that was looked at and what to do; no library speaks."""
+    cli.patch.delenv("IMS_EXPORTER_CREDENTIALS")
+    cli.patch.delenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED")
+    cli.patch.setenv("HTTP_PROXY", simulator.url)  # nobody there either, who would answer for an ECS instance
+    cli.patch.setenv("HOME", str(tmp_path))
+
+    ended = cli.run(command)
+
+    said = ended.out + ended.err
+    assert (ended.code, simulator.calls) == (1, {})
+    assert "no credentials were found" in said
+    assert "ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET are not set" in said
+    assert f"there is no {tmp_path}/.aliyun/config.json" in said
+    assert "no RAM role of an ECS instance answers" in said
+    assert "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or" in said
+    assert "logger=" not in said
+
+
+def test_no_permission(cli: CommandLine, simulator: Simulator) -> None:
+    """A key without the permission gets the policy to grant, ready to be pasted."""
+    simulator.keys[KEY.key_id] = NOTHING
+
+    ended = cli.run("check")
+
+    assert ended.code == 1
+    assert verdicts(ended.out) == {"permission": "FAILED"}
+    assert ram_policy() in ended.out
+    assert json.loads(ram_policy())["Statement"][0]["Action"] == ["ice:ListSmartJobs", "ice:GetSmartHandleJob"]
+
+
+def test_single_call_forbidden(cli: CommandLine, simulator: Simulator) -> None:
+    """That the reasons of failures may not be had is a pity, and no fault."""
+    simulator.keys[KEY.key_id] = LIST_ONLY
+
+    ended = cli.run("check")
+
+    assert ended.code == 0
+    assert verdicts(ended.out)["details"] == "warning"
+    assert "ice:GetSmartHandleJob is not granted" in ended.out
+
+
+def test_nobody_there(cli: CommandLine) -> None:
+    """A dead endpoint is named, with what to look at."""
+    with dead_endpoint() as url:
+        cli.target(url, KEY)
+        ended = cli.run("check")
+
+    assert ended.code == 1
+    assert verdicts(ended.out) == {"endpoint": "FAILED"}
+    assert re.search(rf"{url}: .+; check the endpoint's name", ended.out)
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (Fault("hang"), "request_timeout_seconds"),
+        (Fault("garbage"), "no proxy answers in its place"),
+        (Fault("fail"), "the service is at fault"),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_endpoint_that_fails(cli: CommandLine, simulator: Simulator, fault: Fault, text: str) -> None:
+    """An endpoint that answers, but not as it should, is a failed one, with a hint of its own."""
+    simulator.faults.add(fault)
+
+    ended = cli.run("check", f"--request-timeout-seconds={0.3 if fault.kind == 'hang' else 30}")
+
+    assert ended.code == 1
+    assert verdicts(ended.out) == {"endpoint": "FAILED"}
+    assert text in ended.out
+
+
+def test_throttled(cli: CommandLine, simulator: Simulator) -> None:
+    """Throttling proves endpoint, clock and key: the verdict says so, and what to do; the end is not a good one."""
+    simulator.faults.add(Fault("throttle"))
+
+    ended = cli.run("check")
+
+    assert ended.code == 1
+    assert ended.out.startswith("default/cn-shanghai: THROTTLED\n")
+    assert verdicts(ended.out) == {
+        **dict.fromkeys(("endpoint", "clock", "credentials"), "ok"),
+        "quota": "FAILED",
+        "permission": "unknown",
+    }
+    assert "Throttling.User" in ended.out
+    assert "check again in a minute" in ended.out
+
+
+def test_interrupted(cli: CommandLine, simulator: Simulator) -> None:
+    """A check that Ctrl+C ends has not found everything good."""
+
+    async def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    cli.patch.setattr("exporter.commands.cli.check", interrupted)
+
+    assert (cli.run("check").code, simulator.calls) == (130, {})
+
+
+@pytest.mark.parametrize(
+    ("offset", "code", "told"),
+    [
+        (3600, 1, ("FAILED", "set this machine's clock")),
+        (-3600, 1, ("FAILED", "set this machine's clock")),
+        (300, 0, ("warning", "seconds behind the service")),
+        (-300, 0, ("warning", "seconds ahead of the service")),
+        (5, 0, ("ok", "seconds behind the service")),
+    ],
+)
+def test_clock(cli: CommandLine, simulator: Simulator, offset: float, code: int, told: tuple[str, str]) -> None:
+    """A clock so wrong that calls are refused is a fault; one that is merely off is mentioned."""
+    simulator.clock_offset = offset
+
+    ended = cli.run("check")
+
+    assert ended.code == code
+    assert verdicts(ended.out)["clock"] == told[0]
+    assert told[1] in ended.out
+
+
+def test_every_target_is_checked(cli: CommandLine, simulator: Simulator, tmp_path: Path) -> None:
+    """One bad target makes the end bad, and hides none of the others."""
+    for name in ("REGION_ID", "ENDPOINT", "CREDENTIALS"):
+        cli.patch.delenv(f"IMS_EXPORTER_{name}")
+    common = {"region_id": "cn-shanghai", "credentials": json.loads(NAMES)}
+    with dead_endpoint() as url:
+        targets = [
+            {**common, "account": "bad", "endpoint": url},
+            {**common, "account": "good", "endpoint": simulator.url},
+        ]
+        (tmp_path / "config.yaml").write_text(json.dumps({"targets": targets}))
+        ended = cli.run("check", "--config", "config.yaml")
+
+    assert ended.code == 1
+    assert re.findall(r"^(\S+): (.+)$", ended.out, re.MULTILINE) == [
+        ("bad/cn-shanghai", "NOT GOOD"),
+        ("good/cn-shanghai", "good"),
+    ]

@@ -1,0 +1,205 @@
+"""Settings with problems are refused, with all of these at once and without repeating a value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.config.load import load_settings
+from exporter.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CANARY = "LTAI5tCanaryCanary"
+ONE_TARGET = {"IMS_EXPORTER_REGION_ID": "cn-shanghai"}
+
+
+def written(folder: Path, text: str) -> dict[str, object]:
+    """Writes a settings file and returns the flag that names it."""
+    path = folder / "settings.yaml"
+    path.write_text(text, encoding="utf-8")
+    return {"config": str(path)}
+
+
+def refused(flags: dict[str, object], environ: dict[str, str]) -> str:
+    """Returns the message with which the settings are refused."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(flags, environ)
+    return str(caught.value)
+
+
+def test_all_problems_at_once(tmp_path: Path) -> None:
+    """Every problem of every source is told in one message, by the name under which the user wrote it."""
+    flags = written(
+        tmp_path,
+        """
+        lookback_days: 0
+        log_levle: info
+        targets:
+          - {region_id: cn-shanghai}
+          - {region_id: cn-shanghai}
+          - {region_id: Shanghai, endpoint: "http://elsewhere"}
+        """,
+    )
+    environ = {"IMS_EXPORTER_REQUEST_TIMEOUT_SECONDS": "soon", "IMS_EXPORTER_CREDENTIALS": "{"}
+
+    message = refused({**flags, "poll_interval_seconds": "0"}, environ)
+
+    path = flags["config"]
+    assert [line.partition(";")[0].strip() for line in message.splitlines()] == [
+        "the configuration has 8 problems:",
+        "IMS_EXPORTER_CREDENTIALS: is not valid JSON at character 2",
+        f"{path}: log_levle: no such setting",
+        f"{path}: targets[1]: has the same account and region_id as targets[0]",
+        f"{path}: targets[2].endpoint: must not send over http to another machine",
+        f"{path}: targets[2].region_id: does not have the right form",
+        "--poll-interval-seconds: must be greater than or equal to 0.1",
+        f"{path}: lookback_days: must be greater than or equal to 1",
+        "IMS_EXPORTER_REQUEST_TIMEOUT_SECONDS: must be a number",
+    ]
+
+
+BAD_VALUES = {
+    "account: 12": "account: must be a text; put it in quotes",
+    "account: a/b": "account: must be printable, without quotes",
+    "account: ''": "account: must have 1 to 64 characters",
+    "endpoint: ftp://x": "endpoint: the scheme must be https or http",
+    "endpoint: x/y": "endpoint: must be a host or a URL without path and query",
+    "endpoint: 'x?'": "endpoint: must be a host or a URL without path and query",
+    "endpoint: 'x y'": "endpoint: the host name is not valid",
+    "endpoint: 'x:99999'": "endpoint: the port must be a number from 0 to 65535",
+    "endpoint: 'https://[::1'": "endpoint: is not a host or a URL",
+    "endpoint: http://ice.example": "endpoint: must not send over http to another machine",
+    "job_types: [asr]": "job_types[0]: must be one of ASR, DynamicChart",
+    "job_types: VideoTranslate": "did you mean VideoTranslation?",
+    "credentials: keys.ini": "credentials: must be a mapping",
+    "credentials: {access_key_id_env: A}": "access_key_id_env and access_key_secret_env need each",
+    "credentials: {security_token_env: A}": "security_token_env needs access_key_id_env",
+    "credentials: {profile: a}": "profile needs file",
+    "credentials: {external_id: a}": "external_id needs role_arn",
+    "credentials: {file: a, access_key_id_env: A, access_key_secret_env: B}": "exclude each other",
+    "credentials: {role_arn: reader}": "role_arn: does not have the right form; for example acs:",
+    "credentials: {access_key_secret: x}": "did you mean access_key_secret_env?",
+    "targets: [{region_id: cn-b}]": "region_id: cannot stand beside targets",
+    "poll_interval_seconds: .nan": "poll_interval_seconds: must be",
+    "lookback_days: 1.5": "lookback_days: must be a whole number",
+    "max_requests_per_second: 1001": "must be less than or equal to 1000",
+    "stale_after_seconds: 60": "stale_after_seconds: must be more than poll_interval_seconds",
+    "failure_details: maybe": "failure_details: must be on or off",
+    "ledger_path: ''": "ledger_path: ",
+    "listen_address: ':9912'": "listen_address: must be host:port",
+    "listen_address: 'x:70000'": "listen_address: the port must be a number",
+    "listen_address: '[x:y]:1'": "listen_address: the IPv6 address is not valid",
+    "log_level: loud": "log_level: must be 'debug', 'info', 'warning' or 'error'",
+    "log_format: xml": "log_format: must be 'logfmt' or 'json'",
+    "config: x": "config: no such setting",
+    "1: x": "1: no such setting; known here: account",
+}
+"""What to add to a good file, and the problem it then has, one for each rule."""
+
+BAD_FILES = {
+    "region_id: CN_Shanghai": "region_id: does not have the right form; for example cn-shanghai",
+    "targets: []": "no target is given; set --region-id",
+    "targets: {region_id: cn-a}": "targets: must be a list",
+    "targets: [cn-a]": "targets[0]: must be a mapping",
+    "targets: [{}]": "targets[0].region_id: is missing; for example cn-shanghai",
+    "targets: [{region_id: cn-a, acount: b}]": "targets[0].acount: no such setting; did you mean account?",
+    "targets: [{region_id: cn-a}, {region_id: cn-a, account: default}]": "region_id as targets[0]",
+    "- region_id: cn-a": "must be a mapping of settings",
+    "region_id: [": "is not YAML at line 1, column 13",
+    "\tregion_id: cn-a": "is not YAML at line 1, column 1",
+    "region_id: cn-a\nregion_id: cn-b": "a key stands twice in this mapping",
+    "region_id: \u0000": "is not YAML",
+}
+"""Whole files, and the problem that each has."""
+
+
+@pytest.mark.parametrize(("text", "problem"), [*BAD_FILES.items(), *BAD_VALUES.items()])
+def test_each_rule_refuses(tmp_path: Path, text: str, problem: str) -> None:
+    """A file that breaks one rule is refused with that one problem."""
+    whole = f"region_id: cn-a\n{text}" if text in BAD_VALUES else text
+
+    message = refused(written(tmp_path, whole), {})
+
+    assert message.startswith("the configuration has a problem:\n")
+    assert problem in message
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "."])
+def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    """A missing or unreadable file is a problem that names the file."""
+    path = tmp_path / name
+
+    assert f"{path}: cannot be read (" in refused({"config": str(path)}, ONE_TARGET)
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    """A file in another encoding is a problem that names the file."""
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(b"region_id: \xff")
+
+    assert f"{path}: is not UTF-8 text" in refused({"config": str(path)}, {})
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({"IMS_EXPORTER_TARGETS": "["}, "IMS_EXPORTER_TARGETS: is not valid JSON"),
+        ({"IMS_EXPORTER_TARGETS": "[{}]"}, "IMS_EXPORTER_TARGETS: [0].region_id: is missing"),
+        ({"IMS_EXPORTER_TARGETS__0__ACCOUNT": "a"}, "IMS_EXPORTER_TARGETS__0__REGION_ID: is missing"),
+        ({"IMS_EXPORTER_TARGETS__1__REGION_ID": "cn-a"}, "IMS_EXPORTER_TARGETS: must be a list"),
+        ({"IMS_EXPORTER_TARGETS": "3", "IMS_EXPORTER_TARGETS__0__ACCOUNT": "a"}, "has no place in what"),
+        ({**ONE_TARGET, "IMS_EXPORTER_JOB_TYPES": "["}, "IMS_EXPORTER_JOB_TYPES: is not valid JSON"),
+        (
+            {**ONE_TARGET, "IMS_EXPORTER_CREDENTIALS__FIEL": "a"},
+            "IMS_EXPORTER_CREDENTIALS__FIEL: no such setting",
+        ),
+    ],
+)
+def test_bad_variables(environ: dict[str, str], problem: str) -> None:
+    """A problem of the environment is told by the variable's name."""
+    assert problem in refused({}, environ)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{{region_id: cn-a, credentials: {{access_key_id_env: {CANARY}, access_key_secret_env: {CANARY}}}}}",
+        f"{{region_id: cn-a, credentials: {{access_key_secret: {CANARY}}}}}",
+        f"{{region_id: cn-a, credentials: {CANARY}}}",
+        f"{{region_id: cn-a, endpoint: 'https://user:{CANARY}@ice.example'}}",
+        f"{{region_id: cn-a, endpoint: 'https://user:{CANARY}@[ice.example'}}",
+        f"{{region_id: cn-a, endpoint: 'https://[{CANARY}]'}}",
+        f"region_id: {CANARY}",
+        f"{{region_id: cn-a, lookback_days: {CANARY}, log_level: {CANARY}, listen_address: {CANARY}}}",
+        f"{{region_id: cn-a, job_types: {CANARY}, failure_details: {CANARY}, account: '\"{CANARY}'}}",
+        f"region_id: *{CANARY}",
+        f"region_id: !{CANARY} x",
+        f"region_id: '{CANARY}",
+        CANARY,
+    ],
+)
+def test_no_value_is_repeated(tmp_path: Path, text: str) -> None:
+    """Whatever stands where, a refusal does not repeat it: it might be a secret at the wrong place."""
+    assert CANARY not in refused(written(tmp_path, text), {})
+
+
+@pytest.mark.parametrize("name", ["TARGETS", "CREDENTIALS", "JOB_TYPES", "LOOKBACK_DAYS", "TARGETS__0__ACCOUNT"])
+@pytest.mark.parametrize("value", [CANARY, f'{{"{CANARY}', f'["{CANARY}"]'])
+def test_no_variable_is_repeated(name: str, value: str) -> None:
+    """What a variable holds is not repeated either."""
+    assert CANARY not in refused({}, {f"IMS_EXPORTER_{name}": value})
+
+
+@pytest.mark.parametrize("setting", ["poll_interval_seconds", "lookback_days", "shards"])
+def test_a_switch_is_no_number(setting: str, tmp_path: Path) -> None:
+    """YAML's `yes` is not taken for 1."""
+    path = tmp_path / "config.yaml"
+    path.write_text(f"region_id: cn-shanghai\n{setting}: yes\n")
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"config": str(path)}, {})
+
+    assert f"{setting}: must be a number" in str(caught.value)

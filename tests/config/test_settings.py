@@ -1,0 +1,249 @@
+"""Settings are put together from flags, environment, file and defaults."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.config.environment import SERVICE_LINK, unknown_variables
+from exporter.config.flags import add_setting_flags, flags_of
+from exporter.config.load import load_settings
+from exporter.config.settings import Settings
+from exporter.config.target_settings import CredentialSettings, TargetSettings
+from exporter.jobs.snapshot import PollKey
+from exporter.jobs.target import Credentials, Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CANARY = "LTAI5tCanaryCanary"
+ONE_TARGET = {"IMS_EXPORTER_REGION_ID": "cn-shanghai"}
+KUBERNETES = {
+    "IMS_EXPORTER_PORT": "tcp://10.0.0.1:9912",
+    "IMS_EXPORTER_PORT_9912_TCP": "tcp://10.0.0.1:9912",
+    "IMS_EXPORTER_PORT_9912_TCP_ADDR": "10.0.0.1",
+    "IMS_EXPORTER_SERVICE_HOST": "10.0.0.1",
+    "IMS_EXPORTER_SERVICE_PORT_METRICS": "9912",
+}
+
+
+def written(folder: Path, text: str) -> dict[str, object]:
+    """Writes a settings file and returns the flag that names it."""
+    path = folder / "settings.yaml"
+    path.write_text(text, encoding="utf-8")
+    return {"config": str(path)}
+
+
+def test_a_region_is_enough() -> None:
+    """One region gives one target at the region's own endpoint, with the documented defaults."""
+    settings = load_settings({}, ONE_TARGET)
+
+    assert settings.polled_targets == (
+        Target(PollKey("default", "cn-shanghai", "smart"), "https://ice.cn-shanghai.aliyuncs.com"),
+    )
+    assert settings.listen_pair == ("0.0.0.0", 9912)  # noqa: S104 - the documented default
+    assert (settings.poll_interval_seconds, settings.stale_after_seconds) == (60, 300)
+    assert settings.failure_details
+
+
+def test_precedence(tmp_path: Path) -> None:
+    """A flag wins over a variable, this over the file, and the file over the default."""
+    flags = written(tmp_path, "{lookback_days: 2, log_level: error, request_timeout_seconds: 2}")
+    environ = {**ONE_TARGET, "IMS_EXPORTER_LOOKBACK_DAYS": "3", "IMS_EXPORTER_LOG_LEVEL": "warning"}
+
+    settings = load_settings({**flags, "lookback_days": "4"}, environ)
+
+    assert settings.lookback_days == 4
+    assert settings.log_level == "warning"
+    assert settings.request_timeout_seconds == 2
+    assert settings.max_requests_per_second == 10
+
+
+def test_the_config_flag_wins_over_its_variable(tmp_path: Path) -> None:
+    """The file is the one that --config names, or else IMS_EXPORTER_CONFIG."""
+    flags = written(tmp_path, "region_id: cn-beijing")
+    environ = {"IMS_EXPORTER_CONFIG": "/nowhere"}
+
+    by_flag = load_settings(flags, environ)
+    by_variable = load_settings({}, {"IMS_EXPORTER_CONFIG": str(flags["config"])})
+
+    assert by_flag == by_variable
+    assert by_flag.region_id == "cn-beijing"
+
+
+def test_the_process_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the mapping that is passed in counts as the environment."""
+    monkeypatch.setenv("IMS_EXPORTER_REGION_ID", "cn-beijing")
+
+    assert load_settings({}, ONE_TARGET).region_id == "cn-shanghai"
+
+
+def test_targets_become_plain_values(tmp_path: Path) -> None:
+    """A list of targets gives frozen dataclasses, endpoints as full URLs, job types without repetition."""
+    flags = written(
+        tmp_path,
+        """
+        targets:
+          - {account: a, region_id: cn-shanghai, endpoint: "VPC.example:8443", job_types: [ASR, ASR]}
+          - {account: b, region_id: cn-shanghai, endpoint: "http://127.0.0.1:1/"}
+          - {account: c, region_id: eu-central-1, credentials: {file: keys.ini, profile: p}}
+        """,
+    )
+
+    first, second, third = load_settings(flags, {}).polled_targets
+
+    assert first == Target(PollKey("a", "cn-shanghai", "smart"), "https://vpc.example:8443", ("ASR",))
+    assert second.endpoint == "http://127.0.0.1:1"
+    assert third.credentials == Credentials(file="keys.ini", profile="p")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"IMS_EXPORTER_TARGETS": '[{"region_id": "cn-shanghai", "credentials": {"file": "keys.ini"}}]'},
+        {
+            "IMS_EXPORTER_TARGETS__0__REGION_ID": "cn-shanghai",
+            "IMS_EXPORTER_TARGETS__0__CREDENTIALS__FILE": "keys.ini",
+        },
+        {"IMS_EXPORTER_REGION_ID": "cn-shanghai", "IMS_EXPORTER_CREDENTIALS__FILE": "keys.ini"},
+        {"IMS_EXPORTER_REGION_ID": "cn-shanghai", "IMS_EXPORTER_CREDENTIALS": '{"file": "keys.ini"}'},
+    ],
+)
+def test_targets_from_the_environment(environ: dict[str, str]) -> None:
+    """Targets and credentials can be JSON, or a variable for each thing inside."""
+    (target,) = load_settings({}, environ).polled_targets
+
+    assert target.key == PollKey("default", "cn-shanghai", "smart")
+    assert target.credentials == Credentials(file="keys.ini", profile="default")
+
+
+def test_credentials_are_merged_over_the_sources(tmp_path: Path) -> None:
+    """A variable inside credentials leaves the other keys that the file has there."""
+    flags = written(tmp_path, "{region_id: cn-shanghai, credentials: {file: keys.ini, profile: a}}")
+
+    (target,) = load_settings(flags, {"IMS_EXPORTER_CREDENTIALS__PROFILE": "b"}).polled_targets
+
+    assert target.credentials == Credentials(file="keys.ini", profile="b")
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    """A variable without a value leaves the setting as it is."""
+    environ = {"IMS_EXPORTER_ENDPOINT": "", "IMS_EXPORTER_JOB_TYPES": "", "IMS_EXPORTER_CREDENTIALS": ""}
+
+    assert load_settings({}, {**ONE_TARGET, **environ}) == load_settings({}, ONE_TARGET)
+
+
+@pytest.mark.parametrize("text", ["ASR,TextToSpeech", "ASR, TextToSpeech", '["ASR", "TextToSpeech"]'])
+def test_job_types_as_one_text(text: str) -> None:
+    """Job types can be one text with commas, or JSON, where there are no lists."""
+    assert load_settings({"job_types": text}, ONE_TARGET).job_types == ("ASR", "TextToSpeech")
+
+
+@pytest.mark.parametrize(("text", "fact"), [("on", True), ("off", False), ("true", True), ("0", False)])
+def test_switches(text: str, fact: bool) -> None:  # noqa: FBT001 - a table of values
+    """A switch takes on and off, and what else YAML takes for it."""
+    assert load_settings({"failure_details": text}, ONE_TARGET).failure_details is fact
+
+
+def test_stale_after_five_intervals() -> None:
+    """Data is stale after five poll intervals, unless told otherwise."""
+    assert load_settings({"poll_interval_seconds": "0.1"}, ONE_TARGET).stale_after_seconds == 0.5
+    assert load_settings({"stale_after_seconds": "90"}, ONE_TARGET).stale_after_seconds == 90
+
+
+@pytest.mark.parametrize(
+    ("address", "pair"),
+    [("[::1]:0", ("::1", 0)), ("localhost:1", ("localhost", 1)), ("127.0.0.1:65535", ("127.0.0.1", 65535))],
+)
+def test_listen_addresses(address: str, pair: tuple[str, int]) -> None:
+    """The address to listen on is split into host and port, IPv6 in brackets."""
+    assert load_settings({"listen_address": address}, ONE_TARGET).listen_pair == pair
+
+
+def test_kubernetes_service_variables_break_nothing() -> None:
+    """The variables that Kubernetes sets for a Service change nothing; a warning names their cause."""
+    settings = load_settings({}, {**ONE_TARGET, **KUBERNETES})
+
+    warnings = unknown_variables({**ONE_TARGET, **KUBERNETES})
+
+    assert settings == load_settings({}, ONE_TARGET)
+    assert [line.partition(":")[0] for line in warnings] == sorted(KUBERNETES)
+    assert all("enableServiceLinks" in line for line in warnings)
+
+
+def test_no_setting_is_named_like_a_service_variable() -> None:
+    """No name of a setting can be mistaken for one that Kubernetes sets."""
+    assert not [name for name in Settings.model_fields if SERVICE_LINK.search(f"_{name.upper()}")]
+
+
+def test_unknown_variables_are_named_with_a_guess() -> None:
+    """A variable with our prefix that no setting knows is named, with the likely one, without value."""
+    environ = {
+        **ONE_TARGET,
+        "IMS_EXPORTER_CONFIG": "x",
+        "IMS_EXPORTER_TARGETS__0__ACCOUNT": "x",
+        "IMS_EXPORTER_REGOIN_ID": CANARY,
+        "IMS_EXPORTER_XYZZY": CANARY,
+        "OTHER": "x",
+    }
+
+    assert unknown_variables(environ) == [
+        "IMS_EXPORTER_REGOIN_ID: no setting has this name; did you mean IMS_EXPORTER_REGION_ID?",
+        "IMS_EXPORTER_XYZZY: no setting has this name",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--region-id", "cn-a", "--poll-interval-seconds", "5", "run"],
+        ["--region-id", "cn-a", "run", "--poll-interval-seconds=5"],
+        ["run", "--region-id", "cn-a", "--poll-interval-seconds", "5"],
+    ],
+)
+def test_flags_stand_before_or_after_the_command(arguments: list[str]) -> None:
+    """A flag counts wherever it stands, and one that is not given is not there."""
+    parser = argparse.ArgumentParser()
+    add_setting_flags(parser)
+    add_setting_flags(parser.add_subparsers().add_parser("run"))
+
+    flags = flags_of(parser.parse_args(arguments))
+
+    assert flags == {"region_id": "cn-a", "poll_interval_seconds": "5"}
+
+
+def test_every_setting_is_described() -> None:
+    """Every setting, key of a target and key of credentials has a description."""
+    fields = [model.model_fields for model in (Settings, TargetSettings, CredentialSettings)]
+
+    assert all(field.description for each in fields for field in each.values())
+
+
+def test_the_help_shows_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help names each flag, and what it does."""
+    parser = argparse.ArgumentParser()
+    add_setting_flags(parser)
+
+    parser.print_help()
+
+    shown = capsys.readouterr().out
+    assert "--config FILE" in shown
+    assert "--log-level debug|info|warning|error" in shown
+    assert "--failure-details on|off" in shown
+
+
+def test_a_named_secret_is_not_in_the_settings() -> None:
+    """Settings hold the names of variables, and never look at what these hold."""
+    environ = {
+        **ONE_TARGET,
+        "IMS_EXPORTER_CREDENTIALS__ACCESS_KEY_ID_ENV": "KEY_ID",
+        "IMS_EXPORTER_CREDENTIALS__ACCESS_KEY_SECRET_ENV": "KEY_SECRET",
+        "KEY_ID": CANARY,
+        "KEY_SECRET": CANARY,
+    }
+
+    settings = load_settings({}, environ)
+
+    assert CANARY not in repr((settings, settings.polled_targets))

@@ -1,0 +1,97 @@
+"""The guide to Kubernetes names values, keys and build arguments that there are, and its check of the lock works."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from exporter.standby.lock import LedgerLock
+from tests.support.chart import NAMESPACE, REGION, RELEASE, only, rendered
+from tests.support.guides import blocks
+from tests.support.repository import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GUIDE = "install-kubernetes.md"
+LEDGER = "/var/lib/ims-exporter/ledger.db"
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for block in blocks(GUIDE, "sh")
+    for line in block.text.replace("\\\n", " ").splitlines()
+]
+HELM = [command for command in COMMANDS if command[:1] == ["helm"]]
+
+
+def options(command: list[str], name: str) -> list[str]:
+    """Returns the values of an option that may be given many times."""
+    return [value for option, value in itertools.pairwise(command) if option == name]
+
+
+def one(*words: str) -> list[str]:
+    """Returns the command that has all of these words."""
+    (found,) = [command for command in COMMANDS if set(words) <= set(command)]
+    return found
+
+
+@pytest.mark.parametrize("command", HELM, ids=" ".join)
+def test_helm_commands_name_the_release(command: list[str]) -> None:
+    """Every helm command is about the one release, the chart in this checkout, and values that it takes."""
+    chart = ["./helm/ims-exporter"] if command[1] != "test" else []
+    values = [part for value in options(command, "--set") for part in ("--set", value)]
+
+    assert command[2 : 3 + len(chart)] == [RELEASE, *chart]
+    assert options(command, "--namespace") == [NAMESPACE]
+    assert all((ROOT / path).is_dir() for path in chart)
+    assert rendered(*REGION, *values)
+
+
+def test_the_secret_has_the_keys_that_the_pod_reads(tmp_path: Path) -> None:
+    """Who makes the secret as the guide says has a pod that finds its two keys."""
+    secret = one("create", "secret", "ims-key")
+    given = {re.sub(r"^--from-literal=(\S+?)=.*$", r"\1", word) for word in secret if word.startswith("--from-literal")}
+    (example,) = [block.text for block in blocks(GUIDE, "yaml") if secret[4] in block.text]
+    (tmp_path / "values.yaml").write_text(example)
+
+    stateful_set = only(rendered("--values", str(tmp_path / "values.yaml")), "StatefulSet")
+    (container,) = stateful_set["spec"]["template"]["spec"]["containers"]
+    sources = [each["valueFrom"]["secretKeyRef"] for each in container["env"] if "secretKeyRef" in yaml.dump(each)]
+
+    assert {source["name"] for source in sources} == {secret[4]}
+    assert {source["key"] for source in sources if not source.get("optional")} == given
+
+
+def test_build_arguments_are_those_of_the_dockerfile() -> None:
+    """The image is built with arguments that the Dockerfile has."""
+    declared = re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    given = [value.partition("=")[0] for value in options(one("docker", "build"), "--build-arg")]
+
+    assert set(given) == {"VERSION", "REVISION"} <= set(declared)
+
+
+def test_the_check_of_the_lock_sees_who_holds_it(tmp_path: Path) -> None:
+    """The program that the guide runs in the other pod fails as it says while the ledger is locked, and only then."""
+    program = one("exec", "python3")[-1].replace(LEDGER, str(tmp_path / "ledger.db"))
+    lock = LedgerLock(str(tmp_path / "ledger.db"))
+
+    lock.take("another pod")
+    held = tried(program)
+    lock.release()
+    free = tried(program)
+
+    assert "BlockingIOError" in held.stderr
+    assert (held.returncode, free.returncode) == (1, 0)
+
+
+def tried(program: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program of the guide."""
+    return subprocess.run(  # noqa: S603 - out of our own guide
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )

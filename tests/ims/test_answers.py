@@ -1,0 +1,279 @@
+"""What the service says is read for what it is worth, and nothing it could say breaks the reading."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import astuple
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exporter.errors import (
+    ApiError,
+    BadRequestError,
+    BadResponseError,
+    ClockSkewError,
+    CredentialsError,
+    ForbiddenError,
+    NotFoundError,
+    ServerError,
+    ThrottledError,
+    TokenRefusedError,
+)
+from exporter.ims.answers import Page, SmartHandleJob, SmartJob, parse_error, parse_handle_job, parse_page, parse_time
+
+ITEM = {
+    "JobId": "20b48fb04483915d4f2cd8ac",
+    "Title": "title",
+    "Description": "description",
+    "UserId": 1084506228,
+    "JobType": "ASR",
+    "EditingConfig": '{"AudioConfig":{},"InputConfig":""}',
+    "UserData": '{"user":"data"}',
+    "JobState": "Finished",
+    "CreateTime": "2020-12-26T04:11:10Z",
+    "ModifiedTime": "2020-12-26T04:11:12Z",
+    "InputConfig": {"InputFile": "oss://bucket/example.mp4", "Keyword": "word"},
+    "OutputConfig": {"Bucket": "test-bucket", "Object": "test-object"},
+}
+LIST = {"RequestId": "r", "SmartJobList": [ITEM], "NextToken": "CBB6BC61D08", "MaxResults": "10", "TotalCount": "110"}
+DETAILS = {
+    "RequestId": "r",
+    "JobId": "a",
+    "State": "Failed",
+    "ErrorCode": "InvalidInput",
+    "ErrorMessage": "no such file",
+    "Output": "out",
+    "UserData": "data",
+    "SmartJobInfo": {key: ITEM[key] for key in ("JobType", "Title", "CreateTime", "ModifiedTime")},
+}
+NO_COUNTS: tuple[object, ...] = ("-1", "+1", "1e3", "1.5", "1_0", " 1", "٣", "²", "x", "9" * 16, 1.5, True, [])
+NO_TIMES: tuple[object, ...] = ("", None, "never", "2020-13-01T00:00:00Z", "2020-12-26T25:11:10Z", "0000-00-00", 7, [])
+EMPTY_JOB = SmartJob("a", "unknown", "unknown", None, None)
+FIELDS = sorted({*ITEM, *LIST, *DETAILS, "Code", "Message"})
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=20)
+"""Texts with halves of surrogate pairs among their characters, as JSON may hold them."""
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS
+ANY_JSON = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | TEXTS, inner, max_size=6),
+    max_leaves=20,
+)
+BODIES = st.binary(max_size=100) | ANY_JSON.map(lambda value: json.dumps(value).encode())
+
+
+def body(value: object) -> bytes:
+    """Returns a value as it comes over the wire."""
+    return json.dumps(value).encode()
+
+
+def job_of(**fields: object) -> SmartJob:
+    """Returns the one job of a page."""
+    (job,) = parse_page(body({"SmartJobList": [{"JobId": "a", **fields}]})).jobs
+    return job
+
+
+def test_documented_page() -> None:
+    """Every field of the documented answer is read."""
+    page = parse_page(body(LIST), server_time=7)
+
+    job = SmartJob(
+        "20b48fb04483915d4f2cd8ac",
+        "ASR",
+        "Finished",
+        1608955870,
+        1608955872,
+        "title",
+        "description",
+        "1084506228",
+        '{"user":"data"}',
+        '{"AudioConfig":{},"InputConfig":""}',
+        "oss://bucket/example.mp4",
+        "word",
+        "test-bucket",
+        "test-object",
+    )
+    assert page == Page((job,), "CBB6BC61D08", "r", 10, 110, 7)
+
+
+@pytest.mark.parametrize("jobs", [{}, {"SmartJobList": None, "NextToken": None}, {"SmartJobList": []}])
+def test_empty_page(jobs: dict[str, Any]) -> None:
+    """A missing, null or empty list is an empty last page."""
+    assert parse_page(body({"RequestId": "r", **jobs})) == Page((), request_id="r")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{}, {"status": "ok"}, {"Code": "InternalError", "Message": "x", "RequestId": "1"}, {"SmartJobList": None}],
+)
+def test_an_object_of_somebody_else(answer: dict[str, Any]) -> None:
+    """Without a list and the service's own mark it is no account without jobs: theirs would count as deleted."""
+    with pytest.raises(BadResponseError):
+        parse_page(body(answer))
+
+
+@pytest.mark.parametrize("nothing", [None, "", [], {}, True, [1], {"x": 1}])
+def test_fields_that_say_nothing(nothing: object) -> None:
+    """A field that is null, empty or of a type that cannot be meant is as good as missing."""
+    fields = dict.fromkeys(set(ITEM) - {"JobId"}, nothing)
+
+    assert job_of() == EMPTY_JOB
+    assert job_of(**fields) == EMPTY_JOB
+
+
+def test_numbers_serve_as_texts() -> None:
+    """A number where a text is documented is taken as its text."""
+    assert (job_of(Title=5).title, job_of(JobState=5).job_state) == ("5", "5")
+
+
+def test_unknown_values_are_data() -> None:
+    """A type and a state that nobody documented are kept; unknown fields are passed over."""
+    job = job_of(JobType="Hologram", JobState="Paused", Mood="good")
+
+    assert job == SmartJob("a", "Hologram", "Paused", None, None)
+
+
+@pytest.mark.parametrize("answer", [{"SmartJobList": "x"}, {"SmartJobList": {}}, {"SmartJobList": 0}, [], "x", 1, None])
+def test_no_page(answer: object) -> None:
+    """What holds no list of jobs where one should be is refused."""
+    with pytest.raises(BadResponseError):
+        parse_page(body(answer))
+
+
+@pytest.mark.parametrize("item", [{}, {"JobId": ""}, {"JobId": None}, {"JobId": ["a"]}, "a", None, 1])
+def test_job_without_an_id(item: object) -> None:
+    """A page with a job that cannot be named is refused as a whole: it could not be counted once."""
+    with pytest.raises(BadResponseError, match="no JobId"):
+        parse_page(body({"SmartJobList": [ITEM, item]}))
+
+
+@pytest.mark.parametrize(
+    ("given_count", "expected"),
+    [("110", 110), (110, 110), ("0", 0), ("007", 7), ("", None), (None, None), *((text, None) for text in NO_COUNTS)],
+)
+def test_total_count(given_count: object, expected: int | None) -> None:
+    """TotalCount, a number written as a string, is read as one; nonsense is as good as missing."""
+    assert parse_page(body({"RequestId": "r", "TotalCount": given_count})).total_count == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2020-12-26T04:11:10Z", 1608955870),
+        ("2020-12-26T04:11:10.999Z", 1608955870),
+        ("2020-12-26T12:11:10+08:00", 1608955870),
+        ("2020-12-26T12:11:10+0800", 1608955870),
+        ("2020-12-26T04:11:10", 1608955870),
+        ("2020-12-26 04:11:10", 1608955870),
+        ("1970-01-01T00:00:00Z", 0),
+        *((text, None) for text in NO_TIMES),
+    ],
+)
+def test_times(text: object, expected: int | None) -> None:
+    """A time is read to the second, in UTC where no zone is given; nonsense is no time."""
+    assert parse_time(text) == expected
+
+
+def test_documented_details() -> None:
+    """Every field of the answer for one job is read."""
+    expected = SmartHandleJob(
+        "a", "Failed", "InvalidInput", "no such file", "ASR", 1608955870, 1608955872, "title", "out", "data", "r"
+    )
+
+    assert parse_handle_job(body(DETAILS)) == expected
+
+
+@pytest.mark.parametrize("nothing", [None, {}, [], "x"])
+def test_details_without_particulars(nothing: object) -> None:
+    """Of the answer for one job only the state is needed."""
+    answer = {"State": "Executing", "SmartJobInfo": nothing, "ErrorCode": None}
+
+    assert parse_handle_job(body(answer)) == SmartHandleJob("", "Executing", "", "", "", None, None)
+    with pytest.raises(BadResponseError, match="no State"):
+        parse_handle_job(body({**DETAILS, "State": nothing if nothing != "x" else ""}))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "Throttling", ThrottledError),
+        (400, "Throttling.User", ThrottledError),
+        (429, "Throttling.Api", ThrottledError),
+        (503, "Throttling", ThrottledError),
+        (429, "", ThrottledError),
+        (503, "ServiceUnavailable", ServerError),
+        (500, "InternalError", ServerError),
+        (500, "SomethingNew", ServerError),
+        (502, "", ServerError),
+        (400, "SignatureDoesNotMatch", CredentialsError),
+        (404, "InvalidAccessKeyId.NotFound", CredentialsError),
+        (400, "InvalidAccessKeyId.Inactive", CredentialsError),
+        (400, "InvalidSecurityToken.Expired", CredentialsError),
+        (400, "SignatureNonceUsed", CredentialsError),
+        (400, "IncompleteSignature", CredentialsError),
+        (400, "InvalidTimeStamp.Expired", ClockSkewError),
+        (404, "InvalidAction.NotFound", BadRequestError),
+        (403, "NoPermission", ForbiddenError),
+        (403, "Forbidden.RAM", ForbiddenError),
+        (400, "Forbidden.RAM", ForbiddenError),
+        (403, "SomethingNew", ForbiddenError),
+        (404, "JobNotFound", NotFoundError),
+        (404, "InvalidJobId.NotExist", NotFoundError),
+        (400, "InvalidParameter", BadRequestError),
+        (400, "InvalidParameter.NextToken", TokenRefusedError),
+        (404, "", BadResponseError),
+        (403, "", BadResponseError),
+    ],
+)
+def test_error_codes(status: int, code: str, kind: type[ApiError]) -> None:
+    """The code, not the HTTP status, says what is to be done; a status alone does so where it can."""
+    answer = {"Code": code, "Message": "words", "RequestId": "r", "HostId": "h", "Recommend": "https://elsewhere"}
+
+    error = parse_error(status, body(answer), retry_after=2.0)
+
+    assert type(error) is kind
+    assert str(error) == (f"{code}: words" if code else "words")
+    assert (error.code, error.request_id, error.retry_after) == (code or f"Http{status}", "r", 2.0)
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>502 Bad Gateway</html>", b"[]", b"null", b"{}"])
+def test_errors_of_somebody_else(answer: bytes) -> None:
+    """An error page that is not the service's is told by its status, and never quoted."""
+    assert str(parse_error(502, answer)) == "HTTP status 502 without a message"
+    assert isinstance(parse_error(404, answer), BadResponseError)
+
+
+def test_long_error_messages_are_cut() -> None:
+    """A message of any length ends up as a line."""
+    error = parse_error(400, body({"Code": "X", "Message": "m" * 10_000}))
+
+    assert len(str(error)) == 303
+
+
+@given(BODIES)
+@example(b"[" * 100_000)
+@example(b'{"State":' * 100_000)
+@example(b'{"TotalCount": ' + b"1" * 5000 + b"}")
+@example(b'\xef\xbb\xbf{"State": "Failed"}')
+@example(b"\xff\xfe")
+def test_nothing_breaks_the_reading(answer: bytes) -> None:
+    """Whatever comes is a page, a job, or a BadResponseError; an error answer is always an ApiError."""
+    for parse in (parse_page, parse_handle_job):
+        with suppress(BadResponseError):
+            parse(answer)
+    assert isinstance(parse_error(400, answer), ApiError)
+
+
+@given(TEXTS)
+@example("cut \ud83d")
+def test_every_text_read_can_be_stored_and_shown(text: str) -> None:
+    """JSON may hold halves of characters, which no file and no page can: they are replaced."""
+    job = job_of(JobType=text, Title=text)
+    details = parse_handle_job(body({**DETAILS, "ErrorMessage": text}))
+    error = parse_error(400, body({"Code": text, "Message": text}))
+
+    for read in (*job, *astuple(details), str(error), error.code):
+        str(read).encode()

@@ -1,0 +1,293 @@
+"""A long run on a service that fails in every way, with a leaping clock: `python -m tests.process.soak`."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import random
+import secrets
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from exporter import __version__
+from exporter.ims.client import ImsClient
+from exporter.ims.rate_limit import AccountLimiter
+from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES, PollKey
+from exporter.logs import configure_logging
+from exporter.metrics.exposition import Collector, Instruments, make_registry, render
+from exporter.metrics.table import Process
+from exporter.polling.ledger import Ledger
+from exporter.polling.poller import Poller, PollSettings, window_start
+from exporter.polling.survey import Survey
+from exporter.simulator.server import Simulator
+from exporter.simulator.world import World
+from tests.support.apiclient import BASE_URL, source_of
+from tests.support.bentwire import BentWire
+from tests.support.leapingclock import run_leaping
+from tests.support.ledgerbook import full_disk
+from tests.support.randomhistory import InlineExecutor
+from tests.support.soaklife import Bookkeeper, Life
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exporter.jobs.snapshot import Snapshot
+    from exporter.polling.reconcile import Outcome
+
+FAULTED_CALLS = 100_000
+KEY = PollKey("prod", "cn-shanghai", "smart")
+START = 1_700_000_000
+HISTORY = 2000
+INTERVAL = 60
+TENTHS = 10
+LEDGER_FAULTS = ("disk full", "ledger locked", "ledger read-only")
+REST_POLLS = 4
+
+
+class WatchedLedger(Ledger):
+    """A ledger that tells the bookkeeper what it counts, and fails now and then."""
+
+    def __init__(self, path: str, book: Bookkeeper) -> None:
+        super().__init__(path)
+        self._book = book
+
+    def commit(self, *args: Any, **options: Any) -> Snapshot:  # noqa: ANN401 - passed on as they are
+        """Stores a poll."""
+        outcome: Outcome = args[2]
+        snapshot = super().commit(*args, **options)
+        for row in outcome.ended:
+            self._book.count(row.job_id)
+        return snapshot
+
+    @contextmanager
+    def failing(self, kind: str) -> Iterator[None]:
+        """Lets the disk be full, the file read-only, or in somebody else's use."""
+        if kind == "ledger locked":
+            other = sqlite3.connect(self._path, isolation_level=None)
+            self._db.execute("PRAGMA busy_timeout = 5")
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.close()
+        elif kind == "ledger read-only":
+            self._db.execute("PRAGMA query_only = ON")
+            yield
+            self._db.execute("PRAGMA query_only = OFF")
+        else:
+            with full_disk(4096):
+                yield
+
+
+class Tracebacks(io.StringIO):
+    """A log of which nothing is kept but tracebacks: those are faults of the exporter."""
+
+    def write(self, text: str) -> int:
+        """Keeps a line, or does not."""
+        return super().write(text) if "Traceback" in text else len(text)
+
+
+@dataclass(slots=True)
+class Record:
+    """What a soak went through."""
+
+    polls: Counter[str] = field(default_factory=Counter)
+    """Polls by how they ended: `ok` or the reason."""
+    ledger_faults: Counter[str] = field(default_factory=Counter)
+    restarts: int = 0
+    is_exact: bool = False
+    """Whether, after everything, the counts are the service's and the counters the bookkeeper's."""
+    tracebacks: str = ""
+    seconds: float = 0.0
+    """How long it took by the service's clock."""
+    surveys: int = 0
+    outages: int = 0
+    memory: list[float] = field(default_factory=list)
+    """MiB after each tenth of the calls."""
+    ledger_sizes: list[int] = field(default_factory=list)
+    """Bytes, as often."""
+    page_sizes: list[int] = field(default_factory=list)
+    """Bytes of the metrics page, as often."""
+
+
+class Soak:
+    """An exporter of one target, from its client to its metrics page, on a bent wire."""
+
+    def __init__(self, folder: str, seed: int) -> None:
+        self.record, self.book, self.dice = Record(), Bookkeeper(), random.Random(seed)
+        began = time.monotonic()
+        self.world = World(lambda: START + time.monotonic() - began)
+        for number in range(HISTORY):
+            state = ENDED_STATES[number % 9 == 0]
+            self.world.create(JOB_TYPES[number % 4], state=state, created_at=START - (HISTORY - number) * 40)
+        self.life = Life(self.world, self.dice, self.book)
+        self.wire = BentWire(Simulator(world=self.world, seed=seed), self.dice, self.life.go_on)
+        self._http = httpx.AsyncClient(base_url=BASE_URL, transport=self.wire)
+        self._instruments = Instruments()
+        self._instruments.introduce(KEY)
+        self._path = f"{folder}/ledger.db"
+        self._registry = make_registry(
+            Collector(
+                views=lambda: [self.poller.view],
+                process=lambda: Process(
+                    self.ledger.size_bytes, reload_successful=True, reloaded_at=0, version=__version__
+                ),
+                instruments=self._instruments,
+                now=self.world.now,
+                stale_after_seconds=lambda: 5.0 * INTERVAL,
+            )
+        )
+        self._start()
+
+    def _start(self) -> None:
+        """Starts the exporter on whatever the ledger holds."""
+        self.ledger = WatchedLedger(self._path, self.book)
+        self._api = ImsClient(
+            self._http,
+            source_of(),
+            AccountLimiter(10),
+            timeout_seconds=10,
+            observe=lambda *seen: self._instruments.observe_request(KEY, *seen),
+        )
+        settings = PollSettings(INTERVAL, lookback_days=1, failure_details=True)
+        self.poller = Poller(KEY, self._api, self.ledger, settings, observe_poll=self._observe, now=self.world.now)
+        self.survey = Survey(self.poller, self._api, self.ledger, interval_seconds=6 * 3600, lookback_days=1)
+
+    def _observe(self, seconds: float, reason: str | None) -> None:
+        self.record.polls[reason or "ok"] += 1
+        self._instruments.observe_poll(KEY, seconds, reason)
+
+    async def run(self, faulted_calls: int) -> Record:
+        """Polls until so many calls were struck, then comes to rest; takes measure at each tenth."""
+        asyncio.get_running_loop().set_default_executor(InlineExecutor())
+        await self.poller.run()  # what has ended by now is history
+        self.life.events = 1
+        self.wire.bend()
+        for tenth in range(1, TENTHS + 1):
+            while self.wire.struck.total() < faulted_calls * tenth / TENTHS:
+                await self._cycle()
+            self._take_measure()
+        await self._rest()
+        self.ledger.close()
+        return self.record
+
+    async def _rest(self) -> None:
+        self.wire.straighten()
+        self.life.events = 0
+        for _ in range(REST_POLLS):
+            await asyncio.sleep(INTERVAL)
+            await self.poller.run()
+        await Survey(self.poller, self._api, self.ledger, interval_seconds=0, lookback_days=1).run()
+        await self.poller.run()
+        self.book.close()
+        self.record.seconds = self.world.now() - START
+        snapshot = self.poller.view.snapshot
+        assert snapshot is not None
+        since = window_start(self.poller.polled_at, 1)
+        there = Counter(
+            (job.job_type, job.state)
+            for job in self.world.page(limit=1_000_000)
+            if job.state in OPEN_STATES or job.created_at >= since
+        )
+        shown = {key: number for key, number in snapshot.jobs.items() if number}
+        self.record.is_exact = shown == there and sum(snapshot.ended.values()) == self.book.ends
+
+    async def _cycle(self) -> None:
+        """Makes a poll, perhaps with a fault of the ledger or an end before its own, and lets time pass."""
+        fell = self.dice.random()
+        fault = self.dice.choice(LEDGER_FAULTS) if fell < 0.02 else ""
+        with self.ledger.failing(fault) if fault else nullcontext():
+            self.record.ledger_faults.update([fault] if fault else [])
+            await self._poll(dies=0.02 <= fell < 0.04)
+        self.record.outages += fell > 0.998
+        await asyncio.sleep(self.dice.choice((3600, 40_000)) if fell > 0.998 else INTERVAL)
+
+    async def _poll(self, *, dies: bool) -> None:
+        work = asyncio.ensure_future(self._work())
+        await asyncio.wait([work], timeout=self.dice.random() if dies else None)
+        if work.done():
+            work.result()
+        else:
+            work.cancel()
+            await asyncio.wait([work])
+            self.ledger.close()
+            self.record.restarts += 1
+            self._start()
+
+    async def _work(self) -> None:
+        await self.poller.run()
+        if self.poller.view.health.up:
+            self.record.surveys += await self.survey.run()
+
+    def _take_measure(self) -> None:
+        page, _ = render(self._registry)
+        self.record.memory.append(memory_mib())
+        self.record.ledger_sizes.append(self.ledger.size_bytes)
+        self.record.page_sizes.append(len(page))
+
+
+def memory_mib() -> float:
+    """Returns the memory of this process alone, swapped out or not, without mapped files, which come and go."""
+    lines = (line.partition(":") for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
+    return sum(int(rest.split()[0]) for name, _, rest in lines if name in {"RssAnon", "VmSwap"}) / 1024
+
+
+def soaked(folder: str, faulted_calls: int, seed: int) -> Soak:
+    """Returns an exporter that went through so many faulted calls."""
+
+    async def go_through() -> Soak:
+        soak = Soak(folder, seed)
+        await soak.run(faulted_calls)
+        return soak
+
+    log = Tracebacks()
+    configure_logging("error", "logfmt", log)
+    soak = run_leaping(go_through)
+    soak.record.tracebacks = log.getvalue()
+    return soak
+
+
+def is_good(soak: Soak) -> bool:
+    """Whether nothing was lost, nothing doubled, and nothing happened that the exporter did not expect."""
+    return soak.record.is_exact and not (soak.book.lost or soak.book.doubled or soak.record.tracebacks)
+
+
+def told(soak: Soak) -> str:
+    """Returns what to print of it."""
+    record, book, wire = soak.record, soak.book, soak.wire
+    lines = {
+        "calls": f"{wire.calls:,}, of which {wire.struck.total():,} struck: {dict(wire.struck.most_common())}",
+        "polls": f"{record.polls.total():,}: {dict(record.polls.most_common())}",
+        "beside": f"{record.restarts} restarts, {record.surveys} surveys, {record.outages} outages, "
+        f"{dict(record.ledger_faults)}",
+        "ends": f"{book.ends:,}, {book.lost} lost, {book.doubled} doubled; "
+        f"in the end {'exact' if record.is_exact else 'NOT EXACT'}",
+        "days": f"{record.seconds / 86400:.0f}",
+        "memory": " ".join(f"{size:.1f}" for size in record.memory)
+        + " MiB of RSS without mapped files, after each tenth",
+        "ledger": " ".join(f"{size / 1024:.0f}" for size in record.ledger_sizes) + " KiB",
+        "page": " ".join(f"{size / 1024:.0f}" for size in record.page_sizes) + " KiB",
+    }
+    return "".join(f"{name:<8}{text}\n" for name, text in lines.items())
+
+
+def main() -> None:
+    """Soaks and prints; exits 1 if anything went wrong."""
+    calls = int(sys.argv[1]) if len(sys.argv) > 1 else FAULTED_CALLS
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else secrets.randbits(32)
+    sys.stdout.write(f"seed {seed}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        soak = soaked(folder, calls, seed)
+    sys.stdout.write(told(soak) + soak.record.tracebacks)
+    sys.exit(not is_good(soak))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""What a poll costs the service, counted where the calls arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.app import assembled
+from exporter.config.load import load_settings
+from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
+from exporter.simulator.gate import ACTIONS, Key
+from exporter.simulator.server import DEMO_KEY, Simulator
+from tests.support.measurements import report
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from exporter.polling.poller import Poller
+    from exporter.simulator.world import Job, World
+
+LIST = "ListSmartJobs"
+GET = "GetSmartHandleJob"
+HISTORY = 200_000
+OPEN = 1000
+HOUR = 3600
+DAY = 86400
+BIRTHS, MOVES, ENDS = 180, 140, 180
+ONLY_LISTS = Key(DEMO_KEY.key_id, DEMO_KEY.secret, actions=frozenset({LIST}))
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A simulated service, and the exporter's own parts that poll it over HTTP."""
+
+    simulator: Simulator
+    poller: Poller
+
+    @property
+    def world(self) -> World:
+        """The account's jobs."""
+        return self.simulator.world
+
+    async def poll(self) -> Counter[str]:
+        """Makes one good poll; returns its calls by action."""
+        before = Counter(self.simulator.calls)
+        await self.poller.run()
+        assert self.poller.view.health.up, self.poller.view.health.last_error
+        return self.simulator.calls - before
+
+
+@asynccontextmanager
+async def service(key: Key = DEMO_KEY) -> AsyncIterator[Service]:
+    """Gives a service of this key and the wired-up exporter, with its ledger in memory."""
+    async with Simulator(keys=[key]) as simulator:
+        flags = {
+            "region_id": "cn-shanghai",
+            "endpoint": simulator.url,
+            "max_requests_per_second": "1000",
+            "ledger_path": ":memory:",
+        }
+        names = {"access_key_id_env": "KEY_ID", "access_key_secret_env": "KEY_SECRET"}
+        environ = {"KEY_ID": key.key_id, "KEY_SECRET": key.secret}
+        variables = {f"IMS_EXPORTER_CREDENTIALS__{name.upper()}": value for name, value in names.items()}
+        async with assembled(load_settings(flags, variables), environ) as app:
+            yield Service(simulator, app.workers[0].poller)
+
+
+def fill(world: World, dice: random.Random, oldest_open: float) -> None:
+    """Creates a month of ended jobs, and open ones of various ages; none in the last minutes."""
+    now = world.now()
+    births = [(now - dice.uniform(HOUR / 6, 30 * DAY), dice.choice(ENDED_STATES)) for _ in range(HISTORY)]
+    births += [(now - dice.uniform(HOUR / 12, oldest_open), dice.choice(OPEN_STATES)) for _ in range(OPEN)]
+    for created_at, state in sorted(births):
+        world.create(dice.choice(JOB_TYPES), state=state, created_at=created_at)
+
+
+def change(world: World, dice: random.Random) -> None:
+    """Makes 500 changes: jobs are born, begin to run, and end."""
+    jobs = [job for state in OPEN_STATES for job in world.page(job_state=state, limit=OPEN)]
+    dice.shuffle(jobs)
+    for _ in range(BIRTHS):
+        world.create(dice.choice(JOB_TYPES))
+    for job in [job for job in jobs if job.state == "Created"][:MOVES]:
+        world.move(job.job_id, "Executing")
+        jobs.remove(job)
+    for job in jobs[:ENDS]:
+        end(world, job, dice)
+
+
+def end(world: World, job: Job, dice: random.Random) -> None:
+    """Ends a job, one in three in a failure."""
+    failed = dice.random() < 1 / 3
+    world.move(job.job_id, "Failed" if failed else "Finished", error=("Code", "message") if failed else None)
+
+
+def open_counts(counts: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    """Returns what is counted of the open jobs."""
+    return {key: number for key, number in counts.items() if key[1] in OPEN_STATES}
+
+
+def test_idle_poll_costs_three_calls() -> None:
+    """An idle target costs three list calls and no other one, poll after poll, whatever its history."""
+
+    async def scenario() -> list[Counter[str]]:
+        async with service() as target:
+            now = target.world.now()
+            for age in range(2000, 0, -1):
+                target.world.create("ASR", state="Failed", created_at=now - 180 - age)
+            for state in OPEN_STATES:
+                for age in range(40):
+                    target.world.create("ASR", state=state, created_at=now - 3600 - age)
+            return [await target.poll() for _ in range(11)]
+
+    assert asyncio.run(scenario()) == [{LIST: 3}] * 11
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("key", "oldest_open"),
+    [(DEMO_KEY, 12 * HOUR), (DEMO_KEY, HOUR), (ONLY_LISTS, HOUR)],
+    ids=["details allowed, 12 hours old", "details allowed, an hour old", "details forbidden, an hour old"],
+)
+def test_busy_poll_costs_forty_list_calls_at_most(
+    key: Key, oldest_open: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With 200,000 jobs of history, 1,000 open ones and 500 changes, a poll makes 40 list calls at most."""
+    dice = random.Random(7)
+
+    async def scenario() -> Counter[str]:
+        async with service(key) as target:
+            fill(target.world, dice, oldest_open)
+            await target.poll()
+            ended_before = Counter(target.world.ended_ever)
+            change(target.world, dice)
+            calls = await target.poll()
+            snapshot = target.poller.view.snapshot
+
+            assert snapshot is not None
+            assert Counter(snapshot.ended) == target.world.ended_ever - ended_before
+            assert sum(snapshot.created.values()) == BIRTHS
+            assert open_counts(dict(snapshot.jobs)) == open_counts(target.world.counts())
+            return calls
+
+    calls = asyncio.run(scenario())
+
+    report(capsys, f"busy poll: {calls[LIST]} list calls, {calls[GET]} calls for single jobs")
+    assert calls[LIST] <= 40
+    assert key.actions == ACTIONS or calls[GET] <= 1

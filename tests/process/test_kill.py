@@ -1,0 +1,145 @@
+"""An exporter killed again and again, at any instant, counts every job once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
+from exporter.simulator.server import Simulator
+from tests.support.exporterprocess import Scrape, environment, exporter
+from tests.support.measurements import report
+from tests.support.realservers import READY_SECONDS, poll
+from tests.support.simulatorthread import aside
+from tests.support.truth import Truth, comes_to_tell, told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from exporter.simulator.world import World
+
+pytestmark = pytest.mark.slow
+
+KILLS = 20
+COUNTERS = (
+    "ims_jobs_created_total",
+    "ims_jobs_ended_total",
+    "ims_job_failures_total",
+    "ims_jobs_deleted_total",
+    "ims_job_duration_seconds_bucket",
+)
+REASONS = (("InputFile.DownloadFailed", "no such object"), ("Timeout", "took too long"))
+
+
+class Life:
+    """Jobs that are born, move and end, some of them between two polls; nothing is deleted."""
+
+    def __init__(self, world: World, dice: random.Random) -> None:
+        self._world = world
+        self._dice = dice
+        self._begin(world.now())
+
+    def _begin(self, now: float) -> None:
+        for number in range(3000):
+            age = (3000 - number) * 300
+            self._world.create(JOB_TYPES[number % 4], state=ENDED_STATES[number % 7 == 0], created_at=now - age)
+        for number in range(40):
+            self._world.create(JOB_TYPES[number % 4], state=OPEN_STATES[number % 2])
+
+    async def run(self) -> None:
+        """Lives until cancelled."""
+        while True:
+            await asyncio.sleep(self._dice.uniform(0, 0.06))
+            if self._dice.random() < 0.4:
+                self._world.create(self._dice.choice(JOB_TYPES))
+            else:
+                self._move_one()
+
+    def _move_one(self) -> None:
+        state = self._dice.choice(OPEN_STATES)
+        if not (total := self._world.total(job_state=state)):
+            return
+        (job,) = self._world.page(job_state=state, offset=self._dice.randrange(total), limit=1)
+        following = self._dice.choice(("Executing", *ENDED_STATES) if state == "Created" else ENDED_STATES)
+        error = self._dice.choice(REASONS) if following == "Failed" else None
+        self._world.move(job.job_id, following, error=error)
+
+
+class Watch:
+    """What was seen of the counters, over all restarts."""
+
+    def __init__(self) -> None:
+        self.scrapes = 0
+        self.setbacks: list[str] = []
+        self._highest: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+
+    def see(self, scrape: Scrape) -> None:
+        """Notes a scrape, and which counters are lower in it than they were."""
+        self.scrapes += 1
+        for name in COUNTERS:
+            for labels, value in scrape.values.get(name, {}).items():
+                before = self._highest.get((name, labels), 0)
+                self._highest[name, labels] = value
+                if value < before:
+                    self.setbacks.append(f"{name} {sorted(labels)}: {value} after {before}")
+
+
+def first_poll(env: dict[str, str], log: Path) -> float:
+    """Lets an exporter make its first poll; returns the seconds from its listening to that."""
+    with exporter(env, log) as running:
+        poll(READY_SECONDS, lambda: running.url, f"it listens; see {log}")
+        started = time.monotonic()
+        running.wait_until_up()
+        return time.monotonic() - started
+
+
+def live_and_die(env: dict[str, str], log: Path, dice: random.Random, pace: float, watch: Watch) -> None:
+    """Starts an exporter, looks at its counters all the time, and kills it: in its start now and then, else later."""
+
+    def is_time() -> bool:
+        if scrape := running.scrape():
+            watch.see(scrape)
+        return time.monotonic() > dies_at
+
+    with exporter(env, log) as running:
+        if dice.random() < 0.8:
+            poll(READY_SECONDS, lambda: running.url, f"it listens; see {log}")
+        dies_at = time.monotonic() + dice.uniform(0, 4 * pace)
+        poll(READY_SECONDS, is_time, "its time has come")
+        running.process.kill()
+        assert running.process.wait() == -signal.SIGKILL, log.read_text()[-2000:]
+
+
+def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed 20 times at any instant, while jobs live on, also in its absence, it counts each job once."""
+    seed = secrets.randbits(32)
+    report(capsys, f"kills: seed {seed}")
+    dice, watch, simulator = random.Random(seed), Watch(), Simulator()
+    life = Life(simulator.world, random.Random(seed + 1))
+
+    with aside(simulator) as here:
+        env = environment(tmp_path, endpoint=simulator.url, poll_interval_seconds=0.2, survey_interval_hours=0.001)
+        pace = max(0.3, first_poll(env, tmp_path / "first.log"))
+        truth = here.do(lambda: Truth(simulator.world))
+        with here.beside(life.run()):
+            for number in range(KILLS):
+                live_and_die(env, tmp_path / f"{number}.log", dice, pace, watch)
+                time.sleep(dice.uniform(0, 0.5))  # nobody is there, and nothing to wait for
+        expected = here.do(truth.now)
+        with exporter(env, tmp_path / "last.log") as running:
+            comes_to_tell(running, expected)
+            last = running.wait_for_polls(5)
+            watch.see(last)
+
+    ended = sum(expected["ended"].values())
+    polls = sum(log.read_text().count('"event": "poll"') for log in tmp_path.glob("[0-9]*.log"))
+    report(capsys, f"kills: {KILLS}, {polls} polls, {watch.scrapes} scrapes, {ended} ends, none lost, none doubled")
+    assert polls > KILLS / 4
+    assert told(last) == expected
+    assert watch.setbacks == []

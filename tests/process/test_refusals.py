@@ -1,0 +1,69 @@
+"""An exporter that cannot work says so clearly, and never makes wrong counts instead."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.simulator.server import Simulator
+from tests.support.exporterprocess import environment, exporter, refused_start
+from tests.support.ledgerbook import execute
+from tests.support.simulatorthread import aside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOBODY = "http://127.0.0.1:9"
+"""An endpoint that is never called."""
+
+
+def test_port_in_use(tmp_path: Path) -> None:
+    """A port that is taken is a wrong configuration: exit code 2, the address and the setting are named."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, text = refused_start(environment(tmp_path, endpoint=NOBODY, listen_address=address))
+
+    assert code == 2
+    assert f"cannot listen on {address}" in text
+    assert "listen_address" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("place", ["missing/ledger.db", "/proc/ledger.db", "folder", "other.db"])
+def test_unusable_ledger(place: str, tmp_path: Path) -> None:
+    """A ledger that cannot be made or written, or is another program's database: exit code 1, and it is named."""
+    (tmp_path / "folder").mkdir()
+    execute(tmp_path / "other.db", "CREATE TABLE precious (life INTEGER)")
+    path = tmp_path / place
+
+    code, text = refused_start(environment(tmp_path, endpoint=NOBODY, ledger_path=path))
+
+    assert code == 1
+    assert str(path) in text
+    assert "ledger_path" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.slow
+def test_two_exporters_on_one_ledger(tmp_path: Path) -> None:
+    """The second is refused and told who has it, by whatever way to the file; when the first is gone, one starts."""
+    simulator = Simulator()
+    with aside(simulator):
+        env = environment(tmp_path, endpoint=simulator.url)
+        with exporter(env, tmp_path / "1.log") as first:
+            first.wait_until_up()
+            (tmp_path / "folder").mkdir()
+            path = tmp_path / "folder" / ".." / "ledger.db"
+            code, text = refused_start(environment(tmp_path, endpoint=simulator.url, ledger_path=path))
+            first.wait_for_polls(3)
+            assert not first.events("poll", outcome="failed")
+            first.end(signal.SIGKILL)
+        with exporter(env, tmp_path / "2.log") as second:
+            second.wait_until_up()
+
+    assert code == 1
+    assert f"in use by {socket.gethostname()}, process {first.process.pid}; stop the other exporter" in text
+    assert "Traceback" not in text

@@ -1,0 +1,231 @@
+"""The configuration read anew while running: what it changes, what it leaves alone, and what it refuses."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import urllib.error
+import urllib.request
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from exporter.jobs.shards import owner
+from exporter.jobs.snapshot import PollKey
+from exporter.simulator.server import Simulator
+from tests.support.exporterprocess import Exporter, Scrape, environment, exporter
+from tests.support.realservers import READY_SECONDS, poll
+from tests.support.simulatorthread import aside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+REGIONS = ("cn-shanghai", "cn-beijing", "cn-hangzhou")
+
+
+class Configured:
+    """An exporter that runs on a file, which is then written anew."""
+
+    def __init__(self, path: Path, endpoint: str) -> None:
+        self.path = path
+        self.endpoint = endpoint
+        self.running: Exporter
+
+    def write(self, *regions: str, job_types: tuple[str, ...] = (), **settings: Any) -> None:  # noqa: ANN401 - YAML
+        """Writes a configuration with a target in each region."""
+        targets = [
+            {"account": "prod", "region_id": region, "endpoint": self.endpoint, "job_types": list(job_types)}
+            for region in regions
+        ]
+        self.path.write_text(yaml.safe_dump({"targets": targets, **settings}))
+
+    def post(self) -> tuple[int, str]:
+        """Asks for a reload; returns status and text of the answer."""
+        request = urllib.request.Request(f"{self.running.url}/-/reload", method="POST")  # noqa: S310 - loopback
+        try:
+            with urllib.request.urlopen(request, timeout=READY_SECONDS) as answer:  # noqa: S310 - loopback
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def regions(self) -> list[str]:
+        """Returns the regions shown."""
+        scrape = self.running.scrape()
+        assert scrape is not None
+        return sorted(region for (region,) in scrape.by("ims_exporter_polls_total", "region_id"))
+
+
+@contextmanager
+def configured(folder: Path, *, may_post: bool = True) -> Iterator[tuple[Configured, Simulator]]:
+    """Runs an exporter with one target, whose first survey is complete, on a service with a job."""
+    service = Simulator()
+    service.world.create("ASR")
+    with aside(service):
+        config = Configured(folder / "config.yaml", service.url)
+        config.write(REGIONS[0])
+        env = environment(folder, config=config.path, web_enable_lifecycle=may_post)
+        with exporter(env, folder / "exporter.log") as running:
+            config.running = running
+            running.wait_for("a survey", lambda scrape: scrape.total("ims_exporter_survey_complete") == 1)
+            yield config, service
+
+
+def is_up(region: str) -> Any:  # noqa: ANN401 - a probe
+    """Returns what says whether a region's last poll was good."""
+    return lambda scrape: scrape.total("ims_exporter_target_up", region_id=region) == 1
+
+
+def successful(scrape: Scrape | None) -> float:
+    """Returns whether the last reload went well."""
+    assert scrape is not None
+    return scrape.total("ims_exporter_config_last_reload_successful")
+
+
+@pytest.mark.slow
+def test_targets_come_and_go(tmp_path: Path) -> None:
+    """New targets start, removed ones vanish with their series, the others are polled on without a break."""
+    with configured(tmp_path) as (config, _):
+        config.write(*REGIONS[:2])
+        assert config.post() == (200, "the configuration is in force\n")
+        config.running.wait_for("the new target", is_up(REGIONS[1]))
+        assert config.regions() == sorted(REGIONS[:2])
+        assert len(config.running.events("survey", region_id=REGIONS[0], outcome="started")) == 1
+
+        config.write(*REGIONS[1:])
+        assert config.post()[0] == 200
+        config.running.wait_for("the third", is_up(REGIONS[2]))
+        assert config.regions() == sorted(REGIONS[1:])
+        before = len(config.running.events("poll", region_id=REGIONS[0]))
+        config.running.wait_for_polls(5, region_id=REGIONS[1])
+        assert len(config.running.events("poll", region_id=REGIONS[0])) == before
+        assert not config.running.events("poll", outcome="failed")
+        assert config.running.end()[0] == 0
+
+
+@pytest.mark.slow
+def test_a_changed_target_keeps_its_ledger(tmp_path: Path) -> None:
+    """A target with other settings is shown without a gap and counts on where it was."""
+    with configured(tmp_path) as (config, service):
+        for _ in range(3):
+            service.world.create("ASR", state="Finished")
+        config.running.wait_for("the ends", lambda scrape: scrape.total("ims_jobs_ended_total") == 3)
+        config.write(REGIONS[0], job_types=("ASR",), lookback_days=7)
+
+        assert config.post()[0] == 200
+        scrape = config.running.scrape()
+
+        assert scrape is not None
+        assert scrape.total("ims_jobs_ended_total") == 3
+        shown = config.running.wait_for(
+            "a survey of the one type",
+            lambda scrape: (
+                set(scrape.by("ims_jobs", "job_type", "job_state"))
+                == {("ASR", state) for state in ("Created", "Executing", "Finished", "Failed")}
+            ),
+        )
+        assert (shown.total("ims_jobs", job_state="Finished"), shown.total("ims_jobs")) == (3, 4)
+        assert shown.total("ims_jobs_ended_total") == 3
+
+
+@pytest.mark.slow
+def test_a_bad_configuration_changes_nothing(tmp_path: Path) -> None:
+    """It is refused with all its problems, shown in the metrics, and the one before stays in force."""
+    with configured(tmp_path) as (config, _):
+        config.write(*REGIONS, lookback_days=-1, request_timeout_seconds="soon")
+
+        status, text = config.post()
+
+        assert status == 400
+        assert "lookback_days" in text
+        assert "request_timeout_seconds" in text
+        assert successful(config.running.scrape()) == 0
+        assert config.running.events("reload", outcome="refused")
+        config.running.wait_for_polls(3)
+        assert config.regions() == [REGIONS[0]]
+
+        config.write(REGIONS[0], ledger_path=str(tmp_path / "other.db"))
+        assert config.post()[0] == 200  # the environment says another path, and is stronger
+        assert successful(config.running.scrape()) == 1
+
+
+@pytest.mark.slow
+def test_what_takes_a_restart(tmp_path: Path) -> None:
+    """A setting that is read at the start only is not changed in silence."""
+    with configured(tmp_path) as (config, _):
+        config.write(REGIONS[0], web_config_file="web.yml")
+
+        assert config.post() == (400, "a change of web_config_file takes a restart\n")
+
+
+@pytest.mark.slow
+def test_a_ledger_that_is_locked(tmp_path: Path) -> None:
+    """A reload that the ledger does not let through is refused, by HTTP and by signal, and the polls go on after it."""
+    with configured(tmp_path) as (config, _):
+        config.write(REGIONS[0], lookback_days=7)
+        with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            status, text = config.post()
+            other.execute("ROLLBACK")
+
+        assert status == 500
+        assert "locked" in text
+        assert successful(config.running.scrape()) == 0
+        config.running.wait_for_polls(3)
+        assert config.post()[0] == 200
+        config.running.wait_for_polls(3)
+
+
+@pytest.mark.slow
+def test_by_signal(tmp_path: Path) -> None:
+    """SIGHUP reloads, too, where HTTP may not."""
+    with configured(tmp_path) as (config, _):
+        config.write(*REGIONS[:2])
+        config.running.process.send_signal(signal.SIGHUP)
+        config.running.wait_for("the new target", is_up(REGIONS[1]))
+
+        config.path.write_text("targets: 7")
+        config.running.process.send_signal(signal.SIGHUP)
+        poll(READY_SECONDS, lambda: successful(config.running.scrape()) == 0, "a refused reload")
+        assert config.regions() == sorted(REGIONS[:2])
+
+
+@pytest.mark.slow
+def test_not_enabled(tmp_path: Path) -> None:
+    """Nobody reloads by HTTP unless the settings say so."""
+    with configured(tmp_path, may_post=False) as (config, _):
+        status, text = config.post()
+
+        assert status == 403
+        assert "web_enable_lifecycle" in text
+
+
+@pytest.mark.slow
+def test_a_target_that_moves_to_another_shard_and_back(tmp_path: Path) -> None:
+    """Its series leave with it, and what ends while another shard counts is not counted here as well."""
+    with configured(tmp_path) as (config, service):
+        config.write(*REGIONS)
+        assert config.post()[0] == 200
+        config.running.wait_for("all", lambda scrape: scrape.total("ims_exporter_target_up") == len(REGIONS))
+        service.world.create("ASR", state="Failed")
+        config.running.wait_for("failures", lambda scrape: scrape.total("ims_job_failures_total") == len(REGIONS))
+
+        config.write(*REGIONS, shards=2, shard=0)
+        assert config.post()[0] == 200
+        mine = config.regions()
+        assert mine == sorted(region for region in REGIONS if owner(PollKey("prod", region, "smart"), 2) == 0)
+        service.world.create("ASR", state="Failed")
+        config.running.wait_for(
+            "a failure of those that stayed",
+            lambda scrape: scrape.total("ims_job_failures_total") == 2 * len(mine),
+        )
+
+        config.write(*REGIONS)
+        assert config.post()[0] == 200
+        scrape = config.running.wait_for(
+            "all again", lambda scrape: scrape.total("ims_exporter_target_up") == len(REGIONS)
+        )
+        failures = scrape.by("ims_jobs_ended_total", "region_id", job_type="ASR", job_state="Failed")
+        assert failures == {(region,): 2 if region in mine else 0 for region in REGIONS}

@@ -1,0 +1,134 @@
+"""An exporter told to stop does so at once, whatever it is doing, and goes on from there when it is started again."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.jobs.snapshot import ENDED_STATES
+from exporter.simulator.faults import Fault
+from exporter.simulator.server import Simulator
+from tests.support.exporterprocess import Exporter, environment, exporter
+from tests.support.measurements import report
+from tests.support.realservers import READY_SECONDS, poll
+from tests.support.simulatorthread import aside
+from tests.support.truth import Truth, comes_to_tell, told
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from exporter.simulator.world import World
+    from tests.support.truth import Counts
+
+pytestmark = pytest.mark.slow
+
+STOP_SECONDS = 5.0
+REASON = ("Timeout", "took too long")
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+LATE_FAULTS = [
+    Fault("hang", action="ListSmartJobs", skip=1),
+    Fault("delay", action="ListSmartJobs", skip=2, seconds=8),
+    Fault("hang", action="GetSmartHandleJob"),
+]
+
+
+def open_jobs(world: World) -> list[str]:
+    """Creates jobs that run, and returns their ids."""
+    return [world.create("ASR", state="Executing") for _ in range(6)]
+
+
+def changes(world: World, running_ids: list[str]) -> None:
+    """Lets jobs end, and others be born; some do both at once."""
+    for number, job_id in enumerate(running_ids[:4]):
+        world.move(job_id, ENDED_STATES[number % 2], error=REASON if number % 2 else None)
+    for state in ("Created", "Executing", "Finished", "Failed"):
+        world.create("TextToSpeech", state=state)
+
+
+def stopped(running: Exporter, number: signal.Signals) -> float:
+    """Returns how many seconds the exporter took to end, which it has to do well and in time."""
+    code, seconds = running.end(number)
+    assert code == 0, running.log.read_text()[-2000:]
+    assert seconds < STOP_SECONDS
+    assert running.events("stopping")
+    return seconds
+
+
+def assert_goes_on(env: Mapping[str, str], log: Path, expected: Counts) -> None:
+    """Started again, the exporter comes to say what has happened, and sticks to it."""
+    with exporter(env, log) as running:
+        comes_to_tell(running, expected)
+        later = running.wait_for_polls(3)
+        assert told(later) == expected
+        assert later.total("ims_job_failures_total", error_code=REASON[0]) == 2
+
+
+@SIGNALS
+@pytest.mark.parametrize("fault", LATE_FAULTS, ids=lambda fault: f"{fault.kind} in {fault.action}")
+def test_stops_in_mid_poll(
+    number: signal.Signals, fault: Fault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A signal that comes while a call is not answered ends the process at once; the poll is made up for later."""
+    simulator = Simulator()
+    with aside(simulator) as here:
+        running_ids = here.do(lambda: open_jobs(simulator.world))
+        env = environment(tmp_path, endpoint=simulator.url)
+        with exporter(env, tmp_path / "first.log") as running:
+            running.wait_until_up()
+            truth = here.do(lambda: Truth(simulator.world))
+            here.do(lambda: simulator.faults.add(fault))
+            here.do(lambda: changes(simulator.world, running_ids))
+            poll(READY_SECONDS, lambda: simulator.faults.struck[fault.kind], "a call goes unanswered")
+            seconds = stopped(running, number)
+        here.do(simulator.faults.clear)
+        assert_goes_on(env, tmp_path / "second.log", here.do(truth.now))
+    report(capsys, f"{number.name} in mid-poll ({fault.kind} in {fault.action}): stopped after {seconds:.2f} s")
+
+
+@SIGNALS
+def test_stops_during_a_survey(number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A signal during a survey ends the process at once; the survey goes on at the page where it was."""
+    simulator = Simulator()
+    with aside(simulator) as here:
+        now = simulator.clock()
+        here.do(
+            lambda: [
+                simulator.world.create("ASR", state="Finished", created_at=now - 90_000 + 10 * age)
+                for age in range(8000)
+            ]
+        )
+        running_ids = here.do(lambda: open_jobs(simulator.world))
+        env = environment(tmp_path, endpoint=simulator.url)
+        simulator.faults.add(Fault("delay", action="ListSmartJobs", seconds=0.05))
+        with exporter(env, tmp_path / "first.log") as running:
+            running.wait_until_up()
+            truth = here.do(lambda: Truth(simulator.world))
+            poll(READY_SECONDS, lambda: simulator.lists[None, "Finished"] >= 20, "the survey has read 20 pages")
+            here.do(lambda: changes(simulator.world, running_ids))
+            seconds = stopped(running, number)
+        here.do(simulator.faults.clear)
+        assert_goes_on(env, tmp_path / "second.log", here.do(truth.now))
+        second = Exporter(running.process, tmp_path / "second.log")
+    report(capsys, f"{number.name} during a survey: stopped after {seconds:.2f} s")
+    assert second.events("survey", outcome="resumed")
+    assert simulator.lists[None, "Finished"] < 100
+
+
+@SIGNALS
+def test_stops_when_idle(number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A signal between two polls ends the process at once; what happens until the next start is found then."""
+    simulator = Simulator()
+    with aside(simulator) as here:
+        running_ids = here.do(lambda: open_jobs(simulator.world))
+        idle = environment(tmp_path, endpoint=simulator.url, poll_interval_seconds=3600, stale_after_seconds=7200)
+        with exporter(idle, tmp_path / "first.log") as running:
+            running.wait_for("a survey", lambda scrape: scrape.total("ims_exporter_survey_complete") == 1)
+            truth = here.do(lambda: Truth(simulator.world))
+            here.do(lambda: changes(simulator.world, running_ids))
+            seconds = stopped(running, number)
+        busy = environment(tmp_path, endpoint=simulator.url)
+        assert_goes_on(busy, tmp_path / "second.log", here.do(truth.now))
+    report(capsys, f"{number.name} when idle: stopped after {seconds:.2f} s")

@@ -1,0 +1,42 @@
+"""A service that fails in every way for a day and more costs no end, counts none twice, and no memory."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.process.soak import LEDGER_FAULTS
+from tests.support.bentwire import FAULTS, OWN_KINDS
+from tests.support.measurements import report
+from tests.support.soakapart import soaked_apart
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FAULTED_CALLS = 1500
+MOST_MEMORY_MIB = 4.0
+MOST_DISK_BYTES = 8 * 2**20
+
+
+@pytest.mark.slow
+def test_a_short_soak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """1,500 faulted calls: every end counted once, counts exact, memory, ledger and page no larger than before.
+
+    `make soak` makes 100,000.
+    """
+    seed = secrets.randbits(32)
+
+    soak = soaked_apart(str(tmp_path), FAULTED_CALLS, seed)
+
+    report(capsys, f"soak: seed {seed}\n{soak.text}")
+    record = soak.record
+    assert soak.is_good, record.tracebacks
+    assert soak.ends > 300
+    assert {fault.kind for fault in FAULTS} | set(OWN_KINDS) == soak.struck
+    assert set(record.ledger_faults) == set(LEDGER_FAULTS)
+    assert record.polls["ok"] > record.polls.total() / 2 > record.polls["ledger"] > 0
+    assert record.memory[-1] - record.memory[0] < MOST_MEMORY_MIB
+    assert max(record.ledger_sizes) < MOST_DISK_BYTES
+    assert max(record.page_sizes) < 1.2 * record.page_sizes[0]

@@ -1,0 +1,79 @@
+"""The benchmarks run, tell what they measured, and fail only where a goal is missed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.figure import HEAD, Figure, milliseconds, ratios
+from tests.support.repository import ROOT
+
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+PATIENCE_SECONDS = 120
+UNITS = {"calls", "ms", "ratio", "pages", "pages/s", "KiB", "MiB", "s"}
+
+
+@pytest.fixture(scope="module")
+def printed() -> str:
+    """Returns what a quick run prints, in a process of its own as its logging is."""
+    command = [sys.executable, "-m", "benchmarks", "--quick"]
+    done = subprocess.run(  # noqa: S603 - our own module
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rows(text: str) -> list[list[str]]:
+    """Returns the cells of a table's rows: figure, median, spread, unit, goal."""
+    return [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.partition(HEAD)[2].splitlines() if "|" in line
+    ]
+
+
+def names(text: str) -> set[str]:
+    """Returns the figures of a table, whatever their sizes."""
+    return {re.sub("[0-9,]+", "N", row[0]).replace("targets", "target") for row in rows(text)}
+
+
+def test_every_benchmark_runs(printed: str) -> None:
+    """A quick run measures figures of every unit, an idle poll of 3 calls among them, and meets the goal."""
+    found = {name: (median, unit, goal) for name, median, _, unit, goal in rows(printed)}
+
+    assert {unit for _, unit, _ in found.values()} == UNITS
+    assert found["idle poll: list calls"] == ("3", "calls", "at most 3: PASS")
+    assert found["list calls, plain loop / poll"][2] == "at least 2: PASS"
+    assert printed.endswith("PASS: every goal is met\n")
+
+
+def test_the_document_shows_every_figure(printed: str) -> None:
+    """The table in docs/benchmarks.md has the figures that a run prints, no more and no less."""
+    assert names(DOCUMENT.read_text()) == names(printed)
+
+
+def test_ratios_are_taken_pair_by_pair() -> None:
+    """A machine that slows down for one pair does not change the ratio."""
+    assert ratios("a / b", [10.0, 40.0, 10.0], [5.0, 20.0, 5.0]).values == (2.0, 2.0, 2.0)
+
+
+def test_a_row_tells_median_spread_and_unit() -> None:
+    """A figure is shown by its median, least and most, with its unit; a single value has no spread."""
+    assert milliseconds("m", [0.002, 0.008, 0.004], pieces=2).row() == "| m | 2 | 1..4 | ms |  |\n"
+    assert Figure("n", "calls", (2025,)).row() == "| n | 2,025 |  | calls |  |\n"
+
+
+@pytest.mark.parametrize(
+    ("at_least", "at_most", "is_missed"),
+    [(None, None, False), (2.0, None, False), (2.1, None, True), (None, 2.0, False), (None, 1.9, True)],
+)
+def test_only_a_median_beyond_its_goal_misses_it(
+    at_least: float | None, at_most: float | None, *, is_missed: bool
+) -> None:
+    """A figure without a goal misses none; one with a goal misses it if its median is less, or more."""
+    figure = Figure("n", "ratio", (1.0, 2.0, 9.0), at_least, at_most)
+
+    assert figure.is_missed is is_missed
+    assert ("FAIL" in figure.row()) is is_missed

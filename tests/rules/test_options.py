@@ -1,0 +1,131 @@
+"""The options of the rules take what gives rules that Prometheus loads, and refuse the rest in words that help."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter import rules
+from exporter.errors import SettingsError
+from exporter.rules.changes import base_url, matchers
+from tests.support.realtools import need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SELECTORS = {
+    "": "",
+    "  ": "",
+    'namespace="media"': 'namespace="media"',
+    ' namespace = "media" , cluster != "a" ,': 'namespace="media",cluster!="a"',
+    "namespace=~'ims.*|media',job!~`a\\d`": "namespace=~'ims.*|media',job!~`a\\d`",
+    r'team="a\"b,\\",x=~"\\(a\\)"': r'team="a\"b,\\",x=~"\\(a\\)"',
+    'x=~"[[:alpha:]]+",y="{}"': 'x=~"[[:alpha:]]+",y="{}"',
+}
+"""What people write, and what stands in the rules."""
+
+
+@pytest.mark.parametrize(("text", "expected"), SELECTORS.items())
+def test_selector(text: str, expected: str) -> None:
+    """Label matchers are taken in every form that PromQL has for them."""
+    assert matchers("--selector", text) == expected
+
+
+def test_selectors_load(tmp_path: Path) -> None:
+    """Prometheus takes the rules with each of them."""
+    paths = [
+        path
+        for number, selector in enumerate(SELECTORS.values())
+        for path in rules.write_rules(
+            tmp_path / str(number), rules.rule_files(rules.Thresholds(), selector=matchers("", selector))
+        )
+    ]
+
+    command = [str(need("promtool")), "check", "rules", *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our choice
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "namespace=media",
+        "namespace",
+        "}",
+        '{namespace="media"}',
+        'namespace="media"}',
+        'namespace="media" cluster="a"',
+        ',namespace="media"',
+        'namespace="media',
+        'namespace=="media"',
+        'name-space="media"',
+        r'namespace=~"a\d"',
+        'namespace="a\nb"',
+        'namespace="a", or up',
+    ],
+)
+def test_no_selector(text: str) -> None:
+    """What would not be label matchers of PromQL is refused, with an example of what would."""
+    with pytest.raises(SettingsError, match=r'--selector: .+ is no label matcher: write namespace="media"'):
+        matchers("--selector", text)
+
+
+@pytest.mark.parametrize(
+    "label", ["account", "region_id", "job_type", "job_state", "version", "instance", "pod", "__name__"]
+)
+def test_label_that_not_all_series_have(label: str) -> None:
+    """A label of some metrics only would silence an alert, or raise a false one: it is refused by name."""
+    with pytest.raises(SettingsError, match=f"has the label {label}; choose one that the scrape target has"):
+        matchers("--selector", f'{label}="x"')
+
+
+@pytest.mark.parametrize("pattern", ['"("', '"*"', "`(?!x)`", '"(?<=a)b"'])
+def test_no_regular_expression(pattern: str) -> None:
+    """A pattern that Prometheus could not use is refused."""
+    with pytest.raises(SettingsError, match="is not a regular expression: "):
+        matchers("--selector", f"namespace=~{pattern}")
+    assert matchers("--selector", f"namespace={pattern}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://localhost:3000/d", "https://grafana.example.com/a/d/", "http://[::1]:9912", rules.RUNBOOK_BASE_URL],
+)
+def test_address(url: str) -> None:
+    """An address that paths can be put behind is taken as it is."""
+    assert base_url("--x", url) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("", "has a sign in it"),
+        ("http://x/a\nb", "has a sign in it"),
+        ('http://x/"', "has a sign in it"),
+        ("http://x/{{ .Value }}", "has a sign in it"),
+        ("http://x/a?b=c", "has a sign in it"),
+        ("http://x/a b", "has a sign in it"),
+        ("grafana.example.com/d", "must begin with http"),
+        ("ftp://x/", "must begin with http"),
+        ("https:///d", "must begin with http"),
+        ("http://[::1", "is not valid"),
+        ("http://x:99999/", "is not valid"),
+        ("http://user:canary@x/", "must not contain a user name"),
+    ],
+)
+def test_no_address(url: str, problem: str) -> None:
+    """What is no beginning of a link is refused by the option's name, without repeating what may hold a password."""
+    with pytest.raises(SettingsError, match=f"--x: the address {problem}") as refused:
+        base_url("--x", url)
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ['A"B', "A B", "a|b", "1", "x" * 65])
+def test_no_job_type(key: str) -> None:
+    """A threshold for what cannot be a job type is refused, as it would not stand in a rule."""
+    with pytest.raises(SettingsError, match=re.escape(f"{key!r} is not the name of a job type")):
+        rules.changed(rules.Thresholds(), [f"stuck_seconds.{key}=60"])

@@ -1,0 +1,192 @@
+"""The bundled rules load, fire, stay quiet and clear in the real promtool, and all that they name exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from exporter import rules
+from exporter.errors import SettingsError
+from exporter.metrics.table import METRICS
+from exporter.rules.rule import Links
+from tests.support.realtools import NEWEST, OLDEST, need
+from tests.support.repository import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CASES = sorted((ROOT / "tests" / "rules" / "promtool").glob("*.yaml"))
+RUNBOOKS = ROOT / "docs" / "runbooks"
+ALERTS = [
+    rule for group in rules.groups(rules.Thresholds()).values() for rule in group if isinstance(rule, rules.Alert)
+]
+RECORDED = {
+    rule.record
+    for group in rules.groups(rules.Thresholds()).values()
+    for rule in group
+    if isinstance(rule, rules.Recording)
+}
+SERIES = {
+    f"{metric.name}{suffix}"
+    for metric in METRICS
+    for suffix in (("_bucket", "_sum", "_count") if metric.kind == "histogram" else ("",))
+}
+
+each_version = pytest.mark.parametrize("suites", [NEWEST, OLDEST], ids=["newest", "oldest"])
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+each_page = pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
+each_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+
+
+def written(folder: Path, selector: str = "") -> list[Path]:
+    """Writes the rules as the tests expect them."""
+    files = rules.rule_files(
+        rules.Thresholds(),
+        runbook_base_url="https://runbooks.example/",
+        dashboard_base_url="https://grafana.example/d",
+        selector=selector,
+    )
+    return rules.write_rules(folder, files)
+
+
+def promtool(suites: tuple[str, ...], *arguments: str) -> None:
+    """Runs promtool and shows what it says if it is not content."""
+    done = subprocess.run(  # noqa: S603 - a tool of our own choice
+        [str(need("promtool", suites)), *arguments], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@each_version
+@pytest.mark.parametrize("selector", ["", 'namespace="media",job=~"ims.*"'])
+def test_rules_load(suites: tuple[str, ...], selector: str, tmp_path: Path) -> None:
+    """Prometheus takes the rule files without a lint finding, with and without a selector."""
+    paths = written(tmp_path, selector)
+
+    promtool(suites, "check", "rules", "--lint=all", "--lint-fatal", *map(str, paths))
+
+
+@each_version
+@each_case
+def test_rules_fire_and_clear(suites: tuple[str, ...], case: Path, tmp_path: Path) -> None:
+    """Each alert fires when it should, never else, and clears."""
+    written(tmp_path)
+    (tmp_path / case.name).write_text(case.read_text())
+
+    promtool(suites, "test", "rules", str(tmp_path / case.name))
+
+
+@each_alert
+def test_annotations(alert: rules.Alert) -> None:
+    """Every alert has a constant summary, a description with values, and links; failures name the job ids' page."""
+    written_rule = alert.entry(Links("https://r", "https://d", "https://e"))
+    notes = written_rule["annotations"]
+
+    assert isinstance(notes, dict)
+    assert "{" not in notes["summary"]
+    assert "{{" in notes["description"] or alert.name == "ImsExporterUnknown"
+    assert (
+        re.findall(r"\$value(?! \| (?:printf \"%.0f\"|humanizePercentage|humanizeDuration) }})", notes["description"])
+        == []
+    )
+    assert notes["runbook_url"] == f"https://r/{alert.name}.md"
+    assert notes["dashboard_url"].startswith("https://d/ims-")
+    assert notes.get("failures_url", "").startswith("https://e/failures?account=" if "Fail" in alert.name else "")
+
+
+@each_alert
+def test_every_alert_has_a_runbook(alert: rules.Alert) -> None:
+    """The page that an alert links to is there and has every part that an operator needs."""
+    text = (RUNBOOKS / f"{alert.name}.md").read_text()
+
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    check = text.partition("## Check")[2].partition("## Fix")[0]
+    assert headings == [alert.name, "Meaning", "Impact", "Check", "Fix", "Confirm"]
+    assert "```promql" in check
+    assert "```sh" in check
+    assert "In the console" in check
+    assert "```promql" in text.partition("## Confirm")[2]
+
+
+def test_no_runbook_is_left_over() -> None:
+    """Every runbook page belongs to an alert."""
+    assert {path.stem for path in RUNBOOKS.glob("Ims*.md")} == {alert.name for alert in ALERTS}
+
+
+@each_page
+def test_runbooks_name_what_exists(page: Path) -> None:
+    """Alerts and thresholds that a runbook names are there, and its links lead somewhere."""
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    thresholds = [name.partition(".")[0] for name in re.findall(r"--set (\S+?)=", text)]
+
+    assert set(re.findall(r"\bIms(?:Smart|Exporter)\w+", text)) <= {alert.name for alert in ALERTS}
+    assert all((RUNBOOKS / link).is_file() for link in links)
+    assert all(name in rules.Thresholds.__dataclass_fields__ for name in thresholds)
+
+
+def test_no_recording_is_left_over() -> None:
+    """Every recorded series is used by an alert, by a runbook or by another one."""
+    exprs = [rule.expr for group in rules.groups(rules.Thresholds()).values() for rule in group]
+    texts = exprs + [path.read_text() for path in RUNBOOKS.glob("*.md")]
+
+    assert [name for name in RECORDED if not any(name in text for text in texts)] == []
+
+
+@pytest.mark.parametrize(
+    ("assignment", "problem"),
+    [
+        ("failre_ratio=0.2", "failre_ratio: no such threshold; did you mean failure_ratio?"),
+        ("failure_ratio=2", "failure_ratio: '2' is not a number from 0 to 1"),
+        ("failed_jobs=1.5", "failed_jobs: '1.5' is not a whole number from 1 to 8640000"),
+        ("failure_ratio.ASR=0.2", "failure_ratio.ASR: has no parts: write failure_ratio=0.2"),
+        ("stuck_seconds=60", "stuck_seconds: name the job type, as in stuck_seconds.ASR=60"),
+        ("failure_ratio", "'failure_ratio' is no assignment: write failure_ratio=0.2"),
+    ],
+)
+def test_wrong_threshold_is_refused(assignment: str, problem: str) -> None:
+    """A threshold that is not one is refused in words that help."""
+    with pytest.raises(SettingsError, match=re.escape(problem)):
+        rules.changed(rules.Thresholds(), [assignment])
+
+
+def test_thresholds_change_the_rules(tmp_path: Path) -> None:
+    """Changed thresholds, also of a new job type, are in the rules, which still load."""
+    limits = rules.changed(rules.Thresholds(), ["failure_ratio=0.25", "stuck_seconds.ASR=1800", "stuck_seconds.New=90"])
+    files = rules.rule_files(limits)
+    paths = rules.write_rules(tmp_path, files)
+
+    promtool(OLDEST, "check", "rules", "--lint=all", "--lint-fatal", *map(str, paths))
+    text = "".join(files.values())
+    assert "failure_ratio_recent > 0.25" in text
+    assert "ASR 30m" in text
+    assert 'job_type="New"' in text
+
+
+def test_alert_names_are_unique() -> None:
+    """No two alerts share a name, so a runbook is about one of them."""
+    assert len({alert.name for alert in ALERTS}) == len(ALERTS)
+
+
+def test_every_metric_exists() -> None:
+    """Rules and runbooks name only metrics that the exporter has, or that the rules record."""
+    texts = [*rules.rule_files(rules.Thresholds()).values(), *(p.read_text() for p in RUNBOOKS.glob("*.md"))]
+
+    named = {name for text in texts for name in re.findall(r"\bims_[a-z_]+(?::[a-z_]+)?", text)}
+
+    assert named - SERIES - RECORDED == set()
+
+
+def test_selector_reaches_every_series() -> None:
+    """A selector is part of every selected series, so that rules of two deployments do not mix."""
+    files = rules.rule_files(rules.Thresholds(), selector='namespace="media"')
+    exprs = [r["expr"] for text in files.values() for g in yaml.safe_load(text)["groups"] for r in g["rules"]]
+
+    selected = [found for expr in exprs for found in re.findall(r"\b(?:ims_[a-z_:]+|up)\b(\{[^}]*\})?", expr)]
+
+    assert selected
+    assert all('namespace="media"}' in found for found in selected)

@@ -1,0 +1,109 @@
+"""A service in which nothing happens but what a test says, between the very calls that it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from exporter.errors import BadRequestError, ForbiddenError, NotFoundError
+from exporter.ims.answers import Page, SmartHandleJob, SmartJob
+from exporter.jobs.snapshot import JOB_STATES
+from exporter.simulator.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.ims.client import RetryBudget
+    from exporter.simulator.world import Job
+
+START = 1_700_000_000
+"""When it begins, Unix seconds: thirteen minutes into an hour."""
+
+
+@dataclass(slots=True)
+class CalmService:
+    """Serves pages by an offset inside the token; every call is noted in `calls`.
+
+    A list call is noted as `type state offset`, with `*` for any, a single job as `get id`.
+    """
+
+    now: int = START
+    rows_per_page: int = 100
+    """More than this are never served, whatever is asked for."""
+    may_get: bool = True
+    calls: list[str] = field(default_factory=list)
+    before: dict[int, Callable[[], object]] = field(default_factory=dict)
+    """What happens before the call with this number, the first one being 0; an error raised is the call's."""
+    weights: list[int] = field(default_factory=list)
+    """What each list call was to cost."""
+    world: World = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.world = World(lambda: self.now)
+
+    async def list_smart_jobs(
+        self,
+        *,
+        job_type: str = "",
+        job_state: str = "",
+        max_results: int | None = None,
+        next_token: str = "",
+        budget: RetryBudget,
+        weight: int = 1,
+    ) -> Page:
+        """Returns one page."""
+        del budget
+        self.weights.append(weight)
+        offset = int(next_token or 0)
+        self._begin(f"{job_type or '*'} {job_state or '*'} {offset}")
+        if job_state and job_state not in JOB_STATES and not self.world.knows(job_state=job_state):
+            raise BadRequestError("no such state", code="InvalidParameter")
+        limit = min(max_results or 10, self.rows_per_page)
+        jobs = self.world.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
+        following = (
+            str(offset + limit) if offset + limit < self.world.total(job_type or None, job_state or None) else ""
+        )
+        return Page(tuple(map(listed, jobs)), following, server_time=self.now)
+
+    async def get_smart_handle_job(self, job_id: str, *, budget: RetryBudget) -> SmartHandleJob:
+        """Returns one job with its reason."""
+        del budget
+        self._begin(f"get {job_id}")
+        if not self.may_get:
+            raise ForbiddenError("no permission", code="NoPermission")
+        job = self.world.get(job_id)
+        if job is None:
+            raise NotFoundError("no such job", code="JobNotFound")
+        code, message = job.error or ("", "")
+        return SmartHandleJob(job_id, job.state, code, message, job.job_type, int(job.created_at), int(job.modified_at))
+
+    def create(
+        self, job_id: str, age: int = 0, *, job_type: str = "ASR", state: str = "Created", ended: int = 0
+    ) -> str:
+        """Adds a job so many seconds old, last modified so many seconds ago; returns its id."""
+        return self.world.create(
+            job_type, state=state, job_id=job_id, created_at=self.now - age, modified_at=self.now - ended
+        )
+
+    def fail(self, job_id: str, code: str = "E.Test") -> None:
+        """Lets a job fail now."""
+        self.world.move(job_id, "Failed", error=(code, "it failed"))
+
+    def refuse(self, error: BaseException, *calls: int) -> None:
+        """Lets the calls with these numbers end in an error."""
+
+        def strike() -> None:
+            raise error
+
+        self.before.update(dict.fromkeys(calls, strike))
+
+    def _begin(self, call: str) -> None:
+        happens = self.before.pop(len(self.calls), None)
+        self.calls.append(call)
+        if happens:
+            happens()
+
+
+def listed(job: Job) -> SmartJob:
+    """Returns a job as a list shows it."""
+    return SmartJob(job.job_id, job.job_type, job.state, int(job.created_at), int(job.modified_at))

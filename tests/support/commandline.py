@@ -1,0 +1,73 @@
+"""The command line, run within the test's own process, and what came of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.commands.cli import main
+from tests.support.quietlogs import as_before
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from exporter.simulator.gate import Key
+
+CANARY = "canary0secret"
+TOKEN = "canary0token"
+NAMES = (
+    '{"access_key_id_env": "A_KEY_ID", "access_key_secret_env": "A_KEY_SECRET", "security_token_env": "A_KEY_TOKEN"}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """A shell, as it were, with an environment of its own, in which no secret may be printed."""
+
+    patch: pytest.MonkeyPatch
+    capture: pytest.CaptureFixture[str]
+
+    def prepare(self, folder: Path) -> None:
+        """Leaves nothing of the real environment that could matter, and works in a folder of its own."""
+        for name in [name for name in os.environ if name.startswith(("IMS_EXPORTER_", "ALIBABA_CLOUD_"))]:
+            self.patch.delenv(name)
+        self.patch.setenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")
+        self.patch.setenv("NO_PROXY", "127.0.0.1")
+        self.patch.chdir(folder)
+
+    def target(self, endpoint: str, key: Key, **settings: object) -> None:
+        """Sets the environment for one target, called with this key."""
+        given = {
+            "region_id": "cn-shanghai",
+            "endpoint": endpoint,
+            "credentials": NAMES,
+            "ledger_path": ":memory:",
+            "max_requests_per_second": 1000,
+            "request_timeout_seconds": 30,
+            **settings,
+        }
+        for name, value in given.items():
+            self.patch.setenv(f"IMS_EXPORTER_{name.upper()}", str(value))
+        for name, value in (("ID", key.key_id), ("SECRET", key.secret), ("TOKEN", key.token)):
+            self.patch.setenv(f"A_KEY_{name}", value)
+
+    def run(self, *arguments: str) -> Ended:
+        """Runs a command to its end."""
+        with as_before(), pytest.raises(SystemExit) as ended:
+            main(arguments)
+        said = self.capture.readouterr()
+        assert CANARY not in said.out + said.err
+        assert TOKEN not in said.out + said.err
+        return Ended(int(ended.value.code or 0), said.out, said.err)

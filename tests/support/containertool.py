@@ -1,0 +1,119 @@
+"""Real images without a registry: podman, and a Debian with Python that takes the place of the official base image."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.realtools import APT, ToolMissingError, cache_folder, call, given, machine, publish, said, sources
+from tests.support.repository import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PROGRAMS = ("podman", "runc", "debootstrap")
+SUITE = "trixie"
+BASE = f"localhost/python-of-{SUITE}"
+IMAGE = "localhost/ims-exporter:test"
+BUILD_SECONDS = 600
+STATE = Path("/run/ims-exporter-tests")
+"""What podman keeps until the machine starts anew; it wants a short path."""
+
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+LIMITS = ("--ulimit=nofile=20000:20000", "--ulimit=nproc=32768:32768")
+"""Below those of this process, which podman would ask for and may not get."""
+
+
+@contextmanager
+def built_image() -> Iterator[str]:
+    """Gives the name of the image, built anew, for as long as nobody else has the store.
+
+    Where there are no tools the test is skipped, or fails in CI. What a run that was killed left in the store goes.
+    """
+    base = given(_base_once())
+    with (cache_folder() / "containers.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        podman("rm", "--all", "--force", "--time=0")
+        podman("import", str(base), BASE)
+        podman("build", "--isolation=chroot", "--network=host", "--format=docker", f"--build-arg=BASE={BASE}",
+               f"--tag={IMAGE}", str(ROOT))  # fmt: skip
+        podman("image", "prune", "--force", "--external")
+        yield IMAGE
+
+
+def podman(*arguments: str, timeout: float = BUILD_SECONDS) -> str:
+    """Returns what podman prints; fails the test with what it says when it fails."""
+    done = subprocess.run(  # noqa: S603 - a tool of our own choice
+        command(*arguments), capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, f"podman {arguments[0]}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def command(*arguments: str) -> Sequence[str]:
+    """Returns podman's command line, with a store of its own in the cache."""
+    store = cache_folder() / "containers"
+    options = ("--storage-driver=overlay", "--events-backend=file", "--runtime=runc", "--cgroup-manager=cgroupfs")
+    return ["podman", f"--root={store}", f"--runroot={STATE}", *options, *arguments]
+
+
+def find_base() -> Path:
+    """Returns the archive of the base image, made once; raises ToolMissingError, OSError or SubprocessError."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        raise ToolMissingError("images are built by root only")
+    _have_programs()
+    folder = cache_folder() / f"base_{SUITE}"
+    return (folder if folder.is_dir() else make_base(folder)) / "base.tar"
+
+
+def make_base(folder: Path) -> Path:
+    """Makes a minimal Debian with Python, as the machine's own package sources have it; appears whole or not at all."""
+    own = sources(APT, machine().get("VERSION_CODENAME", ""))
+    if machine().get("ID") != "debian" or not own:
+        raise ToolMissingError("the base image is made of Debian's packages, and this is no Debian")
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache_folder()) as name:
+        system, made = Path(name) / "system", Path(name) / "made"
+        made.mkdir()
+        packages = "--include=python3-venv,python3-pip,ca-certificates"
+        call(["debootstrap", "--variant=minbase", packages, SUITE, str(system), own[0].uris.split()[0]], Path(name))
+        _suit(system)
+        skipped = [f"--exclude=./{part}/*" for part in ("proc", "sys", "dev", "var/cache/apt", "var/lib/apt/lists")]
+        call(["tar", "-C", str(system), *skipped, "-cf", str(made / "base.tar"), "."], Path(name))
+        return publish(made, folder)
+
+
+def _suit(system: Path) -> None:
+    """Lets pip install into the base, from where the machine does."""
+    for marker in system.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
+        marker.unlink()
+    if CERTIFICATES.is_file():
+        inside = system / CERTIFICATES.relative_to("/")
+        shutil.copyfile(CERTIFICATES, inside)
+        (system / "etc" / "pip.conf").write_text(f"[global]\ncert = {CERTIFICATES}\n", encoding="utf-8")
+
+
+def _have_programs() -> None:
+    """Sees to it that the programs are there: CI installs them on its own machine, others are asked to."""
+    missing = [name for name in PROGRAMS if not shutil.which(name)]
+    if missing and os.environ.get("CI") == "true" and shutil.which("apt-get"):
+        call(["apt-get", "-q", "update"], Path("/"))
+        options = ["-q", "-y", "--no-install-recommends", "-oDPkg::Lock::Timeout=60"]
+        call(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, "install", *missing], Path("/"))
+    elif missing:
+        raise ToolMissingError(f"install {' '.join(missing)}")
+
+
+@functools.cache
+def _base_once() -> Path | str:
+    try:
+        return find_base()
+    except (ToolMissingError, OSError, subprocess.SubprocessError) as error:
+        return f"REAL TOOL MISSING: no image can be built and run ({said(error)})"

@@ -1,0 +1,116 @@
+"""A ledger in which polls and surveys are stored, without a service: what they see is given as rows."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from exporter.jobs.snapshot import PollKey
+from exporter.polling.pagination import Row
+from exporter.polling.poller import window_start
+from exporter.polling.reconcile import Known, Observed, Outcome, reconcile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from exporter.jobs.snapshot import Snapshot
+    from exporter.polling.ledger import Ledger, SurveyState
+    from exporter.polling.reading import Reason
+
+KEY = PollKey("prod", "cn-shanghai", "smart")
+HOUR, DAY = 3600, 86400
+START = 1_700_000_000 // HOUR * HOUR
+"""Unix seconds, a full hour."""
+LOOKBACK_DAYS = 2
+
+
+@dataclass(slots=True)
+class Book:
+    """Stores polls a minute after each other."""
+
+    ledger: Ledger
+    now: int = START
+    key: PollKey = KEY
+    job_types: tuple[str, ...] = ()
+
+    @property
+    def window_start(self) -> int:
+        """Where the lookback begins."""
+        return window_start(self.now, LOOKBACK_DAYS)
+
+    def outcome(self, *rows: Row, truncated: bool = False) -> tuple[Known, Outcome]:
+        """Returns what the ledger knows, and what a poll changes that has seen these rows."""
+        known = self.ledger.load(self.key, self.job_types)
+        gone = frozenset(known.open_jobs)
+        return known, reconcile(known, Observed(self.now, rows, gone, is_truncated=truncated))
+
+    def poll(
+        self, *rows: Row, after: int = 60, reasons: Mapping[str, Reason] | None = None, truncated: bool = False
+    ) -> Snapshot:
+        """Stores a poll, so many seconds after the last one; what it does not see is proven to be gone."""
+        self.now += after
+        return self.store(*self.outcome(*rows, truncated=truncated), reasons)
+
+    def store(self, known: Known, outcome: Outcome, reasons: Mapping[str, Reason] | None = None) -> Snapshot:
+        """Stores an outcome."""
+        return self.ledger.commit(
+            self.key,
+            known,
+            outcome,
+            reasons or {},
+            taken_at=float(self.now),
+            window_start=self.window_start,
+        )
+
+    def start_survey(self) -> SurveyState:
+        """Begins a survey."""
+        return self.ledger.start_survey(self.key, self.now, self.window_start)
+
+    def survey(self, finished: tuple[Row, ...] = (), failed: tuple[Row, ...] = ()) -> None:
+        """Makes a whole survey, a page for each list."""
+        state = self.start_survey()
+        for rows in (finished, failed):
+            following = self.ledger.store_survey_page(self.key, state, rows, "")
+            state = following or state
+        assert following is None
+
+
+def job(
+    job_id: str, state: str = "Created", *, age: int = 0, took: int = 5, kind: str = "ASR", now: int = START
+) -> Row:
+    """Returns a sighting of a job created so many seconds before `now`, and last modified so many after that."""
+    return Row(job_id, kind, state, now - age, now - age + took)
+
+
+def contents(path: Path) -> dict[str, int]:
+    """Returns how many rows each table of a ledger has."""
+    with closing(sqlite3.connect(path)) as db:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: db.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in names}  # noqa: S608 - its own
+
+
+def execute(path: Path, script: str) -> None:
+    """Does something to a ledger behind its back."""
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(script)
+
+
+def value(path: Path, question: str) -> object:
+    """Returns the first value of an answer of SQLite."""
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(question).fetchone()[0]
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Lets no file of this process grow beyond a size, in bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,0 +1,262 @@
+"""The real Prometheus tools: found on PATH, else unpacked from the machine's own package sources.
+
+Nothing is installed and no host is named here: the sources files of the machine say where packages come
+from and which keys sign them. `python tests/support/realtools.py` fetches every tool and prints the versions.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+
+TOOLS = {
+    "prometheus": ("prometheus",),
+    "promtool": ("promtool",),
+    "alertmanager": ("prometheus-alertmanager", "alertmanager"),
+    "amtool": ("amtool",),
+}
+"""Every tool, with the names that its program goes by."""
+
+NEWEST = ("sid", "trixie", "bookworm")
+OLDEST = ("bookworm",)
+"""Debian suites, in the order in which they are tried."""
+
+PACKAGES = ("prometheus", "prometheus-alertmanager", "promtool")
+"""The last one is part of the first one in older suites."""
+
+APT = Path("/etc/apt")
+CALL_SECONDS = 300
+BUILT_IN_PATH = b"/usr/share/prometheus/alertmanager"
+RELATIVE_PATH = b"usr/share/prometheus//alertmanager"
+ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>[^]]*)]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)$")
+
+
+class ToolMissingError(Exception):
+    """A tool is neither on PATH nor to be had from the machine's package sources."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the machine gets its packages from, and what signs them (empty: the machine's trusted keys)."""
+
+    uris: str
+    signed_by: str
+
+    def stanza(self, suite: str) -> str:
+        """Returns the deb822 sources text that asks the same place for another suite."""
+        text = f"Types: deb\nURIs: {self.uris}\nSuites: {suite}\nComponents: main\n"
+        return f"{text}Signed-By: {self.signed_by}\n" if self.signed_by else text
+
+
+def need(tool: str, suites: tuple[str, ...] = NEWEST) -> Path:
+    """Returns the program of a tool; where it cannot be had, skips the test, or fails it under `CI=true`."""
+    return given(_find_once(tool, suites))
+
+
+def given(found: Path | str) -> Path:
+    """Returns a path that was found; where it is the reason why it was not, skips the test, or fails it in CI."""
+    if isinstance(found, Path):
+        return found
+    if os.environ.get("CI") == "true":
+        pytest.fail(found)
+    pytest.skip(found)
+
+
+def find(tool: str, suites: tuple[str, ...] = NEWEST) -> Path:
+    """Returns the program of a tool: PATH (unless an old suite is asked for), then cache, then packages."""
+    on_path = [shutil.which(name) for name in TOOLS[tool]] if suites == NEWEST else []
+    if there := next(filter(None, on_path), None):
+        return Path(there)
+    problems = []
+    for suite in suites_of(machine(), suites):
+        try:
+            return program(tool, cached(suite) or fetch(suite))
+        except (ToolMissingError, OSError, subprocess.SubprocessError) as error:
+            problems.append(f"{suite}: {said(error)}")
+    raise ToolMissingError(f"{tool} is not on PATH and not in the package sources ({'; '.join(problems)})")
+
+
+def suites_of(release: dict[str, str], suites: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the suites to try: Debian's own on Debian, elsewhere only the machine's."""
+    return suites if release.get("ID") == "debian" else (release.get("VERSION_CODENAME", "stable"),)
+
+
+def machine() -> dict[str, str]:
+    """Returns what the system says of itself (`ID`, `VERSION_CODENAME`, ...); nothing where it does not."""
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def sources(folder: Path, codename: str) -> list[Source]:
+    """Returns the sources of the system's own packages, from deb822 and one-line files alike."""
+    deb822 = [Path(name).read_text() for name in sorted(folder.glob("sources.list.d/*.sources"))]
+    files = [folder / "sources.list", *sorted(folder.glob("sources.list.d/*.list"))]
+    one_line = [Path(name).read_text() for name in files if name.is_file()]
+    return [
+        *(found for text in deb822 for found in _deb822(text, codename)),
+        *(found for text in one_line for found in _one_line(text, codename)),
+    ]
+
+
+def _deb822(text: str, codename: str) -> list[Source]:
+    kept = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    stanzas = [HeaderParser().parsestr(part.lstrip("\n")) for part in re.split(r"\n\s*\n", kept)]
+    return [
+        Source(stanza["URIs"], stanza.get("Signed-By", ""))
+        for stanza in stanzas
+        if stanza.get("Enabled", "yes") == "yes"
+        and "deb" in stanza.get("Types", "").split()
+        and codename in stanza.get("Suites", "").split()
+        and "main" in stanza.get("Components", "").split()
+    ]
+
+
+def _one_line(text: str, codename: str) -> list[Source]:
+    matches = [found for line in text.splitlines() if (found := ONE_LINE.match(line.strip()))]
+    return [
+        Source(found["uri"], dict(re.findall(r"([\w-]+)=(\S+)", found["options"] or "")).get("signed-by", ""))
+        for found in matches
+        if found["suite"] == codename and "main" in found["components"].split()
+    ]
+
+
+def cache_folder() -> Path:
+    """Returns the folder of everything unpacked so far, in the user's cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "ims-exporter" / "tools"
+
+
+def cached(suite: str) -> Path | None:
+    """Returns the newest unpacked set of packages of a suite, if there is one."""
+    found = sorted(cache_folder().glob(f"{suite}_*"), key=lambda folder: folder.stat().st_mtime)
+    return found[-1] if found else None
+
+
+def fetch(suite: str) -> Path:
+    """Downloads and unpacks the packages of a suite; their folder appears whole or not at all."""
+    codename = machine().get("VERSION_CODENAME", "")
+    own = sources(APT, codename)
+    if not own or not shutil.which("apt-get"):
+        raise ToolMissingError(f"{APT} has no package source for this system ({codename or 'no Debian'})")
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache_folder()) as scratch:
+        packages = download(own[0].stanza(suite), Path(scratch))
+        root = Path(scratch) / "root"
+        for package in packages:
+            call(["dpkg", "-x", str(package), str(root)], Path(scratch))
+        relocate(root)
+        check(root)
+        versions = "_".join(package.name.split("_")[1] for package in packages[:2])
+        return publish(root, cache_folder() / f"{suite}_{versions}")
+
+
+def download(stanza: str, scratch: Path) -> list[Path]:
+    """Fetches the packages into a scratch folder with lists of its own; the machine's apt stays as it is."""
+    for name in ("lists/partial", "cache/archives/partial"):
+        (scratch / name).mkdir(parents=True)
+    (scratch / "own.sources").write_text(stanza)
+    settings = {
+        "Dir::Etc::sourcelist": scratch / "own.sources",
+        "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::State::lists": scratch / "lists",
+        "Dir::Cache": scratch / "cache",
+        "APT::Sandbox::User": "root",
+        "Acquire::Retries": 2,
+        "Acquire::http::Timeout": 20,
+        "Acquire::https::Timeout": 20,
+    }
+    apt = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in settings.items())]
+    call([*apt, "--error-on=any", "update"], scratch)
+    try:
+        call([*apt, "download", *PACKAGES], scratch)
+    except subprocess.CalledProcessError:
+        call([*apt, "download", *PACKAGES[:-1]], scratch)
+    return [path for name in PACKAGES for path in scratch.glob(f"{name}_*.deb")]
+
+
+def relocate(root: Path) -> None:
+    """Makes Debian's Alertmanager read its templates below the working directory instead of below /usr.
+
+    The path is built into the program; the relative one is as long, so nothing else in it moves.
+    """
+    path = program("alertmanager", root)
+    path.write_bytes(path.read_bytes().replace(BUILT_IN_PATH, RELATIVE_PATH))
+
+
+def check(root: Path) -> None:
+    """Proves that every unpacked program runs here, so that one built for a newer system is not kept."""
+    for tool in TOOLS:
+        version(program(tool, root))
+
+
+def program(tool: str, root: Path) -> Path:
+    """Returns a tool's program in an unpacked set of packages."""
+    paths = [root / "usr" / "bin" / name for name in TOOLS[tool]]
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        raise ToolMissingError(f"its packages hold no {tool}")
+    return found[0]
+
+
+def version(path: Path) -> str:
+    """Returns the first line that a program prints of its version."""
+    told = call([str(path), "--version"], Path.cwd())
+    return (told.stdout + told.stderr).splitlines()[0]
+
+
+def publish(root: Path, folder: Path) -> Path:
+    """Moves an unpacked set to its final name; where a parallel run was first, its set is as good."""
+    try:
+        return root.rename(folder)
+    except OSError:
+        if folder.is_dir():
+            return folder
+        raise
+
+
+def call(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end; raises what subprocess does when it fails or takes too long."""
+    return subprocess.run(  # noqa: S603 - fixed programs, no shell
+        command, cwd=folder, check=True, capture_output=True, text=True, timeout=CALL_SECONDS
+    )
+
+
+def said(error: Exception) -> str:
+    """Returns an error with the last line that the program printed, if it is a program's."""
+    printed = str(getattr(error, "stderr", "") or "").strip().splitlines()
+    return f"{error} {printed[-1] if printed else ''}".strip()
+
+
+@functools.cache
+def _find_once(tool: str, suites: tuple[str, ...]) -> Path | str:
+    """Remembers the answer, a failure too, so that a machine without network waits only once."""
+    try:
+        return find(tool, suites)
+    except ToolMissingError as missing:
+        return f"REAL TOOL MISSING: {missing}"
+
+
+def main() -> int:
+    """Fetches every tool and prints its version; returns 1 if one is missing."""
+    wanted = [*((tool, NEWEST) for tool in TOOLS), ("promtool", OLDEST)]
+    found = [_find_once(tool, suites) for tool, suites in wanted]
+    lines = [f"{version(path)}  [{path}]" if isinstance(path, Path) else path for path in found]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0 if all(isinstance(path, Path) for path in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

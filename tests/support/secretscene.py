@@ -1,0 +1,245 @@
+"""Every command of the exporter, run as a process with canaries for all its secrets, and all that came out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import yaml
+
+from exporter.simulator.gate import Key
+from exporter.simulator.server import Simulator
+from tests.support.canaries import Watch
+from tests.support.deadendpoint import dead_endpoint
+from tests.support.fakests import fake_sts
+from tests.support.hostileservice import HostileService, answers, proxy
+from tests.support.realservers import poll
+from tests.support.repository import ROOT
+from tests.support.secretrun import DEVELOPING, PATIENCE_SECONDS, polled, served, stop_demo
+from tests.support.simulatorthread import aside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from tests.support.fakests import FakeSts
+    from tests.support.simulatorthread import Aside
+
+MARK = "seen-here"
+"""With it the account of every target begins: what does not show it, shows nothing at all."""
+NOT_INHERITED = re.compile(r"(?i)IMS_EXPORTER_|ALIBABA_CLOUD_|.*_PROXY$")
+NAMES = {"access_key_id_env": "A_KEY_ID", "access_key_secret_env": "A_KEY_SECRET", "security_token_env": "A_KEY_TOKEN"}
+SIGNED = 16
+"""So many digits of a signature count as the signature."""
+BREAK = """
+import sys, exporter.ims.signature
+def broken(key_id, headers, signed):
+    raise RuntimeError("broken on purpose")
+exporter.ims.signature.authorization = broken
+from exporter.commands.cli import main
+main(sys.argv[1:])
+"""
+"""A program in which the very step breaks that has the signature in its hands."""
+
+
+@dataclass(slots=True)
+class Scene:
+    """What the processes are given, and what comes of them, by the channel through which it comes."""
+
+    folder: Path
+    watch: Watch = field(default_factory=Watch)
+    service: HostileService = field(default_factory=HostileService)
+    seen: dict[str, bytes] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def files(self) -> Path:
+        """Where the processes write to."""
+        return self.folder / "files"
+
+    @property
+    def config(self) -> Path:
+        """The configuration with a target for each way to fail."""
+        return self.folder / "given" / "settings.yml"
+
+    def written(self, name: str, text: str) -> Path:
+        """Returns the path of a file with this text, which is no output."""
+        path = self.folder / "given" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def start(self, name: str, *arguments: str, **variables: str) -> None:
+        """Starts Python; its output goes to `NAME.out` and `NAME.err`."""
+        env = {**self.env, **variables}
+        with (self.folder / f"{name}.out").open("wb") as out, (self.folder / f"{name}.err").open("wb") as err:
+            process = subprocess.Popen(  # noqa: S603 - our own
+                (sys.executable, *arguments), stdout=out, stderr=err, env=env, cwd=ROOT
+            )
+        resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
+        self.processes[name] = process
+
+    def command(self, name: str, *arguments: str, **variables: str) -> None:
+        """Starts a command."""
+        self.start(name, "-m", "exporter", *arguments, **variables)
+
+    def log(self, name: str) -> str:
+        """Returns what a process has written to stderr so far."""
+        return (self.folder / f"{name}.err").read_text("utf-8", "replace")
+
+    def events(self, name: str, event: str) -> list[dict[str, object]]:
+        """Returns the lines logged in JSON of an event."""
+        lines = [line for line in self.log(name).rpartition("\n")[0].splitlines() if line.startswith("{")]
+        return [found for found in map(json.loads, lines) if found["event"] == event]
+
+    def wait(self) -> None:
+        """Waits for the end of all processes, and keeps all that they have written."""
+        for name, process in self.processes.items():
+            process.wait(PATIENCE_SECONDS)
+            for channel in ("out", "err"):
+                self.seen[f"{name}.{channel}"] = (self.folder / f"{name}.{channel}").read_bytes()
+        for path in self.files.rglob("*"):
+            if path.is_file():
+                self.seen[f"file {path.name}"] = path.read_bytes()
+
+    def end(self) -> None:
+        """Kills what still runs."""
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def played(folder: Path) -> Iterator[Scene]:
+    """Gives a scene when all is over."""
+    scene = Scene(folder)
+    watch = scene.watch
+    key = Key("AKID", watch.new("access key secret"), watch.new("security token"))
+    simulator = Simulator(keys=[key])
+    ways = {**answers(key.secret), "proxy": proxy(watch.new("metadata token"), watch.new("secret in an answer"))}
+    with ExitStack() as stack:
+        here = stack.enter_context(aside(simulator))
+        here.run(scene.service.listen(ways))
+        stack.callback(lambda: here.run(scene.service.close()))
+        dead = stack.enter_context(dead_endpoint())
+        stack.callback(scene.end)
+        _set_up(scene, simulator.url, dead, key)
+        with served(scene):  # the others run meanwhile
+            _start_commands(scene)
+            _start_roles(scene, stack, here)
+            poll(PATIENCE_SECONDS, lambda: f"{MARK} good" in polled(scene), "a first good poll")
+            here.do(lambda: simulator.world.create("ASR", state="Failed", error=("E.Code", "words")))
+        stop_demo(scene)
+        scene.wait()
+        for number, signed in enumerate(sorted(scene.service.signatures)):
+            watch.add(f"signature {number}", signed[:SIGNED])
+        yield scene
+
+
+def settings_text(*targets: Mapping[str, object], timeout_seconds: float = 1.0) -> str:
+    """Returns a configuration with these targets."""
+    common = {"request_timeout_seconds": timeout_seconds, "poll_interval_seconds": 2.0}
+    return yaml.safe_dump({**common, "targets": [*targets]}, sort_keys=False)
+
+
+def _set_up(scene: Scene, good: str, dead: str, key: Key) -> None:
+    """Writes a configuration with a target for each way to fail, and smaller ones."""
+    urls = scene.service.urls
+    broken = scene.written("keys.ini", f"[default]\ntype = access_key\n{scene.watch.new('named file')}\n")
+    ends: dict[str, dict[str, object]] = {name: {"endpoint": url} for name, url in urls.items() if name != "proxy"}
+    ends |= {
+        "good": {"endpoint": good},
+        "refused": {"endpoint": dead},
+        "tls": {"endpoint": good.replace("http:", "https:")},
+        "proxied": {"endpoint": "https://ims.invalid"},
+        "chain": {"endpoint": good, "credentials": None},
+        "file": {"endpoint": good, "credentials": {"file": str(broken)}},
+    }
+    targets = {
+        name: {"account": f"{MARK} {name}", "region_id": "cn-shanghai", "credentials": NAMES, **end}
+        for name, end in ends.items()
+    }
+    scene.written("settings.yml", settings_text(*targets.values()))
+    scene.written("few.yml", settings_text(targets["signature"], targets["chain"], targets["good"]))
+    scene.written("one.yml", settings_text(targets["good"]))
+    scene.env = _environment(scene, A_KEY_ID=key.key_id, A_KEY_SECRET=key.secret, A_KEY_TOKEN=key.token)
+    scene.files.mkdir()
+
+
+def _environment(scene: Scene, **variables: str) -> dict[str, str]:
+    """Returns an environment with canaries in every place in which keys are looked for, and no key to be had."""
+    watch = scene.watch
+    scene.written(".aliyun/config.json", f'{{"current": "x", "profiles": [{{"sts": "{watch.new("profile")}')
+    scene.written(".alibabacloud/credentials.ini", f"[default]\n{watch.new('credentials file')}\n")
+    oidc = scene.written("oidc", watch.new("OIDC token"))
+    address = scene.service.urls["proxy"].removeprefix("http://")
+    by_proxy = f"http://user:{watch.plain('proxy password')}@{address}"
+    uri = f"http://user:{watch.plain('URI password')}@{address}/{watch.plain('URI path')}?x={watch.plain('URI query')}"
+    return {
+        **{name: value for name, value in os.environ.items() if not NOT_INHERITED.match(name)},
+        "HOME": str(oidc.parent),
+        "NO_PROXY": "127.0.0.1",
+        "HTTP_PROXY": by_proxy,
+        "HTTPS_PROXY": by_proxy,
+        "DEBUG": "sdk",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": watch.new("secret without id"),
+        "ALIBABA_CLOUD_OIDC_TOKEN_FILE": str(oidc),
+        "ALIBABA_CLOUD_OIDC_PROVIDER_ARN": "acs:ram::1:oidc-provider/x",
+        "ALIBABA_CLOUD_ROLE_ARN": "acs:ram::1:role/x",
+        "ALIBABA_CLOUD_ECS_METADATA": "reader",
+        "ALIBABA_CLOUD_CREDENTIALS_URI": uri,
+        "IMS_EXPORTER_ACCESS_KEY_SECRT": watch.new("unknown variable"),
+        "IMS_EXPORTER_LOG_LEVEL": "debug",
+        **variables,
+    }
+
+
+def _start_commands(scene: Scene) -> None:
+    """Starts every command but `run`."""
+    few, one = (str(scene.config.with_name(name)) for name in ("few.yml", "one.yml"))
+    scene.start("check", *DEVELOPING, "-m", "exporter", "--config", str(scene.config), "check")
+    scene.command("once", "once", "--config", few, "--ledger-path", str(scene.files / "once.db"))
+    for name in ("check", "once"):
+        scene.start(f"broken {name}", *DEVELOPING, "-c", BREAK, name, "--config", one, "--ledger-path", ":memory:")
+    scene.command("plan", "plan", "--config", str(scene.config))
+    demo = ("--history", "0", "--log-format", "json", "--listen-address", "127.0.0.1:0")
+    scene.command("demo", "demo", "--log-level", "debug", *demo)
+    scene.command("rules", "rules", str(scene.files / "rules"), "--selector", f'seen="{MARK}"')
+    scene.command("dashboards", "dashboards", str(scene.files / "dashboards"))
+    for command in ("metrics", "--help", "--version"):
+        scene.command(command, command)
+
+
+def _start_roles(scene: Scene, stack: ExitStack, here: Aside) -> None:
+    """Starts two checks of a role: STS gives a key that the service refuses; STS refuses, and shows a key anyway."""
+    key = {"AccessKeySecret": scene.watch.new("STS secret"), "SecurityToken": scene.watch.new("STS token")}
+    given = json.dumps({"Credentials": {"AccessKeyId": "STS", "Expiration": "2999-01-01T00:00:00Z", **key}})
+    for name, status in (("role given", 200), ("role refused", 403)):
+        folder = scene.config.with_name(name)
+        folder.mkdir()
+        sts = stack.enter_context(_sts(here, folder))
+        sts.refusal = (status, given)
+        role = {**NAMES, "role_arn": "acs:ram::1:role/reader", "sts_endpoint": sts.endpoint}
+        target = {"account": MARK, "region_id": "cn-a", "endpoint": scene.service.urls["token"], "credentials": role}
+        config = scene.written(f"{name}.yml", settings_text(target, timeout_seconds=20.0))
+        variables = {"HTTP_PROXY": "", "HTTPS_PROXY": "", "SSL_CERT_FILE": str(sts.certificate)}
+        scene.command(name, "check", "--config", str(config), **variables)
+
+
+@contextmanager
+def _sts(here: Aside, folder: Path) -> Iterator[FakeSts]:
+    """Runs an STS beside the test."""
+    manager = fake_sts(folder)
+    sts = here.run(manager.__aenter__())
+    try:
+        yield sts
+    finally:
+        here.run(manager.__aexit__(None, None, None))

@@ -1,0 +1,101 @@
+"""The real tools are found by the machine's own sources, and what is unpacked is kept whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import realtools
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEB822 = """\
+Types: deb
+# a comment between the fields
+URIs: https://mirror.example/debian
+Suites: bookworm bookworm-updates
+Components: main contrib
+Signed-By: /keys/debian.gpg
+
+Types: deb
+Enabled: no
+URIs: https://disabled.example/debian
+Suites: bookworm
+Components: main
+
+Types: deb
+URIs: https://other.example/
+Suites: nodistro
+Components: main
+"""
+ONE_LINE = """\
+# deb https://commented.example/debian bookworm main
+deb-src https://source.example/debian bookworm main
+deb [arch=amd64 signed-by=/keys/debian.gpg] https://mirror.example/debian bookworm main contrib
+deb https://vendor.example/apt vendor-bookworm main
+deb https://plain.example/debian bookworm main
+"""
+
+
+def test_deb822_sources(tmp_path: Path) -> None:
+    """Of a deb822 file only the enabled binary sources of the system's own release count."""
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d" / "debian.sources").write_text(DEB822)
+
+    found = realtools.sources(tmp_path, "bookworm")
+
+    assert found == [realtools.Source("https://mirror.example/debian", "/keys/debian.gpg")]
+
+
+def test_one_line_sources(tmp_path: Path) -> None:
+    """Of a one-line file only the binary sources of the system's own release count, with or without a key."""
+    (tmp_path / "sources.list").write_text(ONE_LINE)
+
+    found = realtools.sources(tmp_path, "bookworm")
+
+    assert found == [
+        realtools.Source("https://mirror.example/debian", "/keys/debian.gpg"),
+        realtools.Source("https://plain.example/debian", ""),
+    ]
+
+
+def test_stanza_keeps_place_and_key() -> None:
+    """Another suite is asked of the same place and checked with the same key."""
+    source = realtools.Source("https://mirror.example/debian", "/keys/debian.gpg")
+
+    assert source.stanza("sid") == (
+        "Types: deb\nURIs: https://mirror.example/debian\nSuites: sid\nComponents: main\nSigned-By: /keys/debian.gpg\n"
+    )
+
+
+def test_other_systems_use_their_own_suite() -> None:
+    """A system that is not Debian is asked for its own release only."""
+    release = {"ID": "other", "VERSION_CODENAME": "noble"}
+
+    assert realtools.suites_of(release, realtools.NEWEST) == ("noble",)
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_missing_tool_is_loud(
+    ci: str, outcome: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tool that cannot be had skips with its reason, and fails where CI promises that it is there."""
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(realtools, "APT", tmp_path)
+
+    with pytest.raises(outcome, match="REAL TOOL MISSING: promtool"):
+        realtools.need("promtool", ("no-such-suite",))
+
+
+def test_cache_is_used_before_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is unpacked is used as it is, the older suite without a look at PATH."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(realtools, "machine", lambda: {"ID": "debian"})
+    program = realtools.cache_folder() / "bookworm_1_2" / "usr" / "bin" / "promtool"
+    program.parent.mkdir(parents=True)
+    program.touch()
+
+    assert realtools.find("promtool", realtools.OLDEST) == program

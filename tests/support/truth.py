@@ -1,0 +1,66 @@
+"""What the exporter must say of a simulated account's jobs, and what it does say, in the same form."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from exporter.simulator.world import World
+    from tests.support.exporterprocess import Exporter, Scrape
+
+Counts = dict[str, dict[Any, float]]
+"""Numbers other than zero, by what is counted and by label values."""
+
+
+class Truth:
+    """What has happened in a world since this was made, right after the first poll; deletions are not foreseen."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._created = Counter(world.created_ever)
+        self._ended = Counter(world.ended_ever)
+
+    def now(self) -> Counts:
+        """Returns what the exporter must say now."""
+        world = self._world
+        ended = world.ended_ever - self._ended
+        return {
+            "jobs": dict(world.counts()),
+            "created": {(job_type,): number for job_type, number in (world.created_ever - self._created).items()},
+            "ended": dict(ended),
+            "failures": {(job_type,): number for (job_type, state), number in ended.items() if state == "Failed"},
+            "deleted": {},
+        }
+
+
+def told(scrape: Scrape) -> Counts:
+    """Returns what the exporter says, the failures of all reasons together."""
+    failures: Counter[tuple[str]] = Counter()
+    for (job_type, _), number in scrape.by("ims_job_failures_total", "job_type", "error_code").items():
+        failures[job_type,] += int(number)
+    shown: Counts = {
+        "jobs": scrape.by("ims_jobs", "job_type", "job_state"),
+        "created": scrape.by("ims_jobs_created_total", "job_type"),
+        "ended": scrape.by("ims_jobs_ended_total", "job_type", "job_state"),
+        "failures": dict(failures),
+        "deleted": scrape.by("ims_jobs_deleted_total", "job_type"),
+    }
+    return {name: {key: value for key, value in values.items() if value} for name, values in shown.items()}
+
+
+def comes_to_tell(running: Exporter, expected: Counts) -> Scrape:
+    """Returns a scrape that says what is expected; fails with the difference if none does in time."""
+    last: list[Counts] = []
+
+    def is_told(scrape: Scrape) -> bool:
+        last[:] = [told(scrape)]
+        return last == [expected]
+
+    try:
+        return running.wait_for("the counts are the world's", is_told)
+    except AssertionError:
+        differences = {
+            name: (last[0][name], expected[name]) for name in expected if last and last[0][name] != expected[name]
+        }
+        raise AssertionError(f"told, and expected: {differences}") from None

@@ -1,0 +1,161 @@
+"""A web configuration that is unknown, weak, contradictory or cannot be honoured is refused, all of it at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.errors import SettingsError
+from exporter.web.config.file import load_web_config
+from tests.support.certificates import Authority
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HASH = "$2y$10$mDwo.lAisC94iLAyP81MCesa29IzH37oigHC/42V2pdJlUprsJPze"
+TLS = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n"
+MUTUAL = f"{TLS}  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Returns a folder with a CA and a server's certificate and key."""
+    authority = Authority(tmp_path)
+    authority.server()
+    assert authority.cert.exists()
+    return tmp_path
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    """Returns what is wrong with a file with this text, a line for each problem, without its path."""
+    path = folder / "web.yml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_web_config(str(path))
+    return [line.strip().removeprefix(f"{path}: ") for line in str(caught.value).splitlines()[1:]]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("tls_server_confg: {}\n", "tls_server_confg: no such setting; did you mean tls_server_config?"),
+        (f"{TLS}  cert_fil: a\n", "tls_server_config.cert_fil: no such setting; did you mean cert_file?"),
+        (f"{TLS}  min_version: TLS10\n", "tls_server_config.min_version: is broken (RFC 8996); use TLS12 or TLS13"),
+        (f"{TLS}  min_version: SSL3\n", "tls_server_config.min_version: must be TLS12 or TLS13"),
+        (
+            f"{TLS}  min_version: TLS13\n  max_version: TLS12\n",
+            "tls_server_config.max_version: must not be below min_version",
+        ),
+        (
+            f"{TLS}  client_auth_type: RequireAnyClientCert\n",
+            "tls_server_config.client_auth_type: would take certificates that nobody verified; use RequireAndVerify",
+        ),
+        (
+            f"{TLS}  client_auth_type: RequireAndVerifyClientCert\n",
+            "tls_server_config.client_ca_file: is missing, and RequireAndVerifyClientCert needs it to verify ",
+        ),
+        (
+            f"{TLS}  client_ca_file: ca.crt\n",
+            "tls_server_config.client_auth_type: is missing; a CA for clients needs RequireAndVerifyClientCert or ",
+        ),
+        (
+            f"{TLS}  client_allowed_sans: [a]\n",
+            "tls_server_config.client_allowed_sans: needs client_auth_type RequireAndVerifyClientCert",
+        ),
+        (
+            f"{TLS}  cipher_suites: [TLS_AES_128_GCM_SHA256]\n",
+            "tls_server_config.cipher_suites[0]: is a suite of TLS 1.3, all of which are always on; leave it out",
+        ),
+        (
+            f"{TLS}  cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]\n",
+            "tls_server_config.cipher_suites[0]: is weak; there is ",
+        ),
+        (
+            f"{TLS}  curve_preferences: [X25519, CurveP256]\n",
+            "tls_server_config.curve_preferences: Python's TLS takes one curve; name one, or leave the list out",
+        ),
+        (f"{TLS}  curve_preferences: [P1]\n", "tls_server_config.curve_preferences: must be of CurveP256, "),
+        (f"{TLS}  cert: abc\n", "tls_server_config.cert: cannot stand beside cert_file"),
+        (
+            "tls_server_config: {key_file: server.key}\n",
+            "tls_server_config.cert_file: is missing, and there is no TLS ",
+        ),
+        (TLS.replace("server.key", "no.key"), "tls_server_config.key_file: cannot be read (No such file or directory)"),
+        (TLS.replace("server.key", "server.crt"), "tls_server_config: the key is not in PEM format"),
+        (TLS.replace("server.crt", "ca.crt"), "tls_server_config: the key does not belong to the certificate"),
+        (MUTUAL.replace("ca.crt", "server.key"), "tls_server_config.client_ca: is not a certificate in PEM format"),
+        (
+            "http_server_config: {http2: true}\n",
+            "http_server_config.http2: HTTP/2 is not spoken here; set it to false, or leave it out",
+        ),
+        (
+            "http_server_config: {headers: {Server: x}}\n",
+            "http_server_config.headers: Server: cannot be set; there is Content-Security-Policy, ",
+        ),
+        (
+            "http_server_config: {headers: {X-Frame-Options: never}}\n",
+            "http_server_config.headers: X-Frame-Options: must be deny or sameorigin",
+        ),
+        (
+            'http_server_config: {headers: {X-XSS-Protection: "1\\r\\nA: b"}}\n',
+            "http_server_config.headers: X-XSS-Protection: must be one line of printable characters",
+        ),
+        ("basic_auth_users: {alice: hunter2}\n", "basic_auth_users.alice: must be a bcrypt hash, not a password or "),
+        ("basic_auth_users: {alice: }\n", "basic_auth_users.alice: must be a text; put it in quotes"),
+        (
+            f"basic_auth_users: {{alice: {HASH.replace('$10$', '$05$')}}}\n",
+            "basic_auth_users.alice: its cost must be 10 to 16, not 5; make one by `htpasswd -nBC 12 USER`",
+        ),
+        (
+            f"basic_auth_users: {{'al:ice': {HASH}}}\n",
+            "basic_auth_users: a user name must be printable, not empty, and without a colon",
+        ),
+        ("rate_limit: {interval: 1s}\n", "rate_limit.burst: must be 1 or more, or every request would be refused"),
+        ("rate_limit: {interval: 5, burst: 1}\n", "rate_limit.interval: must be a duration like 1s, 500ms or 1m30s"),
+        (
+            f"rate_limit: {{interval: '{'1' * 100_000}', burst: 1}}\n",
+            "rate_limit.interval: must be a duration like 1s, 500ms or 1m30s",
+        ),
+        (f"rate_limit: {{interval: 1s, burst: {10**400}}}\n", "rate_limit.burst: must be less than or equal to "),
+        (
+            f"basic_auth_users: {{alice: $2b$10${'z' * 53}}}\n",
+            "basic_auth_users.alice: must be a bcrypt hash, not a password or ",
+        ),
+        ("[]\n", "must be a mapping of settings, like `region_id: cn-shanghai`"),
+    ],
+)
+def test_what_is_refused(text: str, found: str, folder: Path) -> None:
+    """What is unknown, weak, or cannot be honoured is refused with its place and what to do."""
+    told = problems(folder, text)
+
+    assert len(told) == 1
+    assert told[0].startswith(found)
+    assert "hunter2" not in told[0]
+
+
+def test_all_problems_at_once(folder: Path) -> None:
+    """Wrong keys, wrong values and wrong files are told together."""
+    told = problems(
+        folder,
+        "tls_server_config: {cert_file: no.crt, key_file: no.key, min_version: TLS11, colour: red}\n"
+        "basic_auth_users: {alice: one, bob: two}\nrate_limit: {interval: 1s}\n",
+    )
+
+    places = sorted(line.partition(": ")[0] for line in told)
+    assert places == [
+        "basic_auth_users.alice",
+        "basic_auth_users.bob",
+        "rate_limit.burst",
+        "tls_server_config.cert_file",
+        "tls_server_config.colour",
+        "tls_server_config.key_file",
+        "tls_server_config.min_version",
+    ]
+
+
+def test_a_short_key_is_refused(folder: Path) -> None:
+    """A key that can be broken is none."""
+    Authority(folder, "weak").server(rsa_bits=1024)
+
+    assert problems(folder, TLS) == ["tls_server_config: the key is too short: RSA needs 2048 bits"]

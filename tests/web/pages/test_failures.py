@@ -1,0 +1,179 @@
+"""The failures are shown newest first, filtered as asked, to people and to scripts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from exporter.jobs.snapshot import FailedJob, PollKey, TargetView
+from exporter.web.pages.console import CONSOLE_URL
+from tests.support.scenarios import BUSY, DOWN, EMPTY, KEY, NOW, UP
+from tests.support.seenpage import SITE, get, see
+
+EVIL = "<script>alert('x')</script>\"' onload=x"
+OLD = FailedJob("a-1", "ASR", 1_799_999_000, 1_799_999_900, "InvalidParameter", "no such file")
+NEW = FailedJob("b-2", "TextToSpeech", 1_799_999_950, 1_799_999_990, "unknown", "")
+OTHER = FailedJob("c-3", "ASR", 1_799_999_000, 1_799_999_950, "Timeout", "took too long")
+VIEWS = (
+    TargetView(KEY, replace(BUSY, failed_jobs=(NEW, OLD)), UP),
+    TargetView(PollKey("staging", "cn-beijing", "smart"), replace(EMPTY, failed_jobs=(OTHER,)), DOWN),
+    TargetView(PollKey("new", "cn-hangzhou", "smart")),
+)
+
+
+def ids(query: str) -> list[str]:
+    """Returns the ids of the jobs that JSON shows."""
+    body = json.loads(get(f"/failures?format=json&{query}", *VIEWS).text)
+    return [failure["job_id"] for failure in body["failures"]]
+
+
+def test_json_is_stable() -> None:
+    """Scripts find these fields, times in ISO 8601 UTC, spans in seconds."""
+    found = get("/failures?format=json&account=prod&limit=1", *VIEWS)
+
+    assert (found.status, found.content_type) == (200, "application/json")
+    assert json.loads(found.text) == {
+        "generated_at": "2027-01-15T08:00:00Z",
+        "matching": 2,
+        "failures": [
+            {
+                "account": "prod",
+                "region_id": "cn-shanghai",
+                "job_id": "b-2",
+                "job_type": "TextToSpeech",
+                "created_at": "2027-01-15T07:59:10Z",
+                "ended_at": "2027-01-15T07:59:50Z",
+                "duration_seconds": 40,
+                "error_code": "unknown",
+                "error_message": "",
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["b-2", "c-3", "a-1"]),
+        ("account=staging", ["c-3"]),
+        ("region_id=cn-shanghai", ["b-2", "a-1"]),
+        ("job_type=ASR", ["c-3", "a-1"]),
+        ("error_code=unknown", ["b-2"]),
+        ("job_type=ASR&error_code=Timeout", ["c-3"]),
+        ("account=&job_type=&limit=", ["b-2", "c-3", "a-1"]),
+        ("account=nobody", []),
+        ("limit=2", ["b-2", "c-3"]),
+    ],
+)
+def test_filters(query: str, found: list[str]) -> None:
+    """Every filter given must match, an empty one always does; the newest come first."""
+    assert ids(query) == found
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("limit=0", "parameter limit is '0': it is a whole number from 1 to 1000"),
+        ("limit=1001", "parameter limit is '1001': it is a whole number from 1 to 1000"),
+        ("limit=x", "parameter limit is 'x': it is a whole number from 1 to 1000"),
+        ("limit=%C2%B2", "parameter limit is '²': it is a whole number from 1 to 1000"),
+        ("format=xml", "parameter format is 'xml': it is html or json"),
+        ("refresh=no", "parameter refresh is 'no': it is on or off"),
+        ("account=a&account=b", "parameter account is given twice: give it once"),
+        ("account=" + "a" * 257, "parameter account is longer than 256 characters"),
+        (
+            "region=x",
+            "unknown parameter 'region': known are account, region_id, job_type, error_code, limit, format, refresh",
+        ),
+    ],
+)
+def test_bad_parameters_are_told(query: str, problem: str) -> None:
+    """A parameter that cannot be meant gets 400 and the words to mend it."""
+    found = get(f"/failures?{query}", *VIEWS)
+
+    assert (found.status, found.content_type, found.text) == (400, "text/plain", f"{problem}\n")
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("application/json", "application/json"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html"),
+        ("text/html;q=0.5, application/json", "application/json"),
+        ("text/html, application/json;q=0.9", "text/html"),
+        ("application/json;q=nonsense", "text/html"),
+        ("*/*", "text/html"),
+        ("", "text/html"),
+    ],
+)
+def test_accept_chooses_the_form(accept: str, content_type: str) -> None:
+    """Who would rather have JSON gets it; the parameter has the last word."""
+    assert get("/failures", *VIEWS, accept=accept).content_type == content_type
+    assert get("/failures?format=html", *VIEWS, accept=accept).content_type == "text/html"
+
+
+def test_page_shows_every_failure() -> None:
+    """A row has job, target, type, both times, reason and message."""
+    text = see("/failures", *VIEWS).text
+
+    assert "3 of 3, newest first." in text
+    assert (
+        "c-3staging cn-beijingASR2027-01-15 07:43:202027-01-15 07:59:10 50 s ago, after 15 minTimeout took too long"
+        in text
+    )
+
+
+def test_every_job_leads_to_the_console() -> None:
+    """Each row links the console, whose front page is all that is certain, and says for which job."""
+    seen = see("/failures", *VIEWS)
+
+    assert seen.links().count(CONSOLE_URL) == 3
+    assert "Console for job c-3, in a new tab" in seen.text
+    assert "The console opens on its front page" in seen.text
+
+
+def test_filters_offer_what_there_is() -> None:
+    """Every filter has a label and offers the values of the kept failures; the chosen one is selected."""
+    seen = see("/failures?job_type=ASR&refresh=off&limit=7", *VIEWS)
+
+    assert [select["name"] for select in seen.of("select")] == ["account", "region_id", "job_type", "error_code"]
+    assert len(seen.of("label")) == 4
+    assert [option["value"] for option in seen.of("option") if "selected" in option] == ["ASR"]
+    assert {"type": "hidden", "name": "refresh", "value": "off"} in seen.of("input")
+    assert {"type": "hidden", "name": "limit", "value": "7"} in seen.of("input")
+    assert "/failures?job_type=ASR&limit=7&format=json" in seen.links()
+
+
+def test_nothing_to_show_is_said() -> None:
+    """No failures at all and none that match are told apart."""
+    assert "No failed jobs." in see("/failures").text
+    assert "No failed job matches." in see("/failures?account=nobody", *VIEWS).text
+
+
+def test_another_shards_target() -> None:
+    """One of several shards says which it is, and refuses to answer for a target of another one."""
+    shard = replace(SITE, shard="shard 0 of 3")
+    own = get("/failures?account=prod", *VIEWS, site=shard)
+    other = [get(f"/failures?account=nobody{form}", *VIEWS, site=shard) for form in ("", "&format=json")]
+    detail = get("/targets?account=nobody&region_id=cn-x", *VIEWS, site=shard)
+
+    assert "This is shard 0 of 3: it shows its own targets." in own.text
+    assert get("/failures", site=shard).status == 200  # it may have none
+    assert {(each.status, each.text) for each in other} == {
+        (404, "this is shard 0 of 3, which polls no such target: ask the others\n")
+    }
+    assert (detail.status, detail.text) == (404, "there is no target nobody/cn-x in shard 0 of 3; see /targets\n")
+
+
+def test_escapes_what_comes_from_outside() -> None:
+    """Ids, types, reasons, messages and chosen filters never become markup."""
+    job = FailedJob(EVIL, EVIL, 0, int(NOW), EVIL, EVIL)
+    view = TargetView(PollKey(EVIL, EVIL, "smart"), replace(EMPTY, failed_jobs=(job,)), UP)
+
+    seen = see("/failures", view)
+    filtered = see("/failures?account=%3Cscript%3E%22%20onload=x", view)
+
+    assert not {"script", "onload="} & (seen.names() | filtered.names())
+    assert seen.text.count(EVIL) == 11

@@ -1,0 +1,298 @@
+"""Clients that are slow, silent or many cost little, are cut off in time, and never keep a scrape from its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+import pytest
+from aiohttp import web
+
+from exporter.web.connections import Limits
+from exporter.web.server import base_url, serve
+from tests.support.certificates import Authority
+from tests.support.securedweb import client, secured, secured_app
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+Value = TypeVar("Value")
+SHORT = Limits(handshake_seconds=0.3, head_seconds=0.3, answer_seconds=0.3, idle_seconds=60)
+TLS = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n"
+DEADLINE = 10.0
+
+
+async def connected(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Opens a plain connection."""
+    parts = httpx.URL(url)
+    return await asyncio.open_connection(parts.host, parts.port)
+
+
+async def seconds_until_cut(reader: asyncio.StreamReader, since: float) -> float:
+    """Returns how long after a moment the server had closed the connection."""
+    async with asyncio.timeout(DEADLINE):
+        try:
+            while await reader.read(65536):
+                pass
+        except ConnectionError:
+            pass
+    return time.monotonic() - since
+
+
+def at(limits: Limits, folder: Path, asks: Callable[[str], Awaitable[Value]], text: str = "") -> Value:
+    """Returns what `asks` finds at a server with these limits."""
+
+    async def run() -> Value:
+        async with secured(text, folder, limits) as url:
+            return await asks(url)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: a\r\n"])
+def test_a_head_that_does_not_end_is_cut(sent: bytes, tmp_path: Path) -> None:
+    """A client that opens a connection and sends nothing, or part of a head, is cut when the time is up."""
+
+    async def asks(url: str) -> float:
+        since = time.monotonic()
+        reader, writer = await connected(url)
+        writer.write(sent)
+        found = await seconds_until_cut(reader, since)
+        writer.close()
+        return found
+
+    assert 0.2 < at(SHORT, tmp_path, asks) < 5
+
+
+def test_one_byte_at_a_time_is_cut(tmp_path: Path) -> None:
+    """A client that goes on sending a little gains no time by it, on a connection that was good before as well."""
+
+    async def asks(url: str) -> tuple[bytes, float]:
+        reader, writer = await connected(url)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        first = await reader.readuntil(b"ok\n")
+        since = time.monotonic()
+        cut = asyncio.create_task(seconds_until_cut(reader, since))
+        writer.write(b"GET /livez HTTP/1.1\r\n")
+        while not cut.done() and time.monotonic() - since < DEADLINE:
+            writer.write(b"a")
+            await asyncio.wait([cut], timeout=0.02)
+        writer.close()
+        return first[:15], await cut
+
+    first, seconds = at(SHORT, tmp_path, asks)
+
+    assert first == b"HTTP/1.1 200 OK"
+    assert 0.2 < seconds < 5
+
+
+def test_a_good_connection_may_rest(tmp_path: Path) -> None:
+    """Between two scrapes a connection stays, longer than any one step of a request may take."""
+
+    async def asks(url: str) -> bytes:
+        reader, writer = await connected(url)
+        for _ in range(2):
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            found = await reader.readuntil(b"ok\n")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 4 * SHORT.answer_seconds)
+        writer.close()
+        return found[:15]
+
+    assert at(SHORT, tmp_path, asks) == b"HTTP/1.1 200 OK"
+
+
+def test_an_answer_nobody_takes_is_cut() -> None:
+    """A client that asks for much and reads nothing does not keep it in memory for long."""
+
+    async def much(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 50_000_000)
+
+    async def run() -> float:
+        app = secured_app()
+        app.router.add_get("/much", much)
+        runner, _ = await serve(app, "127.0.0.1", 0, limits=SHORT)
+        try:
+            reader, writer = await connected(base_url(runner))
+            since = time.monotonic()
+            writer.write(b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n")
+            while len(runner.server.connections if runner.server else []) and time.monotonic() - since < DEADLINE:
+                await asyncio.wait([asyncio.create_task(reader.read(1))], timeout=0.05)
+            writer.close()
+            return time.monotonic() - since
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(run()) < 5
+
+
+def test_an_answer_that_is_never_made_is_cut() -> None:
+    """A handler that hangs costs its own connection only, and not for ever."""
+
+    async def hang(_: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    async def run() -> float:
+        app = secured_app()
+        app.router.add_get("/hang", hang)
+        runner, _ = await serve(app, "127.0.0.1", 0, limits=SHORT)
+        try:
+            reader, writer = await connected(base_url(runner))
+            writer.write(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n")
+            found = await seconds_until_cut(reader, time.monotonic())
+            writer.close()
+            return found
+        finally:
+            await runner.cleanup()
+
+    assert 0.2 < asyncio.run(run()) < 5
+
+
+def test_a_handshake_that_does_not_end_is_cut(tmp_path: Path) -> None:
+    """A client that opens a TLS connection and does not shake hands is cut too."""
+    Authority(tmp_path).server()
+
+    async def asks(url: str) -> float:
+        reader, writer = await connected(url)
+        found = await seconds_until_cut(reader, time.monotonic())
+        writer.close()
+        return found
+
+    assert 0.2 < at(SHORT, tmp_path, asks, TLS) < 5
+
+
+@pytest.mark.parametrize("text", ["", TLS])
+def test_many_idle_connections_do_not_stop_scrapes(text: str, tmp_path: Path) -> None:
+    """When all places are taken, who has been quiet longest makes room, in the handshake as well as after it."""
+    authority = Authority(tmp_path)
+    authority.server()
+    limits = Limits(connections=20)
+
+    async def asks(url: str) -> tuple[list[int], int]:
+        idle = [await connected(url) for _ in range(3 * limits.connections)]
+        async with client(authority.cert) as asking:
+            found = [(await asking.get(f"{url}/metrics")).status_code for _ in range(3)]
+        idle += [await connected(url) for _ in range(3 * limits.connections)]
+        async with client(authority.cert) as asking:
+            found.append((await asking.get(f"{url}/metrics")).status_code)
+        async with asyncio.timeout(DEADLINE):
+            cut = [reader for reader, _ in idle[: -limits.connections] if await reader.read(1) == b""]
+        for _, writer in idle:
+            writer.close()
+        return found, len(cut)
+
+    assert at(limits, tmp_path, asks, text) == ([200] * 4, 100)
+
+
+def test_requests_under_way_are_not_cut_for_others() -> None:
+    """Who is being answered keeps its place; who comes then and finds all places so taken is sent away."""
+    begun = asyncio.Semaphore(0)
+    release = asyncio.Event()
+
+    async def slow(_: web.Request) -> web.Response:
+        begun.release()
+        await release.wait()
+        return web.Response(text="done")
+
+    async def run() -> tuple[int, list[str]]:
+        app = secured_app()
+        app.router.add_get("/slow", slow)
+        runner, _ = await serve(app, "127.0.0.1", 0, limits=Limits(connections=3))
+        url = base_url(runner)
+        try:
+            async with httpx.AsyncClient(trust_env=False) as asking:
+                under_way = [asyncio.create_task(asking.get(f"{url}/slow")) for _ in range(3)]
+                for _ in under_way:
+                    await asyncio.wait_for(begun.acquire(), DEADLINE)
+                with pytest.raises(httpx.TransportError):
+                    await asking.get(f"{url}/livez")
+                release.set()
+                done = [(await each).text for each in under_way]
+                return (await asking.get(f"{url}/livez")).status_code, done
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(run()) == (200, ["done"] * 3)
+
+
+@pytest.mark.parametrize(
+    ("head", "answer"),
+    [
+        (b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"".join(b"A%d: b\r\n" % n for n in range(100)), b"400"),
+        (b"GET /livez HTTP/1.1\r\nHost: a\r\nA: " + b"b" * 20_000 + b"\r\n", b"400"),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n", b"400"),
+        (b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"".join(b"A: %s\r\n" % (b"b" * 5000) for _ in range(40)), b""),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"400"),
+    ],
+)
+def test_large_or_garbled_heads_are_refused(head: bytes, answer: bytes, tmp_path: Path) -> None:
+    """A head with too many or too long lines, or too large as a whole, or that is none, ends the connection."""
+
+    async def asks(url: str) -> bytes:
+        reader, writer = await connected(url)
+        writer.write(head + b"\r\n")
+        async with asyncio.timeout(DEADLINE):
+            try:
+                found = await reader.read()
+            except ConnectionError:
+                found = b""
+        writer.close()
+        return found
+
+    assert at(Limits(), tmp_path, asks)[9:12] == answer
+
+
+def test_a_damaged_body_is_no_error_of_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A body that is not what its Content-Encoding says is refused like any other, and nothing is logged."""
+    head = b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Encoding: gzip\r\n\r\n"
+
+    async def asks(url: str) -> bytes:
+        reader, writer = await connected(url)
+        writer.write(head)
+        found = await reader.readuntil(b"takes one\n")
+        writer.write(b"hello")
+        async with asyncio.timeout(DEADLINE):
+            found += await reader.read()
+        writer.close()
+        return found
+
+    assert at(Limits(), tmp_path, asks)[9:12] == b"413"
+    assert not caplog.records
+
+
+SECRET = b"c2VjcmV0"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: Basic " + SECRET + b"\x00\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization : Basic " + SECRET + b"\r\n\r\n",
+        SECRET + b" / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/9.9 " + SECRET + b"\r\n\r\n",
+        b"POST /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + SECRET + b"\r\n\r\n",
+    ],
+)
+def test_what_cannot_be_read_is_not_repeated(sent: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Garbled requests, which may hold a password, stand neither in the answer nor in the log, nor does our make."""
+    caplog.set_level("DEBUG")
+
+    async def asks(url: str) -> bytes:
+        reader, writer = await connected(url)
+        writer.write(sent)
+        async with asyncio.timeout(DEADLINE):
+            found = await reader.read()
+        writer.close()
+        return found
+
+    got = at(Limits(), tmp_path, asks)
+
+    assert got[9:12] == b"400"
+    assert b"X-Content-Type-Options: nosniff" in got
+    assert SECRET not in got
+    assert b"aiohttp" not in got
+    assert SECRET.decode() not in caplog.text

@@ -1,0 +1,1 @@
+"""Generators of files in this repository, and checks of its supply chain."""

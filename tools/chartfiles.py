@@ -1,0 +1,40 @@
+"""The files of the chart that are written by a program: README, schema, rules, dashboards, and the app's version."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import tools.dashboards.__main__ as dashboards
+from exporter import __version__
+from exporter.rules import RUNBOOK_BASE_URL
+from tools import chartreadme, chartrules, chartschema
+from tools.chartvalues import CHART
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def chart_files() -> dict[Path, str]:
+    """Returns the text of every such file by its path."""
+    files = CHART / "files"
+    return {
+        CHART / "Chart.yaml": _chart_text(),
+        CHART / "README.md": chartreadme.document(),
+        CHART / "values.schema.json": chartschema.schema_text(),
+        files / "thresholds.yaml": chartrules.thresholds_text(),
+        **{files / "rules" / name: text for name, text in chartrules.rule_texts().items()},
+        **{files / "dashboards" / name: _chart_board(text) for name, text in dashboards.built().items()},
+    }
+
+
+def _chart_board(text: str) -> str:
+    """Returns a dashboard as the chart holds it, which fills in where the runbooks are."""
+    return text.replace(RUNBOOK_BASE_URL, "<<runbooks>>")
+
+
+def _chart_text() -> str:
+    """Returns the chart's description, as it stands, with the version of the exporter in it."""
+    text = (CHART / "Chart.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^version: .*$", f"version: {__version__}", text)
+    return re.sub(r"(?m)^appVersion: .*$", f'appVersion: "{__version__}"', text)
