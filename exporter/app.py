@@ -58,7 +58,7 @@ class App:
         self.reload = Reload(lambda: settings, self.apply, time.time)
         self._ledger = ledger
         self._environ = environ
-        self._clients = Clients(settings, environ, self.instruments)
+        self._clients = self._make_clients(settings)
         self._scheduler: AsyncIOScheduler | None = None
         collector = Collector(
             views=self.views,
@@ -83,8 +83,10 @@ class App:
         targets = settings.polled_targets
         kept = {worker.target: worker for worker in self.workers if is_same and worker.target in targets}
         left = [worker for worker in self.workers if worker not in kept.values()]
-        clients = self._clients if is_same else Clients(settings, self._environ, self.instruments)
+        clients = self._clients if is_same else self._make_clients(settings)
         made = {target: clients.client(target) for target in targets if target not in kept}
+        for target in made:
+            self.instruments.introduce(target.key)
         try:
             await self._leave(left, settings)
         except LedgerError:
@@ -103,6 +105,15 @@ class App:
             self.instruments.forget(key)
         if before is not clients:
             await before.aclose()
+
+    def _make_clients(self, settings: Settings) -> Clients:
+        return Clients(
+            self._environ,
+            timeout_seconds=settings.request_timeout_seconds,
+            max_requests_per_second=settings.max_requests_per_second,
+            observe_request=self.instruments.observe_request,
+            observe_wait=self.instruments.add_rate_limit_wait,
+        )
 
     async def _leave(self, workers: list[Worker], settings: Settings) -> None:
         """Stops these workers, and drops from the ledger what other shards poll; or lets the workers go on."""

@@ -19,7 +19,6 @@ from exporter.errors import (
 from exporter.ims.client import GET_ACTION, LIST_ACTION, RetryBudget
 from exporter.ims.clients import Clients
 from exporter.ims.credentials.default_chain import NoCredentialsError
-from exporter.metrics.exposition import Instruments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -61,7 +60,12 @@ def ram_policy(actions: Iterable[str] = (LIST_ACTION, GET_ACTION)) -> str:
 async def check(settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> bool:
     """Checks every target, telling each verdict as it is reached; returns whether all are good."""
     all_good = True
-    async with aclosing(Clients(settings, environ, Instruments())) as clients:
+    made = Clients(
+        environ,
+        timeout_seconds=settings.request_timeout_seconds,
+        max_requests_per_second=settings.max_requests_per_second,
+    )
+    async with aclosing(made) as clients:
         for target in settings.polled_targets:
             findings = [finding async for finding in _findings(target, clients.client(target), settings)]
             bad = {finding.part for finding in findings if finding.mark == "FAILED"}
@@ -140,7 +144,7 @@ def _failed(target: Target, error: ApiError) -> Finding:
         text = f"{error}; grant this policy to the RAM user or role:\n{ram_policy()}"
         return Finding("permission", is_good=False, text=text)
     if isinstance(error, NoCredentialsError):
-        lines = ("no credentials were found:", *error.places, error.hint)
+        lines = ("no credentials were found:", *error.reasons, error.hint)
         return Finding("credentials", is_good=False, text=BESIDE_MARKS.join(lines))
     if error.code == "NoCredentials":  # nothing was called
         return Finding("credentials", is_good=False, text=f"{error}; {error.hint}")

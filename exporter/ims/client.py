@@ -31,7 +31,7 @@ from exporter.errors import (
 )
 from exporter.ims import signature
 from exporter.ims.answers import HTTP_ERRORS, Page, SmartHandleJob, parse_error, parse_handle_job, parse_page
-from exporter.ims.connections import CONNECTIONS, Slots
+from exporter.ims.connections import MAX_CONNECTIONS, CallSlots
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -131,11 +131,11 @@ class ImsClient:
         limiter: AccountLimiter,
         *,
         timeout_seconds: float,
-        slots: Slots | None = None,
+        slots: CallSlots | None = None,
         observe: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         self._http = http
-        self._slots = slots or Slots()
+        self._slots = slots or CallSlots()
         self._headers = {action: headers(http, action) for action in (LIST_ACTION, GET_ACTION)}
         self._auth = V3Auth(credentials)
         self._credentials = credentials
@@ -208,7 +208,9 @@ class ImsClient:
         self, method: str, action: str, parameters: dict[str, str], weight: int, beat: Callable[[], None]
     ) -> tuple[bytes, int | None]:
         await self._limiter.acquire(weight, beat)
-        async with self._slots.taken(for_survey=weight > 1, beat=beat):  # the time of a call does not run before that
+        async with self._slots.acquire(
+            for_survey=weight > 1, heartbeat=beat
+        ):  # the time of a call does not run before that
             return await self._timed(method, action, parameters, beat)
 
     async def _timed(
@@ -222,12 +224,12 @@ class ImsClient:
         except ApiError as error:
             code = error.code
             if isinstance(error, ThrottledError):
-                self._limiter.throttled(min(error.retry_after, LONGEST_PAUSE))
+                self._limiter.record_throttled(min(error.retry_after, LONGEST_PAUSE))
             raise
         finally:
             self._observe(action, code, time.monotonic() - started)
             beat()
-        self._limiter.passed()
+        self._limiter.record_success()
         return answer
 
     async def _attempt(self, method: str, action: str, parameters: dict[str, str]) -> tuple[bytes, int | None]:
@@ -242,7 +244,7 @@ class ImsClient:
                 finally:
                     await response.aclose()
         if response.status_code >= HTTP_ERRORS:
-            raise parse_error(response.status_code, body, _retry_after(response), self._credentials.masked)
+            raise parse_error(response.status_code, body, _retry_after(response), self._credentials.redact)
         if not response.is_success:
             message = f"HTTP status {response.status_code} instead of an answer"
             raise BadResponseError(message, code=f"Http{response.status_code}")
@@ -262,7 +264,9 @@ def endpoint_pool(endpoint: str, timeout_seconds: float) -> httpx.AsyncClient:
         base_url=endpoint,
         timeout=httpx.Timeout(timeout_seconds),
         follow_redirects=False,
-        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=90),
+        limits=httpx.Limits(
+            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=90
+        ),
         headers={"user-agent": "ims-exporter"},
     )
 

@@ -1,4 +1,4 @@
-"""The clients of the targets: one connection pool for each endpoint, one rate limit for each account."""
+"""The clients of all targets: one connection pool per endpoint, one rate limit per account."""
 
 from __future__ import annotations
 
@@ -6,57 +6,67 @@ from typing import TYPE_CHECKING
 
 from exporter.errors import SettingsError
 from exporter.ims.client import ImsClient, endpoint_pool
-from exporter.ims.connections import Slots
+from exporter.ims.connections import CallSlots
 from exporter.ims.credentials.source import credential_source
 from exporter.ims.rate_limit import AccountLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import httpx
 
-    from exporter.config.settings import Settings
+    from exporter.jobs.snapshot import PollKey
     from exporter.jobs.target import Target
-    from exporter.metrics.exposition import Instruments
 
 
 class Clients:
-    """Makes the clients, and closes their connections in the end."""
+    """Makes the clients of targets, and closes their connections.
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str], instruments: Instruments) -> None:
-        self._timeout = settings.request_timeout_seconds
-        self._per_second = settings.max_requests_per_second
+    `observe_request` receives target, action, code and seconds of every attempt; `observe_wait` the account and the
+    seconds that a call waited for the rate limit.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        timeout_seconds: float,
+        max_requests_per_second: float,
+        observe_request: Callable[[PollKey, str, str, float], None] = lambda *_: None,
+        observe_wait: Callable[[str, float], None] = lambda *_: None,
+    ) -> None:
         self._environ = environ
-        self._instruments = instruments
-        self._pools: dict[str, httpx.AsyncClient] = {}
-        self._slots: dict[str, Slots] = {}
+        self._timeout_seconds = timeout_seconds
+        self._max_requests_per_second = max_requests_per_second
+        self._observe_request = observe_request
+        self._observe_wait = observe_wait
+        self._pools: dict[str, tuple[httpx.AsyncClient, CallSlots]] = {}
         self._limiters: dict[str, AccountLimiter] = {}
 
     def client(self, target: Target) -> ImsClient:
-        """Returns the client of a target; its requests are counted."""
+        """Returns the client of a target; raises SettingsError if the environment names an unusable proxy."""
         key = target.key
-        self._instruments.introduce(key)
         if target.endpoint not in self._pools:
-            self._pools[target.endpoint] = _pool(target.endpoint, self._timeout)
-            self._slots[target.endpoint] = Slots()
+            self._pools[target.endpoint] = _pool(target.endpoint, self._timeout_seconds), CallSlots()
+        pool, slots = self._pools[target.endpoint]
         return ImsClient(
-            self._pools[target.endpoint],
+            pool,
             credential_source(target.credentials, self._environ),
             self._limiter(key.account),
-            timeout_seconds=self._timeout,
-            slots=self._slots[target.endpoint],
-            observe=lambda action, code, seconds: self._instruments.observe_request(key, action, code, seconds),
+            timeout_seconds=self._timeout_seconds,
+            slots=slots,
+            observe=lambda action, code, seconds: self._observe_request(key, action, code, seconds),
         )
 
     async def aclose(self) -> None:
         """Closes all connections."""
-        for pool in self._pools.values():
+        for pool, _ in self._pools.values():
             await pool.aclose()
 
     def _limiter(self, account: str) -> AccountLimiter:
         if account not in self._limiters:
             self._limiters[account] = AccountLimiter(
-                self._per_second, lambda seconds: self._instruments.add_rate_limit_wait(account, seconds)
+                self._max_requests_per_second, lambda seconds: self._observe_wait(account, seconds)
             )
         return self._limiters[account]
 

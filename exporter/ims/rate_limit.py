@@ -1,4 +1,4 @@
-"""The rate limit of one account, shared by all its targets, which yields when the service throttles."""
+"""The rate limit of one account, shared by all its targets. It slows down when the service throttles."""
 
 from __future__ import annotations
 
@@ -11,54 +11,55 @@ from aiolimiter import AsyncLimiter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SLOWEST = 16
-"""At the slowest a call costs as much as this many."""
-CALM_CALLS = 20
-"""So many calls without throttling double the speed again."""
+MAX_COST = 16
+"""Maximum number of tokens that one call costs: a throttled account runs at no less than 1/16 of its rate."""
+CALLS_TO_SPEED_UP = 20
+"""Number of successful calls without throttling after which the rate doubles again."""
 
 
 class AccountLimiter:
-    """Lets calls pass at `per_second` at most, in bursts of a quarter of a second.
+    """Limits calls to `per_second`, in bursts of at most a quarter of a second.
 
-    A throttled account halves its speed, down to a sixteenth; every 20 good calls double it again.
-    `waited` is told the seconds each call had to wait.
+    A throttled call halves the rate, down to a sixteenth; every 20 successful calls double it again.
+    `observe_wait` receives the seconds that each call waited.
     """
 
     def __init__(
         self,
         per_second: float,
-        waited: Callable[[float], None] = lambda _: None,
+        observe_wait: Callable[[float], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         burst = max(1.0, per_second / 4)
         self._limiter = AsyncLimiter(burst, burst / per_second)
-        self._waited = waited
+        self._observe_wait = observe_wait
         self._monotonic = monotonic
         self._cost = 1
-        self._calm = 0
+        self._successes = 0
         self._paused_until = 0.0
 
-    async def acquire(self, weight: int = 1, beat: Callable[[], None] = lambda: None) -> None:
+    async def acquire(self, weight: int = 1, heartbeat: Callable[[], None] = lambda: None) -> None:
         """Waits until a call may be made; a call of weight 2 uses twice the budget.
 
-        `beat` is called as the wait goes on.
+        Calls `heartbeat` after each token, so a long wait at a low rate does not look like a hung poll.
         """
         started = self._monotonic()
         await asyncio.sleep(max(0.0, self._paused_until - started))
+        # One token at a time: AsyncLimiter refuses an amount above its burst, and gives no heartbeat in between.
         for _ in range(self._cost * weight):
             await self._limiter.acquire()
-            beat()
-        self._waited(self._monotonic() - started)
+            heartbeat()
+        self._observe_wait(self._monotonic() - started)
 
-    def throttled(self, retry_after: float = 0.0) -> None:
-        """Notes that the service throttled a call, and for how many seconds it asked to be left alone."""
-        self._cost = min(self._cost * 2, SLOWEST)
-        self._calm = 0
+    def record_throttled(self, retry_after: float = 0.0) -> None:
+        """Halves the rate after a throttled call, and lets no call pass for `retry_after` seconds."""
+        self._cost = min(self._cost * 2, MAX_COST)
+        self._successes = 0
         self._paused_until = max(self._paused_until, self._monotonic() + retry_after)
 
-    def passed(self) -> None:
-        """Notes that the service took a call."""
-        self._calm += 1
-        if self._calm >= CALM_CALLS:
+    def record_success(self) -> None:
+        """Counts a successful call towards the next doubling of the rate."""
+        self._successes += 1
+        if self._successes >= CALLS_TO_SPEED_UP:
             self._cost = max(1, self._cost // 2)
-            self._calm = 0
+            self._successes = 0

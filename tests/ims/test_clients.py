@@ -1,4 +1,4 @@
-"""Targets share what they can: an endpoint's connections, and an account's rate."""
+"""The clients of targets share the connections of an endpoint and the rate limit of an account."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import asyncio
 
 import pytest
 
-from exporter.config.load import load_settings
 from exporter.errors import SettingsError
 from exporter.ims.clients import Clients
-from exporter.metrics.exposition import Instruments
+from exporter.jobs.snapshot import PollKey
+from exporter.jobs.target import Target
 
 
 @pytest.mark.parametrize("proxy", ["socks5://localhost:1", "foo://user:canary0secret@localhost"])
-def test_a_proxy_that_cannot_be_used(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a problem of the configuration, told without the proxy's password."""
+def test_an_unusable_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unusable proxy is a configuration error whose message does not show the proxy's password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
-    settings = load_settings({"region_id": "cn-shanghai"}, {})
+    target = Target(PollKey("default", "cn-shanghai", "smart"), "https://ice.cn-shanghai.aliyuncs.com")
 
     async def scenario() -> None:
-        Clients(settings, {}, Instruments()).client(settings.polled_targets[0])
+        Clients({}, timeout_seconds=10, max_requests_per_second=10).client(target)
 
     with pytest.raises(SettingsError) as caught:
         asyncio.run(scenario())

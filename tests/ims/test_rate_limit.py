@@ -1,4 +1,4 @@
-"""An account's rate is held by all who call for it together, and yields when the service throttles."""
+"""All callers of an account share its rate, which slows down when the service throttles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.ims.rate_limit import CALM_CALLS, SLOWEST, AccountLimiter
+from exporter.ims.rate_limit import CALLS_TO_SPEED_UP, MAX_COST, AccountLimiter
 from tests.support.leapingclock import run_leaping
 
 if TYPE_CHECKING:
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 PER_SECOND = 10
 
 
-def limiter_of(per_second: float = PER_SECOND, waited: Callable[[float], None] = lambda _: None) -> AccountLimiter:
+def limiter_of(
+    per_second: float = PER_SECOND, observe_wait: Callable[[float], None] = lambda _: None
+) -> AccountLimiter:
     """Returns a limiter on the leaping clock."""
-    return AccountLimiter(per_second, waited, monotonic=time.monotonic)
+    return AccountLimiter(per_second, observe_wait, monotonic=time.monotonic)
 
 
 async def passed_at(limiter: AccountLimiter, calls: int, weight: int = 1) -> list[float]:
-    """Returns when each of so many calls, one after the other, was let pass, from now."""
+    """Makes calls one after the other; returns the seconds after which each was let through."""
     started = time.monotonic()
     moments = []
     for _ in range(calls):
@@ -34,34 +36,34 @@ async def passed_at(limiter: AccountLimiter, calls: int, weight: int = 1) -> lis
 
 
 async def seconds_of(limiter: AccountLimiter, calls: int, weight: int = 1) -> float:
-    """Returns how long so many calls take once the first burst is used up."""
+    """Returns the seconds that a number of calls take after the first burst."""
     await passed_at(limiter, 2 * PER_SECOND)
     return (await passed_at(limiter, calls, weight))[-1]
 
 
 def busiest_second(moments: list[float]) -> int:
-    """Returns the most calls that passed within any second."""
+    """Returns the maximum number of calls within one second."""
     return max(sum(start <= moment < start + 1 for moment in moments) for start in moments)
 
 
-def test_a_long_wait_gives_signs_of_life() -> None:
-    """However slow a throttled account is, whoever waits for it is seen to wait, every few seconds."""
-    limiter, beats = limiter_of(0.1), list[float]()
+def test_heartbeats_during_a_long_wait() -> None:
+    """A caller that waits for a slow, throttled account sends a heartbeat every few seconds."""
+    limiter, heartbeats = limiter_of(0.1), list[float]()
     for _ in range(10):
-        limiter.throttled()
+        limiter.record_throttled()
 
     async def scenario() -> None:
-        await limiter.acquire(weight=2, beat=lambda: beats.append(time.monotonic()))
+        await limiter.acquire(weight=2, heartbeat=lambda: heartbeats.append(time.monotonic()))
 
     run_leaping(scenario)
 
-    assert len(beats) == 2 * SLOWEST
-    assert max(after - before for before, after in pairwise(beats)) < 11
+    assert len(heartbeats) == 2 * MAX_COST
+    assert max(after - before for before, after in pairwise(heartbeats)) < 11
 
 
 @pytest.mark.parametrize("per_second", [0.1, 1, 2.5, 10, 100])
 def test_rate_is_held(per_second: float) -> None:
-    """Over any time the calls stay within the rate and the first burst, and they reach it."""
+    """Calls never exceed the rate plus the first burst, and they reach it."""
 
     async def scenario() -> list[float]:
         return await passed_at(limiter_of(per_second), 100)
@@ -75,7 +77,7 @@ def test_rate_is_held(per_second: float) -> None:
 
 
 def test_no_burst_beyond_a_quarter() -> None:
-    """No second sees more calls than the rate and a quarter, also after an idle hour."""
+    """No second has more calls than the rate plus a quarter, even after an idle hour."""
 
     async def scenario() -> list[float]:
         limiter = limiter_of()
@@ -99,7 +101,7 @@ def test_weight() -> None:
 
 
 def test_users_share_the_rate() -> None:
-    """Ten users at once get no more together than one alone, and nobody starves."""
+    """Ten concurrent callers together get no more than one alone, and none of them starves."""
 
     async def scenario() -> list[list[float]]:
         limiter = limiter_of()
@@ -112,59 +114,59 @@ def test_users_share_the_rate() -> None:
     assert busiest_second(sorted(chain.from_iterable(by_user))) <= PER_SECOND * 1.25 + 1
 
 
-@pytest.mark.parametrize(("times", "factor"), [(1, 2), (2, 4), (4, 16), (9, SLOWEST)])
+@pytest.mark.parametrize(("times", "factor"), [(1, 2), (2, 4), (4, 16), (9, MAX_COST)])
 def test_throttled_calls_slow_all_down(times: int, factor: int) -> None:
-    """Each throttled call halves the speed, down to a sixteenth."""
+    """Each throttled call halves the rate, down to a sixteenth."""
 
     async def scenario() -> float:
         limiter = limiter_of()
         for _ in range(times):
-            limiter.throttled()
+            limiter.record_throttled()
         return await seconds_of(limiter, 20)
 
     assert run_leaping(scenario) == pytest.approx(2 * factor, rel=0.1)
 
 
-def test_calm_calls_speed_up_again() -> None:
-    """Every twenty good calls running double the speed, up to the full one; a throttled call starts the count anew."""
+def test_successful_calls_speed_up_again() -> None:
+    """Every 20 consecutive successful calls double the rate, up to the full one; a throttled call resets the count."""
 
     async def scenario() -> list[float]:
         limiter = limiter_of()
-        limiter.throttled()
-        limiter.throttled()
-        passes = (CALM_CALLS, CALM_CALLS - 1, 1, 10 * CALM_CALLS)
+        limiter.record_throttled()
+        limiter.record_throttled()
+        passes = (CALLS_TO_SPEED_UP, CALLS_TO_SPEED_UP - 1, 1, 10 * CALLS_TO_SPEED_UP)
         seconds = []
         for number in passes:
             for _ in range(number):
-                limiter.passed()
+                limiter.record_success()
             seconds.append(await seconds_of(limiter, 20))
-        for _ in range(CALM_CALLS - 1):
-            limiter.passed()
-        limiter.throttled()
-        limiter.passed()
+        for _ in range(CALLS_TO_SPEED_UP - 1):
+            limiter.record_success()
+        limiter.record_throttled()
+        limiter.record_success()
         return [*seconds, await seconds_of(limiter, 20)]
 
     assert run_leaping(scenario) == pytest.approx([4, 4, 2, 2, 4], rel=0.1)
 
 
-def test_pause_asked_for() -> None:
-    """Retry-After holds back every later call, for the longest time asked for."""
+def test_retry_after() -> None:
+    """Retry-After delays every later call, by the longest delay that was asked for."""
 
     async def scenario() -> list[float]:
         limiter = limiter_of()
-        limiter.throttled(30)
-        limiter.throttled(5)
+        limiter.record_throttled(30)
+        limiter.record_throttled(5)
         return await asyncio.gather(*(_passed_after(limiter) for _ in range(2)))
 
     assert run_leaping(scenario) == pytest.approx([30, 30], abs=1)
 
 
-def test_waits_are_told() -> None:
-    """The seconds that calls had to wait are told, one by one."""
+def test_waits_are_observed() -> None:
+    """The limiter reports the seconds that each call waited."""
     waits: list[float] = []
 
     async def scenario() -> float:
-        return (await passed_at(limiter_of(waited=waits.append), 20))[-1]
+        return (await passed_at(limiter_of(observe_wait=waits.append), 20))[-1]
 
     total = run_leaping(scenario)
 

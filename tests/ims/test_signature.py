@@ -26,19 +26,19 @@ VECTOR_QUERY = (
 
 
 def sign(query: str, headers: dict[str, str], secret: str, method: str = "POST") -> str:
-    """Signs as a caller does."""
+    """Returns the signature of a request, computed as the client does."""
     return v3.signature(secret, v3.canonical_request(method, "/", query, headers, v3.EMPTY_BODY_SHA256))
 
 
 def test_published_vector() -> None:
-    """The example of Alibaba Cloud's documentation gives the signature printed there."""
+    """The example in Alibaba Cloud's documentation yields the documented signature."""
     signed = sign(v3.canonical_query(VECTOR_QUERY), VECTOR_HEADERS, "YourAccessKeySecret")
 
     assert signed == "06563a9e1b43f5dfe96b81484da74bceab24a1d853912eee15083a6f0f3283c0"
 
 
 def test_authorization_names_the_signed_headers_in_order() -> None:
-    """The Authorization header carries key, headers and signature in the documented form."""
+    """The Authorization header has key, signed headers and signature in the documented form."""
     value = v3.authorization("YourAccessKeyId", reversed(VECTOR_HEADERS), "ab")
 
     assert value == (
@@ -55,7 +55,7 @@ def test_authorization_names_the_signed_headers_in_order() -> None:
     method=st.sampled_from(["GET", "POST"]),
 )
 def test_equals_the_official_sdk(query: dict[str, str], nonce: str, key: str, secret: str, method: str) -> None:
-    """For any values the Authorization header equals the official SDK's (which leaves names unencoded)."""
+    """For any values, the Authorization header equals the official SDK's (which does not encode names)."""
     headers = {**VECTOR_HEADERS, "x-acs-signature-nonce": nonce}
     request = DaraRequest()
     request.method, request.pathname, request.query, request.headers = method, "/", query, headers
@@ -68,7 +68,7 @@ def test_equals_the_official_sdk(query: dict[str, str], nonce: str, key: str, se
 
 @given(data=st.data())
 def test_any_changed_byte_changes_the_signature(data: st.DataObject) -> None:
-    """Changing any one character of what is signed, or of the secret, gives another signature."""
+    """A change of any character of the signed request, or of the secret, changes the signature."""
     parts = ["POST", "/", v3.canonical_query(VECTOR_QUERY), "ecs.cn-shanghai.aliyuncs.com", "secret"]
     which = data.draw(st.integers(0, len(parts) - 1))
     at = data.draw(st.integers(0, len(parts[which]) - 1))

@@ -1,10 +1,9 @@
-"""Credentials of a target through Alibaba's own library, with rotation picked up while running."""
+"""The access key of a target: read by the official credentials library, and read again after a rotation."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 from alibabacloud_credentials.provider import ProfileCredentialsProvider, RamRoleArnCredentialsProvider
 
 from exporter.errors import CredentialsError
-from exporter.ims.credentials.default_chain import DefaultChain, default_files, static_key, without_quotes
+from exporter.ims.credentials.default_chain import DefaultChain, default_files, static_key
+from exporter.ims.credentials.redaction import redact_library_message, redact_secrets, redact_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,81 +20,48 @@ if TYPE_CHECKING:
     from exporter.ims.credentials.default_chain import Provider
     from exporter.jobs.target import Credentials
 
-LONGEST_SECONDS = 30.0
-"""So long a key may take: the library waits seconds for each step of an answer, and not for the whole of it."""
-
-MASK = "***"
-LEAST_CLUE = 8
-"""So many characters of a secret's beginning are masked as the whole of it; no real one is shorter."""
-SIGNATURE = re.compile(r"[0-9A-Fa-f]{33,}")
-"""A signature, or what is signed; the ids of jobs and requests are shorter."""
+MAX_FETCH_SECONDS = 30.0
+"""Maximum time to fetch a key: the library limits each step of an exchange, not the whole of it."""
 
 
-def _tame(record: logging.LogRecord) -> bool:
-    record.msg, record.args, record.exc_info = without_quotes(record.getMessage()), (), None
+def _redact_record(record: logging.LogRecord) -> bool:
+    record.msg, record.args, record.exc_info = redact_library_message(record.getMessage()), (), None
     return True
 
 
-# The library attaches a handler of its own when it is imported; what it says goes our logging's way instead.
+# At its import the library adds a handler that writes to stderr; its messages go through our logging instead.
 logging.getLogger("credentials").handlers.clear()
-logging.getLogger("credentials").addFilter(_tame)
+logging.getLogger("credentials").addFilter(_redact_record)
 
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """What a request is signed with."""
+    """The key that signs a request; a security token marks a temporary key."""
 
     key_id: str
     secret: str = field(repr=False)
     security_token: str = field(default="", repr=False)
 
     def __reduce__(self) -> NoReturn:
-        """Refuses to be written anywhere."""
+        """Refuses to be pickled, so that no secret is written to disk or sent to another process."""
         raise TypeError("an access key cannot be pickled")
 
 
-def masked(text: str, key: AccessKey) -> str:
-    """Returns the text without the key's secret and token, as they are or encoded for a URL, whole or cut off."""
-    for secret in (key.secret, key.security_token):
-        if len(secret) >= LEAST_CLUE:
-            text = _without(text, [_written(sign) for sign in secret])
-    return text
-
-
-def _without(text: str, signs: Sequence[str]) -> str:
-    parts: list[str] = []
-    end = 0
-    for clue in re.finditer("".join(signs[:LEAST_CLUE]), text):
-        if clue.start() >= end:
-            parts += (text[end : clue.start()], MASK)
-            end = clue.end()
-            rest = iter(signs[LEAST_CLUE:])
-            while (sign := next(rest, "")) and (found := re.compile(sign).match(text, end)):
-                end = found.end()
-    return "".join(parts) + text[end:]
-
-
-def _written(sign: str) -> str:
-    """Returns the pattern of a sign and of how it may be written in a URL, once or more often encoded."""
-    plain = re.escape(sign)
-    return plain if sign.isalnum() else f"(?:{plain}|%(?:25)*(?i:{ord(sign):02x}))"
-
-
 class CredentialSource:
-    """Gives the current access key; builds its provider anew when a watched file changes or after `forget`."""
+    """Provides the current access key; rebuilds its provider when a watched file changes, and after `forget`."""
 
     def __init__(self, build: Callable[[], Provider], watched: Sequence[Path] = ()) -> None:
         self._build = build
         self._watched = tuple(watched)
         self._provider: Provider | None = None
         self._seen: tuple[tuple[int, int] | None, ...] = ()
-        self._given: tuple[AccessKey, ...] = ()
-        self._turn = asyncio.Lock()
+        self._recent: tuple[AccessKey, ...] = ()
+        self._lock = asyncio.Lock()
 
     async def current(self) -> AccessKey:
-        """Returns the key to sign with now; raises CredentialsError where none is to be had."""
-        async with self._turn:  # the library lets a second caller block the loop while the first one waits for STS
-            found = await self._found()
+        """Returns the key to sign with now; raises CredentialsError if there is none."""
+        async with self._lock:  # in the library, a second caller would block the event loop while the first awaits STS
+            found = await self._fetch()
         parts = [
             (part or "").strip()
             for part in (
@@ -104,40 +71,39 @@ class CredentialSource:
             )
         ]
         if not all(part.isascii() and part.isprintable() for part in parts):
-            message = "the access key id, its secret or its token has a character in it that none can have"
+            message = "the access key id, its secret or its token contains a character that no request can carry"
             raise CredentialsError(message, code="NoCredentials")
         key = AccessKey(*parts)
-        if key not in self._given:
-            self._given = (*self._given[-1:], key)
+        if key not in self._recent:
+            self._recent = (*self._recent[-1:], key)
         return key
 
-    def masked(self, text: str) -> str:
-        """Returns what the service has said without signatures, and without what is secret of the last two keys."""
-        for key in self._given:
-            text = masked(text, key)
-        return SIGNATURE.sub(MASK, text)
+    def redact(self, text: str) -> str:
+        """Returns a message of the service with signatures and the secrets of the last two keys masked."""
+        secrets = (secret for key in self._recent for secret in (key.secret, key.security_token))
+        return redact_signatures(redact_secrets(text, secrets))
 
-    async def _found(self) -> object:
+    async def _fetch(self) -> object:
         stamps = tuple(_stamp(path) for path in self._watched)
         try:
             if self._provider is None or stamps != self._seen:
                 self._provider, self._seen = self._build(), stamps
-            async with asyncio.timeout(LONGEST_SECONDS):
+            async with asyncio.timeout(MAX_FETCH_SECONDS):
                 return await self._provider.get_credentials_async()
         except CredentialsError:
             raise
-        except Exception as error:  # noqa: BLE001 - the library raises what it likes
-            said = without_quotes(str(error) or "no answer in time")
+        except Exception as error:  # noqa: BLE001 - the library raises errors of many kinds
+            message = redact_library_message(str(error) or "no answer in time")
             files = f"; files: {', '.join(map(str, self._watched))}" if self._watched else ""
-            raise CredentialsError(f"no credentials: {said}{files}", code="NoCredentials") from None
+            raise CredentialsError(f"no credentials: {message}{files}", code="NoCredentials") from None
 
     def forget(self) -> None:
-        """Drops what is cached, so that the next key is a fresh one."""
+        """Drops the cached provider, so that the next key is fetched again."""
         self._provider = None
 
 
 def credential_source(choice: Credentials | None, environ: Mapping[str, str]) -> CredentialSource:
-    """Returns the source that a target's settings ask for."""
+    """Returns the source of a target's credentials; None means the default chain."""
     if choice is None:
         return CredentialSource(lambda: DefaultChain(environ), default_files(environ))
     base, watched = _base(choice, environ)
@@ -170,7 +136,7 @@ def _base(choice: Credentials, environ: Mapping[str, str]) -> tuple[Callable[[],
 def _from_environment(choice: Credentials, environ: Mapping[str, str]) -> Provider:
     given = {"access_key_id_env": choice.access_key_id_env, "access_key_secret_env": choice.access_key_secret_env}
     missing = [f"credentials.{setting}" for setting, name in given.items() if not environ.get(name)]
-    if missing:  # the setting is named, not the variable: a secret may stand in its place
+    if missing:  # names the setting, not the variable: an operator may have put the secret itself there
         one = len(missing) == 1
         named = f"variable{'' if one else 's'} that {' and '.join(missing)} {'names is' if one else 'name are'} not set"
         raise CredentialsError(f"no credentials: the environment {named}", code="NoCredentials")

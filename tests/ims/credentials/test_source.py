@@ -1,4 +1,4 @@
-"""Keys are found where the settings say, picked up anew when they are rotated, and never told to anybody."""
+"""Keys come from the configured source, are read again after a rotation, and never appear in a message."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def key_of(choice: Credentials | None, environ: Mapping[str, str]) -> AccessKey:
 
 
 def refusal_of(choice: Credentials, environ: Mapping[str, str]) -> CredentialsError:
-    """Returns the error where no key is to be had."""
+    """Returns the error of a source without a key."""
     with pytest.raises(CredentialsError) as refused:
         key_of(choice, environ)
     return refused.value
 
 
 def written(path: Path, text: str) -> Path:
-    """Returns the path of a file with this text, younger than the one before."""
+    """Writes a file with this text and a newer time stamp than before; returns its path."""
     before = path.stat().st_mtime_ns if path.exists() else 0
     path.write_text(text)
     os.utime(path, ns=(before + 10**9, before + 10**9))
@@ -50,13 +50,13 @@ def section(key_id: str, name: str = "default") -> str:
 
 
 def test_named_variables() -> None:
-    """A target's own variables give its key, a temporary one where there is a token."""
+    """A target's own variables provide its key; with a token, a temporary one."""
     assert key_of(NAMED, GIVEN) == AccessKey("id", "secret")
     assert key_of(NAMED, {**GIVEN, "PROD_TOKEN": "token"}) == AccessKey("id", "secret", "token")
 
 
-def test_blanks_around_a_key() -> None:
-    """The line break that so easily gets into a secret's file does no harm."""
+def test_whitespace_around_a_key() -> None:
+    """Whitespace around a key is ignored, for example the line break at the end of a secret's file."""
     given = {"PROD_ID": "id\n", "PROD_SECRET": " secret\r\n", "PROD_TOKEN": "token\n"}
 
     assert key_of(NAMED, given) == AccessKey("id", "secret", "token")
@@ -64,8 +64,8 @@ def test_blanks_around_a_key() -> None:
 
 @pytest.mark.parametrize("odd", [f"{CANARY}\nx", f"{CANARY}\x00", f"{CANARY}é", f"{CANARY}\udcff"])
 @pytest.mark.parametrize("name", ["PROD_ID", "PROD_SECRET", "PROD_TOKEN"])
-def test_what_no_key_can_hold(name: str, odd: str) -> None:
-    """A key that no request could carry is refused by name of its kind, without its value."""
+def test_invalid_characters(name: str, odd: str) -> None:
+    """A key with a character that no request can carry is refused, without showing its value."""
     error = refusal_of(NAMED, {**GIVEN, name: odd})
 
     assert "character" in str(error)
@@ -73,7 +73,7 @@ def test_what_no_key_can_hold(name: str, odd: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "told"),
+    ("environ", "problem"),
     [
         (
             {"PROD_ID": "", "PROD_TOKEN": CANARY},
@@ -83,15 +83,15 @@ def test_what_no_key_can_hold(name: str, odd: str) -> None:
         ({"PROD_ID": CANARY}, "variable that credentials.access_key_secret_env names is not set"),
     ],
 )
-def test_missing_variables(environ: dict[str, str], told: str) -> None:
-    """Where a variable is missing or empty, the setting is named and never what stands in it: it may be a secret."""
+def test_missing_variables(environ: dict[str, str], problem: str) -> None:
+    """The error names the setting of a missing or empty variable, never its value: it may be a secret."""
     message = str(refusal_of(NAMED, environ))
 
-    assert message == f"no credentials: the environment {told}"
+    assert message == f"no credentials: the environment {problem}"
 
 
-def test_file_and_its_rotation(tmp_path: Path) -> None:
-    """The profile named is read from the file, and read again once the file changes, even by way of a bad one."""
+def test_rotation_of_a_file(tmp_path: Path) -> None:
+    """The named profile is read from the file, and read again when the file changes, even after an invalid one."""
     path = written(tmp_path / "credentials.ini", section("other") + section("first", "prod"))
     source = credential_source(Credentials(file=str(path), profile="prod"), {})
 
@@ -118,7 +118,7 @@ def test_file_and_its_rotation(tmp_path: Path) -> None:
     ],
 )
 def test_broken_files(tmp_path: Path, text: str) -> None:
-    """A file that holds no key is an error that names the file, and quotes none of its lines."""
+    """The error names a file without a key, and quotes none of its lines."""
     path = written(tmp_path / "credentials.ini", text)
 
     error = refusal_of(Credentials(file=str(path), profile="default"), {})
@@ -129,7 +129,7 @@ def test_broken_files(tmp_path: Path, text: str) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    """A file that is not there is named, and is looked for again at each call."""
+    """The error names a missing file, and the next call looks for it again."""
     path = tmp_path / "credentials.ini"
     source = credential_source(Credentials(file=str(path), profile="default"), {})
 
@@ -143,36 +143,36 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_forget() -> None:
-    """Once forgotten, a key is looked up anew; until then it is kept."""
+    """A key is cached until it is forgotten."""
     environ = dict(GIVEN)
     source = credential_source(NAMED, environ)
 
     async def scenario() -> list[str]:
         before = await source.current()
         environ["PROD_ID"] = "rotated"
-        kept = await source.current()
+        cached = await source.current()
         source.forget()
-        return [key.key_id for key in (before, kept, await source.current())]
+        return [key.key_id for key in (before, cached, await source.current())]
 
     assert asyncio.run(scenario()) == ["id", "id", "rotated"]
 
 
 def test_a_provider_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that does not come in time is an error, and no poll that hangs."""
+    """A provider that does not answer in time is an error; the poll does not hang."""
 
-    class Mute:
+    class SilentProvider:
         """Never answers."""
 
         async def get_credentials_async(self) -> object:
-            """Waits for ever."""
+            """Waits forever."""
             return await asyncio.Event().wait()
 
-    monkeypatch.setattr("exporter.ims.credentials.source.LONGEST_SECONDS", 0.01)
+    monkeypatch.setattr("exporter.ims.credentials.source.MAX_FETCH_SECONDS", 0.01)
 
     with pytest.raises(CredentialsError, match="no answer in time"):
-        asyncio.run(CredentialSource(Mute).current())
+        asyncio.run(CredentialSource(SilentProvider).current())
 
 
 def test_no_secret_in_a_repr() -> None:
-    """A key that ends up in a log by accident shows nothing but its id."""
+    """The repr of a key shows only its id."""
     assert repr(AccessKey("id", CANARY, CANARY)) == "AccessKey(key_id='id')"

@@ -1,4 +1,4 @@
-"""A RAM role is assumed at a stand-in for STS, over TLS, with the keys of the settings."""
+"""The source of a RAM role assumes it at STS (a fake one, over TLS) with the configured base key."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def source_of(sts: FakeSts, external_id: str = "") -> CredentialSource:
 
 
 def with_sts(folder: Path, scenario: Callable[[FakeSts], Awaitable[None]]) -> None:
-    """Runs a scenario beside an STS that this process trusts."""
+    """Runs a scenario with a fake STS whose certificate this process trusts."""
 
     async def run() -> None:
         async with fake_sts(folder) as sts:
@@ -58,7 +58,7 @@ def with_sts(folder: Path, scenario: Callable[[FakeSts], Awaitable[None]]) -> No
 
 
 def test_assumes_the_role(tmp_path: Path) -> None:
-    """The role's key signs; it was asked for with the base key, the role, a session name and the external id, once."""
+    """One AssumeRole call with base key, role, session name and external id provides the key."""
 
     async def scenario(sts: FakeSts) -> None:
         source = source_of(sts, external_id="ext")
@@ -66,7 +66,7 @@ def test_assumes_the_role(tmp_path: Path) -> None:
         keys = [await source.current(), await source.current()]
 
         assert keys == [AccessKey("STS.1", "secret-1", "token-1")] * 2
-        (asked,) = sts.requests
+        (request,) = sts.requests
         expected = {
             "Action": "AssumeRole",
             "AccessKeyId": "id",
@@ -75,14 +75,14 @@ def test_assumes_the_role(tmp_path: Path) -> None:
             "RoleSessionName": "ims-exporter",
             "ExternalId": "ext",
         }
-        assert {name: asked.get(name) for name in expected} == expected
-        assert GIVEN["PROD_SECRET"] not in asked.values()
+        assert {name: request.get(name) for name in expected} == expected
+        assert GIVEN["PROD_SECRET"] not in request.values()
 
     with_sts(tmp_path, scenario)
 
 
 def test_renews_the_key(tmp_path: Path) -> None:
-    """A key about to expire is replaced at the next call, and so is one that was forgotten."""
+    """A key that is about to expire, or that was forgotten, is replaced at the next call."""
 
     async def scenario(sts: FakeSts) -> None:
         source = source_of(sts)
@@ -98,8 +98,8 @@ def test_renews_the_key(tmp_path: Path) -> None:
     with_sts(tmp_path, scenario)
 
 
-def test_a_slow_answer_holds_up_nobody(tmp_path: Path) -> None:
-    """While two callers wait for the same key, the loop goes on, and STS is asked once."""
+def test_a_slow_answer_blocks_nothing(tmp_path: Path) -> None:
+    """While two callers wait for the same key, the event loop runs, and STS gets one request."""
 
     async def scenario(sts: FakeSts) -> None:
         sts.delay_seconds = 0.2
@@ -117,7 +117,7 @@ def test_a_slow_answer_holds_up_nobody(tmp_path: Path) -> None:
 
 
 async def longest_pause() -> float:
-    """Returns, when cancelled, the longest time for which the loop did not come round."""
+    """Returns, once cancelled, the longest pause of the event loop in seconds."""
     longest, before = 0.0, time.monotonic()
     try:
         while True:
@@ -128,7 +128,7 @@ async def longest_pause() -> float:
 
 
 @pytest.mark.parametrize(
-    ("status", "text", "told"),
+    ("status", "text", "code"),
     [
         (403, json.dumps({"Code": "NoPermission", "Message": CANARY}), "NoPermission"),
         (
@@ -140,12 +140,12 @@ async def longest_pause() -> float:
         (200, f"<html>{CANARY}</html>", "no credentials"),
     ],
 )
-def test_refusals_tell_no_secret(tmp_path: Path, status: int, text: str, told: str) -> None:
-    """A refusal is an error with STS's code; neither it nor the log, the library's lines too, quotes the answer."""
+def test_refusals_show_no_secret(tmp_path: Path, status: int, text: str, code: str) -> None:
+    """A refusal has the code of STS; neither the error nor the log, library included, quotes the answer."""
 
     async def scenario(sts: FakeSts) -> None:
         sts.refusal = status, text
-        with pytest.raises(CredentialsError, match=told) as refused:
+        with pytest.raises(CredentialsError, match=code) as refused:
             await source_of(sts).current()
         assert CANARY not in str(refused.value)
 
@@ -157,19 +157,19 @@ def test_refusals_tell_no_secret(tmp_path: Path, status: int, text: str, told: s
     assert CANARY not in stream.getvalue()
 
 
-def test_a_timeout_tells_no_secret() -> None:
-    """An STS that does not answer is named, but not the signed URL, which carries the base token."""
-    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.MonkeyPatch.context() as patch:
+def test_a_timeout_shows_no_secret() -> None:
+    """The error of a timeout names the endpoint, but not the signed URL with the base token."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.MonkeyPatch.context() as patch:
         patch.setattr(RamRoleArnCredentialsProvider, "DEFAULT_CONNECT_TIMEOUT", 50)
-        sts = FakeSts(Path(), f"127.0.0.1:{mute.getsockname()[1]}")
+        sts = FakeSts(Path(), f"127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(CredentialsError, match=sts.endpoint) as refused:
             asyncio.run(source_of(sts).current())
 
     assert "base-token" not in str(refused.value)
 
 
-def test_a_certificate_nobody_vouches_for(tmp_path: Path) -> None:
-    """No key is taken from an endpoint whose certificate is not trusted."""
+def test_an_untrusted_certificate(tmp_path: Path) -> None:
+    """An endpoint without a trusted certificate gets no request."""
 
     async def scenario() -> None:
         async with fake_sts(tmp_path) as sts:
