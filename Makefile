@@ -35,7 +35,7 @@ check: dev ## lint, format, types, generated files
 	$(RUN) -m tools.generated --check
 
 tools: dev ## get the real Prometheus, Alertmanager, promtool and amtool
-	$(RUN) tests/support/realtools.py || test "$$CI" != true
+	$(RUN) tests/support/real_tools.py || test "$$CI" != true
 
 test: tools ## run all tests (ARGS="-m 'not slow'" for the fast ones)
 	$(RUN) -m pytest $(ARGS)

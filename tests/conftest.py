@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.commandline import CommandLine
+from tests.support.command_line import CommandLine
 
 if TYPE_CHECKING:
     from pathlib import Path

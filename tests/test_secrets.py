@@ -25,9 +25,9 @@ from exporter.ims.client import RetryBudget
 from exporter.ims.clients import Clients
 from exporter.ims.credentials.source import AccessKey, CredentialSource
 from exporter.logs import configure_logging
-from tests.support.apiclient import Script, client_of, source_of
+from tests.support.api_client import Script, client_of, source_of
 from tests.support.canaries import Watch, canary
-from tests.support.quietlogs import as_before
+from tests.support.logging_state import restored_logging
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,7 +173,7 @@ def test_the_carrier_of_the_library_is_not_heard() -> None:
     """What carries the library's requests tells their headers with DEBUG=sdk: nobody hears it, at any level."""
     stream, its_own = io.StringIO(), io.StringIO()
     logging.getLogger("alibabacloud-tea").addHandler(logging.StreamHandler(its_own))
-    with as_before():
+    with restored_logging():
         configure_logging("debug", "logfmt", stream)
 
         logging.getLogger("alibabacloud-tea").debug("> x-acs-security-token : %s", TOKEN)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from exporter import rules
 from exporter.rules.changes import FIELDS, meaning
 from exporter.rules.promql import REPLICAS, duration
-from tests.support.incidentbook import Incident, incidents
+from tests.support.incident_catalogue import Incident, incidents
 
 LIMITS = rules.Thresholds()
 ALERTS = [rule for group in rules.groups(LIMITS).values() for rule in group if isinstance(rule, rules.Alert)]

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import SpecifierSet
 
-from tests.support.pins import FOLDER, OURS, locked
+from tests.support.lock_files import FOLDER, OURS, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tests.support.pins import Pin
+    from tests.support.lock_files import Pin
 
 FILE = FOLDER / "advisories.toml"
 UV = Path(sys.executable).with_name("uv")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 from itertools import groupby
 
-from tests.support.pins import locked
+from tests.support.lock_files import locked
 
 SPOKEN = {
     "Apache 2.0": "Apache-2.0",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter import __version__
-from tests.support.pins import FOLDER, OURS, Pin, locked, needs
+from tests.support.lock_files import FOLDER, OURS, Pin, locked, needs
 from tools.licences import licence
 
 LOCK = "kubernetes"

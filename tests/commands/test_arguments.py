@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commandline import CANARY, CommandLine
+from tests.support.command_line import CANARY, CommandLine
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from exporter.commands.check import ram_policy
 from exporter.simulator.faults import Fault
 from exporter.simulator.gate import Key
 from exporter.simulator.server import Simulator
-from tests.support.commandline import CANARY, NAMES, TOKEN, CommandLine
-from tests.support.deadendpoint import dead_endpoint
-from tests.support.simulatorthread import aside
+from tests.support.command_line import CANARY, NAMES, TOKEN, CommandLine
+from tests.support.dead_endpoint import dead_endpoint
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ NOTHING = Key("STS.id", CANARY, token=TOKEN, actions=frozenset())
 def simulator(cli: CommandLine) -> Iterator[Simulator]:
     """Gives a service that the command line's environment leads to."""
     simulator = Simulator(keys=[KEY])
-    with aside(simulator):
+    with running_simulators(simulator):
         cli.target(simulator.url, KEY)
         yield simulator
 

@@ -21,9 +21,9 @@ from exporter.metrics.document import metrics_table
 from exporter.simulator.faults import Fault
 from exporter.simulator.gate import Key
 from exporter.simulator.server import Simulator
-from tests.support.commandline import CANARY, TOKEN, CommandLine
-from tests.support.realservers import poll
-from tests.support.simulatorthread import aside
+from tests.support.command_line import CANARY, TOKEN, CommandLine
+from tests.support.real_servers import poll
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ KEY = Key("STS.id", CANARY, token=TOKEN)
 def simulator(cli: CommandLine) -> Iterator[Simulator]:
     """Gives a service with two jobs, which the command line's environment leads to."""
     simulator = Simulator(keys=[KEY])
-    with aside(simulator):
+    with running_simulators(simulator):
         simulator.world.create("ASR")
         simulator.world.create("ASR", state="Failed", error=("E.Code", "words"))
         cli.target(simulator.url, KEY)

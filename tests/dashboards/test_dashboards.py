@@ -14,8 +14,8 @@ from exporter.commands.cli import main
 from exporter.dashboards import dashboard_files
 from exporter.metrics.table import METRICS
 from exporter.rules import RUNBOOK_BASE_URL
-from tests.support.boards import boards, panels, queries
-from tests.support.realtools import NEWEST, OLDEST, need
+from tests.support.dashboard_queries import boards, panels, queries
+from tests.support.real_tools import NEWEST, OLDEST, need
 from tests.support.repository import ROOT
 from tools.dashboards import promql
 

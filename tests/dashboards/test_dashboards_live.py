@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.support.boards import Query, boards, queries
-from tests.support.realservers import LISTENING, POLL_SECONDS, Server, running
-from tests.support.realtools import need
+from tests.support.dashboard_queries import Query, boards, queries
+from tests.support.real_servers import LISTENING, POLL_SECONDS, Server, running
+from tests.support.real_tools import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

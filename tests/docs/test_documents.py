@@ -14,7 +14,7 @@ from exporter.commands.check import ram_policy
 from exporter.commands.cli import make_parser
 from exporter.metrics.table import METRICS
 from exporter.rules import Thresholds, rule_files, write_rules
-from tests.support.realtools import need
+from tests.support.real_tools import need
 from tests.support.repository import ROOT
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from exporter.dashboards import dashboard_files
 from exporter.rules import RUNBOOK_BASE_URL
 from exporter.simulator.server import Simulator
 from tests.support.guides import DOCS, Shell, blocks, headings, scripts
-from tests.support.realservers import READY_SECONDS, poll
+from tests.support.real_servers import READY_SECONDS, poll
 from tests.support.repository import ROOT
-from tests.support.simulatorthread import aside
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def simulator() -> Iterator[Simulator]:
     """Gives a service with a job."""
     simulator = Simulator()
     simulator.world.create("ASR")
-    with aside(simulator):
+    with running_simulators(simulator):
         yield simulator
 
 

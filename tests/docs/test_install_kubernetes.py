@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from exporter.standby.lock import LedgerLock
-from tests.support.chart import NAMESPACE, REGION, RELEASE, only, rendered
 from tests.support.guides import blocks
+from tests.support.helm_chart import NAMESPACE, REGION, RELEASE, only, rendered
 from tests.support.repository import ROOT
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import exporter
 from exporter.errors import ThrottledError
 from exporter.logs import configure_logging
-from tests.support.polledtarget import Polled
-from tests.support.quietlogs import as_before
+from tests.support.logging_state import restored_logging
+from tests.support.polled_target import Polled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def test_every_event_and_field_is_documented() -> None:
 def test_lines_have_the_documented_fields() -> None:
     """What is really written of a survey, a failure and a poll that failed has no other field."""
     stream = io.StringIO()
-    with as_before():
+    with restored_logging():
         configure_logging("debug", "json", stream)
         target = Polled()
         target.poll()

@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from exporter.simulator.server import Simulator
-from tests.support.commandline import CommandLine
-from tests.support.deadendpoint import dead_endpoint
-from tests.support.exporterprocess import environment, exporter
+from tests.support.command_line import CommandLine
+from tests.support.dead_endpoint import dead_endpoint
+from tests.support.exporter_process import environment, exporter
 from tests.support.guides import blocks, headings
-from tests.support.realservers import READY_SECONDS, poll, prometheus
-from tests.support.simulatorthread import aside
-from tests.support.symptoms import KEY, SYMPTOMS, Place
+from tests.support.real_servers import READY_SECONDS, poll, prometheus
+from tests.support.simulator_thread import running_simulators
+from tests.support.troubleshooting_cases import KEY, SYMPTOMS, Place
 from tests.web.test_prometheus import NOBODY, listening_at, scrape_config, targets, web_file
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def place(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     cli = CommandLine(monkeypatch, capsys)
     cli.prepare(tmp_path)
     service = Simulator(keys=[KEY])
-    with aside(service):
+    with running_simulators(service):
         cli.target(service.url, KEY, poll_interval_seconds=0.1)
         yield Place(cli, service, tmp_path)
 

@@ -15,11 +15,11 @@ from exporter.polling.ledger import Ledger
 from exporter.polling.ledger.schema import MIGRATIONS
 from exporter.simulator.gate import Key
 from exporter.simulator.server import Simulator
-from tests.support.commandline import CANARY, CommandLine
-from tests.support.exporterprocess import Exporter, Scrape, environment, exporter, parsed
+from tests.support.command_line import CANARY, CommandLine
+from tests.support.exporter_process import Exporter, Scrape, environment, exporter, parsed
 from tests.support.guides import Shell, blocks, headings, scripts
-from tests.support.ledgerbook import execute
-from tests.support.simulatorthread import aside
+from tests.support.ledger_driver import execute
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def ledger(shell: Shell) -> Path:
 def service(cli: CommandLine) -> Iterator[Simulator]:
     """Gives a service that the command line's environment leads to."""
     service = Simulator(keys=[KEY])
-    with aside(service):
+    with running_simulators(service):
         cli.target(service.url, KEY, ledger_path="ledger.db")
         yield service
 
@@ -85,7 +85,7 @@ def test_a_backup_goes_on_where_it_was(shell: Shell, ledger: Path) -> None:
     """A copy made in the middle of the work, put back after a crash, shows all that ended since with its first poll."""
     service = Simulator()
     back_up, look = scripts(GUIDE, BACK_UP)
-    with aside(service) as here:
+    with running_simulators(service) as here:
         env = environment(shell.folder, endpoint=service.url, ledger_path=ledger)
         with exporter(env, shell.folder / "1.log") as running:
             running.wait_until_up()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from exporter.errors import SettingsError
 from exporter.jobs.snapshot import PollKey, TargetView
 from exporter.web.connections import Limits
-from tests.support.pageserver import PageServer
+from tests.support.page_server import PageServer
+from tests.support.rendered_page import SITE
 from tests.support.scenarios import BUSY, DOWN, FAILED, KEY, NOW, UP
-from tests.support.seenpage import SITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

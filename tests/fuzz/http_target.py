@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tests.fuzz.fuzzedserver import PATIENCE_SECONDS, fuzzed_server
 from tests.fuzz.requested import INPUTS
 from tests.fuzz.target import Target
-from tests.support.seenpage import Seen
+from tests.support.rendered_page import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,11 +20,11 @@ from exporter.polling.survey import Survey
 from tests.fuzz.answers import BODIES, ERRORS, GOOD, ODD, START, written
 from tests.fuzz.mutation import spoiled
 from tests.fuzz.target import Target
-from tests.support.apiclient import answer, client_of
-from tests.support.leapingclock import run_leaping
-from tests.support.randomhistory import InlineExecutor
+from tests.support.api_client import answer, client_of
+from tests.support.random_history import InlineExecutor
+from tests.support.rendered_page import get
 from tests.support.scenarios import ACCEPT, KEY, PROCESS, parsed
-from tests.support.seenpage import get
+from tests.support.time_skipping_loop import run_skipping_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,7 +79,7 @@ class Script:
 def check(text: bytes) -> None:
     """Polls a few times, surveys once, and shows what came of it."""
     with capture_logs() as logs:
-        run_leaping(lambda: _polls(text))
+        run_skipping_time(lambda: _polls(text))
     assert not [line for line in logs if line.get("exc_info")]
 
 

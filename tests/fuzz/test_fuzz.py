@@ -14,7 +14,7 @@ from tests.fuzz.hunt import batch, hunt, keep, replay
 from tests.fuzz.openapi_target import DOCUMENT
 from tests.fuzz.target import CORPUS, Target
 from tests.fuzz.targets import TARGETS
-from tests.support.securedweb import secured_app
+from tests.support.secured_server import secured_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

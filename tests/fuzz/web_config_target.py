@@ -13,7 +13,7 @@ from exporter.web.token_bucket import Bucket
 from tests.fuzz.target import Target
 from tests.fuzz.yaml_files import read_well, yaml_files
 from tests.support.certificates import Authority
-from tests.support.securedweb import HASH
+from tests.support.secured_server import HASH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,13 +13,13 @@ import pytest
 import yaml
 from cloudcoil.models.prometheus_operator import v1 as operator
 
-from tests.support.chart import REGION, VALUE_SETS, exporter_of, helm, of_set, only, rendered, templates
+from tests.support.helm_chart import REGION, VALUE_SETS, exporter_of, helm, of_set, only, rendered, templates
 from tools.chartvalues import CHART, chart_values
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.chart import Manifest
+    from tests.support.helm_chart import Manifest
 
 OLDEST, NEWEST = "1.25", "1.37"
 OPERATOR = {name: getattr(operator, name) for name in ("PodMonitor", "PrometheusRule", "ServiceMonitor")}

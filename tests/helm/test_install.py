@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.chart import REGION, VALUE_SETS, helm, only, refusal, rendered
-from tests.support.helmtool import need_helm
+from tests.support.helm_chart import REGION, VALUE_SETS, helm, only, refusal, rendered
+from tests.support.helm_tool import need_helm
 from tools.chartvalues import CHART
 
 if TYPE_CHECKING:

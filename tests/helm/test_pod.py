@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from exporter.config.load import load_settings
-from tests.support.chart import (
+from tests.support.helm_chart import (
     REGION,
     VALUE_SETS,
     exporter_of,
@@ -22,7 +22,7 @@ from tests.support.chart import (
 )
 
 if TYPE_CHECKING:
-    from tests.support.chart import Manifest
+    from tests.support.helm_chart import Manifest
 
 WITH_CONFIG = sorted(
     name for name, path in VALUE_SETS.items() if "config" in yaml.safe_load(path.read_text(encoding="utf-8"))

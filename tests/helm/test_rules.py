@@ -10,9 +10,9 @@ import yaml
 
 from exporter.dashboards import dashboard_files
 from exporter.rules import Thresholds, changed, rule_files
-from tests.support.boards import boards
-from tests.support.chart import REGION, VALUE_SETS, of_set, only, refusal, rendered_from
-from tests.support.realtools import NEWEST, OLDEST, need
+from tests.support.dashboard_queries import boards
+from tests.support.helm_chart import REGION, VALUE_SETS, of_set, only, refusal, rendered_from
+from tests.support.real_tools import NEWEST, OLDEST, need
 from tools import chartrules
 from tools.chartvalues import CHART
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.chart import REGION, of_set, only, refusal, rendered, variables
+from tests.support.helm_chart import REGION, of_set, only, refusal, rendered, variables
 
 
 def test_standby() -> None:

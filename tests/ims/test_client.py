@@ -24,9 +24,9 @@ from exporter.ims.rate_limit import AccountLimiter
 from exporter.simulator.faults import Fault
 from exporter.simulator.gate import Key
 from exporter.simulator.server import DEMO_KEY, Simulator
-from tests.support.apiclient import SECRET, TOKEN, Script, answer, client_of, list_with, source_of
-from tests.support.deadendpoint import dead_endpoint
-from tests.support.leapingclock import run_leaping
+from tests.support.api_client import SECRET, TOKEN, Script, answer, client_of, list_with, source_of
+from tests.support.dead_endpoint import dead_endpoint
+from tests.support.time_skipping_loop import run_skipping_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -287,7 +287,7 @@ def test_a_trickling_answer_times_out() -> None:
             await list_with(lambda _: httpx.Response(200, content=trickle()), timeout_seconds=5)
         return asyncio.get_running_loop().time() - started
 
-    assert run_leaping(scenario) == pytest.approx(5, abs=0.5)
+    assert run_skipping_time(scenario) == pytest.approx(5, abs=0.5)
 
 
 @pytest.mark.parametrize(

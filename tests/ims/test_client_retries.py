@@ -19,8 +19,8 @@ from exporter.errors import (
 )
 from exporter.ims.client import ATTEMPTS, LONGEST_PAUSE, RetryBudget
 from exporter.ims.credentials.source import CredentialSource
-from tests.support.apiclient import SECRET, TOKEN, Script, answer, client_of, list_with, refusal, source_of
-from tests.support.leapingclock import run_leaping
+from tests.support.api_client import SECRET, TOKEN, Script, answer, client_of, list_with, refusal, source_of
+from tests.support.time_skipping_loop import run_skipping_time
 
 if TYPE_CHECKING:
     from exporter.ims.answers import Page
@@ -57,7 +57,7 @@ def name_of(given: httpx.Response | Exception) -> str:
 
 def call(script: Script, budget: RetryBudget | None = None, **options: Any) -> Page:  # noqa: ANN401 - for client_of
     """Makes one call with a minute for its repetitions."""
-    return run_leaping(lambda: list_with(script, budget or RetryBudget(60), **options))
+    return run_skipping_time(lambda: list_with(script, budget or RetryBudget(60), **options))
 
 
 def pauses(script: Script) -> list[float]:
@@ -157,7 +157,7 @@ def test_budget_is_shared() -> None:
             with pytest.raises(ThrottledError):
                 await client.list_smart_jobs(budget=budget)
 
-    run_leaping(scenario)
+    run_skipping_time(scenario)
 
     assert len(script.requests) == 6
 
@@ -172,7 +172,7 @@ def test_throttling_holds_back_other_calls() -> None:
                 await client.list_smart_jobs(budget=RetryBudget(0))
             await client.get_smart_handle_job("a", budget=RetryBudget(0))
 
-    run_leaping(scenario)
+    run_skipping_time(scenario)
 
     assert pauses(script) == pytest.approx([LONGEST_PAUSE], abs=0.5)
 
@@ -186,7 +186,7 @@ def test_good_calls_speed_up_again() -> None:
             for _ in range(70):
                 await client.list_smart_jobs(budget=RetryBudget(60))
 
-    run_leaping(scenario)
+    run_skipping_time(scenario)
 
     assert sum(pauses(script)[10:15]) == pytest.approx(1, rel=0.2)
     assert sum(pauses(script)[-10:]) == pytest.approx(1, rel=0.2)
@@ -212,7 +212,7 @@ def test_a_rotated_key_is_picked_up(code: str) -> None:
             for _ in range(2):
                 await client.list_smart_jobs(budget=RetryBudget(0))
 
-    run_leaping(scenario)
+    run_skipping_time(scenario)
 
     used = [request.headers["authorization"].partition("Credential=")[2][:3] for request in script.requests]
     assert used == ["old", "old", "new"]
@@ -258,7 +258,7 @@ def test_a_call_that_is_cut_short_is_not_told_as_good() -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.list_smart_jobs(budget=RetryBudget(0)), 1)
 
-    run_leaping(scenario)
+    run_skipping_time(scenario)
 
     assert told == ["Interrupted"]
 

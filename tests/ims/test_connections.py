@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from exporter.ims.client import RetryBudget
 from exporter.ims.connections import HEARTBEAT_SECONDS, MAX_CONNECTIONS, MAX_SURVEY_CONNECTIONS, CallSlots
-from tests.support.apiclient import answer, client_of
-from tests.support.leapingclock import run_leaping
+from tests.support.api_client import answer, client_of
+from tests.support.time_skipping_loop import run_skipping_time
 
 if TYPE_CHECKING:
     import httpx
@@ -61,7 +61,7 @@ def test_a_wait_for_a_slot_is_not_part_of_the_timeout() -> None:
             pages = (client.list_smart_jobs(budget=RetryBudget(0)) for _ in range(3 * MAX_CONNECTIONS))
             return len(await asyncio.gather(*pages))
 
-    assert run_leaping(scenario) == 3 * MAX_CONNECTIONS
+    assert run_skipping_time(scenario) == 3 * MAX_CONNECTIONS
 
 
 def test_a_waiting_call_sends_heartbeats_and_can_be_cancelled() -> None:
@@ -83,6 +83,6 @@ def test_a_waiting_call_sends_heartbeats_and_can_be_cancelled() -> None:
             for _ in range(MAX_CONNECTIONS):
                 await again.enter_async_context(slots.acquire(for_survey=False))
 
-    run_leaping(scenario)
+    run_skipping_time(scenario)
 
     assert len(heartbeats) >= 9

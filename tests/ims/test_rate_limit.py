@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.ims.rate_limit import CALLS_TO_SPEED_UP, MAX_COST, AccountLimiter
-from tests.support.leapingclock import run_leaping
+from tests.support.time_skipping_loop import run_skipping_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,7 @@ def test_heartbeats_during_a_long_wait() -> None:
     async def scenario() -> None:
         await limiter.acquire(weight=2, heartbeat=lambda: heartbeats.append(time.monotonic()))
 
-    run_leaping(scenario)
+    run_skipping_time(scenario)
 
     assert len(heartbeats) == 2 * MAX_COST
     assert max(after - before for before, after in pairwise(heartbeats)) < 11
@@ -68,7 +68,7 @@ def test_rate_is_held(per_second: float) -> None:
     async def scenario() -> list[float]:
         return await passed_at(limiter_of(per_second), 100)
 
-    moments = run_leaping(scenario)
+    moments = run_skipping_time(scenario)
 
     burst = max(1.0, per_second / 4)
     expected = (100 - burst) / per_second
@@ -85,7 +85,7 @@ def test_no_burst_beyond_a_quarter() -> None:
         await asyncio.sleep(3600)
         return await passed_at(limiter, 50)
 
-    assert PER_SECOND <= busiest_second(run_leaping(scenario)) <= PER_SECOND * 1.25 + 1
+    assert PER_SECOND <= busiest_second(run_skipping_time(scenario)) <= PER_SECOND * 1.25 + 1
 
 
 def test_weight() -> None:
@@ -94,7 +94,7 @@ def test_weight() -> None:
     async def scenario() -> list[float]:
         return [await seconds_of(limiter_of(), 50), await seconds_of(limiter_of(), 50, weight=2)]
 
-    light, heavy = run_leaping(scenario)
+    light, heavy = run_skipping_time(scenario)
 
     assert light == pytest.approx(5, rel=0.1)
     assert heavy == pytest.approx(10, rel=0.1)
@@ -107,7 +107,7 @@ def test_users_share_the_rate() -> None:
         limiter = limiter_of()
         return await asyncio.gather(*(passed_at(limiter, 10) for _ in range(10)))
 
-    by_user = run_leaping(scenario)
+    by_user = run_skipping_time(scenario)
 
     assert max(moments[-1] for moments in by_user) == pytest.approx(9.75, rel=0.1)
     assert min(moments[-1] for moments in by_user) > 8
@@ -124,7 +124,7 @@ def test_throttled_calls_slow_all_down(times: int, factor: int) -> None:
             limiter.record_throttled()
         return await seconds_of(limiter, 20)
 
-    assert run_leaping(scenario) == pytest.approx(2 * factor, rel=0.1)
+    assert run_skipping_time(scenario) == pytest.approx(2 * factor, rel=0.1)
 
 
 def test_successful_calls_speed_up_again() -> None:
@@ -146,7 +146,7 @@ def test_successful_calls_speed_up_again() -> None:
         limiter.record_success()
         return [*seconds, await seconds_of(limiter, 20)]
 
-    assert run_leaping(scenario) == pytest.approx([4, 4, 2, 2, 4], rel=0.1)
+    assert run_skipping_time(scenario) == pytest.approx([4, 4, 2, 2, 4], rel=0.1)
 
 
 def test_retry_after() -> None:
@@ -158,7 +158,7 @@ def test_retry_after() -> None:
         limiter.record_throttled(5)
         return await asyncio.gather(*(_passed_after(limiter) for _ in range(2)))
 
-    assert run_leaping(scenario) == pytest.approx([30, 30], abs=1)
+    assert run_skipping_time(scenario) == pytest.approx([30, 30], abs=1)
 
 
 def test_waits_are_observed() -> None:
@@ -168,7 +168,7 @@ def test_waits_are_observed() -> None:
     async def scenario() -> float:
         return (await passed_at(limiter_of(observe_wait=waits.append), 20))[-1]
 
-    total = run_leaping(scenario)
+    total = run_skipping_time(scenario)
 
     assert len(waits) == 20
     assert waits[0] == pytest.approx(0, abs=0.01)

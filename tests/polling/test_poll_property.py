@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.jobs.snapshot import ENDED_STATES, OPEN_STATES
-from tests.support.modelservice import STRANGE_STATES, Temper
-from tests.support.randomhistory import History, InlineExecutor, some_temper
+from tests.support.random_history import STRANGE_STATES, EventRates, History, InlineExecutor, random_event_rates
 
 HISTORIES = 500
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - temporary folders are made in it
@@ -25,7 +24,7 @@ async def live_through(history: History) -> None:
     service = history.service
     for _ in range(history.dice.randrange(12)):
         service.birth()
-    service.temper = some_temper(history)
+    service.temper = random_event_rates(history)
     service.live(history.dice.randrange(40))
     for _ in range(history.dice.randrange(3, 12)):
         await history.attempt()
@@ -35,7 +34,7 @@ async def live_through(history: History) -> None:
 async def come_to_rest(history: History) -> None:
     """Stops the world and polls as often as exact counts may take."""
     temper = history.service.temper
-    history.service.temper = Temper(
+    history.service.temper = EventRates(
         may_get=temper.may_get, lists_strange=temper.lists_strange, hides_creation=temper.hides_creation
     )
     for _ in range(2 if temper.may_get else 11):

@@ -23,8 +23,8 @@ from exporter.errors import (
 )
 from exporter.metrics.table import REASONS
 from exporter.polling.reconcile import POLLS_UNTIL_DELETED_UNPROVEN
-from tests.support.calmservice import START
-from tests.support.polledtarget import DAY, HOUR, MINUTE, Polled, polled_target
+from tests.support.fake_service import START
+from tests.support.polled_target import DAY, HOUR, MINUTE, Polled, polled_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from exporter.errors import (
 )
 from exporter.polling.poller import FORBIDDEN_FOR_SECONDS, REASONS_PER_POLL
 from exporter.polling.reading import FEW
-from tests.support.polledtarget import Polled, polled_target
+from tests.support.polled_target import Polled, polled_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,13 +11,13 @@ from exporter.errors import BadRequestError, BadResponseError
 from exporter.polling.pagination import Seam
 from exporter.polling.reading import page_size
 from exporter.polling.reconcile import READINGS_OF_A_SEAM, SLACK_SECONDS, Known
-from tests.support.calmservice import START, CalmService
-from tests.support.onepoll import DAY, IDLE, KNOWN, look, reader_of, seen
+from tests.support.fake_service import START, FakeService
+from tests.support.single_poll import DAY, IDLE, KNOWN, look, reader_of, seen
 
 
 def test_an_idle_target_costs_three_calls() -> None:
     """Whatever the history, a poll without news reads one page of each open list and one of all jobs."""
-    service = CalmService()
+    service = FakeService()
     for number in range(500):
         service.create(f"old {number}", age=DAY - number, state="Finished")
 
@@ -28,7 +28,7 @@ def test_an_idle_target_costs_three_calls() -> None:
 
 def test_lists_are_read_in_the_order_of_a_jobs_life() -> None:
     """A job that moves on while the lists are read is met in a later one, and its later state comes last."""
-    service = CalmService()
+    service = FakeService()
     service.create("a", age=5)
     service.create("b", age=6, state="Executing")
     service.before = {
@@ -49,7 +49,7 @@ def test_lists_are_read_in_the_order_of_a_jobs_life() -> None:
 
 def test_the_head_is_read_down_to_the_horizon() -> None:
     """New jobs cost their pages, and the page on which the first older one stands is the last."""
-    service = CalmService(rows_per_page=2)
+    service = FakeService(rows_per_page=2)
     for age in (10, 20, 30, 40, 5000, 6000, 7000):
         service.create(f"{age}", age=age, state="Finished")
 
@@ -62,7 +62,7 @@ def test_the_head_is_read_down_to_the_horizon() -> None:
 
 def test_a_first_poll_reads_no_history() -> None:
     """Without a horizon the head goes back no further than the slack."""
-    service = CalmService(rows_per_page=2)
+    service = FakeService(rows_per_page=2)
     for age in (10, SLACK_SECONDS + 10, 5000, 6000):
         service.create(f"{age}", age=age, state="Finished")
 
@@ -74,7 +74,7 @@ def test_a_first_poll_reads_no_history() -> None:
 
 def test_catching_up_is_truncated_at_lookback() -> None:
     """After a downtime longer than lookback the head is read that far, and the poll says so."""
-    service = CalmService(rows_per_page=2)
+    service = FakeService(rows_per_page=2)
     for days in (1, 2, 3, 4, 5, 6):
         service.create(f"{days}", age=days * DAY, state="Finished")
 
@@ -89,7 +89,7 @@ def test_catching_up_is_truncated_at_lookback() -> None:
 def test_start_of_the_poll() -> None:
     """A poll began when the service says, or when our clock says, whichever is earlier; its first answer counts."""
     for offset in (-30, 30):
-        service = CalmService(now=START + offset)
+        service = FakeService(now=START + offset)
         service.before[1] = partial(setattr, service, "now", START + 900)
 
         assert look(reader_of(service)).started_at == START + min(offset, 0)
@@ -97,7 +97,7 @@ def test_start_of_the_poll() -> None:
 
 def test_only_the_types_chosen() -> None:
     """One type is left to the service to filter; of several, the others' rows are passed over."""
-    service = CalmService()
+    service = FakeService()
     service.create("a", job_type="ASR")
     service.create("t", job_type="TextToSpeech")
 
@@ -110,7 +110,7 @@ def test_only_the_types_chosen() -> None:
 
 def test_a_documented_state_must_be_listable() -> None:
     """A service that refuses the open lists fails the poll."""
-    service = CalmService()
+    service = FakeService()
     service.refuse(BadRequestError("no"), 0)
 
     with pytest.raises(BadRequestError):
@@ -119,7 +119,7 @@ def test_a_documented_state_must_be_listable() -> None:
 
 def test_a_first_poll_reads_seams_again() -> None:
     """What the first poll's open lists may have missed would not be new later: seams are read again, elsewhere."""
-    service = CalmService()
+    service = FakeService()
     for number in range(150):
         service.create(f"{number}", age=3600 - number)
 
@@ -131,7 +131,7 @@ def test_a_first_poll_reads_seams_again() -> None:
 
 def test_a_first_poll_gives_up_on_a_seam_it_cannot_cover() -> None:
     """A list of jobs of the very same second is read four times, and no more."""
-    service = CalmService()
+    service = FakeService()
     for number in range(200):
         service.create(f"{number}", age=3600)
 
@@ -142,7 +142,7 @@ def test_a_first_poll_gives_up_on_a_seam_it_cannot_cover() -> None:
 
 def test_an_endless_list_is_an_error() -> None:
     """A service that gives the same page for ever fails the poll."""
-    service = CalmService(rows_per_page=1)
+    service = FakeService(rows_per_page=1)
     for job_id in ("a", "b"):
         service.create(job_id, age=10)
     page = service.world.page

@@ -9,8 +9,8 @@ import pytest
 from exporter.errors import ServerError
 from exporter.polling.reading import ASKED_ANYWAY, Reason
 from exporter.polling.reconcile import OpenJob
-from tests.support.calmservice import START
-from tests.support.onepoll import IDLE, KNOWN, crowded, look, open_before, reader_of, searched, seen
+from tests.support.fake_service import START
+from tests.support.single_poll import IDLE, KNOWN, crowded, look, open_before, reader_of, searched, seen
 
 
 def test_few_vanished_jobs_are_asked_for() -> None:

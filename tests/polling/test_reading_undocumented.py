@@ -11,22 +11,22 @@ from exporter.errors import ApiError, BadRequestError, NotFoundError, ServerErro
 from exporter.jobs.snapshot import JOB_STATES
 from exporter.polling.reading import UNLISTED_JOBS
 from exporter.polling.reconcile import OpenJob
-from tests.support.calmservice import START, CalmService
-from tests.support.onepoll import OPEN_LISTS, crowded, look, open_before, reader_of, searched, seen
+from tests.support.fake_service import START, FakeService
+from tests.support.single_poll import OPEN_LISTS, crowded, look, open_before, reader_of, searched, seen
 
 if TYPE_CHECKING:
     from exporter.ims.answers import Page
     from exporter.polling.reconcile import Known
 
 
-def service_calls(service: CalmService, known: Known) -> list[str]:
+def service_calls(service: FakeService, known: Known) -> list[str]:
     """Returns the calls of one poll."""
     before = len(service.calls)
     look(reader_of(service), known)
     return service.calls[before:]
 
 
-class Deaf(CalmService):
+class Deaf(FakeService):
     """A service that ignores the filter for a state it does not document."""
 
     async def list_smart_jobs(self, **options: Any) -> Page:  # noqa: ANN401 - those of the class above
@@ -35,7 +35,7 @@ class Deaf(CalmService):
         return await super().list_smart_jobs(**options, job_state=state if state in JOB_STATES else "")
 
 
-def undocumented(service: CalmService, number: int, state: str = "Cancelled") -> Known:
+def undocumented(service: FakeService, number: int, state: str = "Cancelled") -> Known:
     """Returns what the ledger knows if so many jobs of a state, a minute between them, were there before."""
     names = [service.create(f"{state} {each}", age=3600 + 60 * each, state=state) for each in range(number)]
     return open_before(service, names, job_state=state)
@@ -80,7 +80,7 @@ def test_a_job_leaves_an_undocumented_state() -> None:
 
 def test_an_undocumented_state_is_listed_as_far_as_jobs_are_known() -> None:
     """What else a long list holds is history, like that of an end, and costs nothing."""
-    service = CalmService(rows_per_page=10)
+    service = FakeService(rows_per_page=10)
     undocumented(service, 100)
 
     look(reader_of(service), open_before(service, ["Cancelled 3"], job_state="Cancelled"))
@@ -90,7 +90,7 @@ def test_an_undocumented_state_is_listed_as_far_as_jobs_are_known() -> None:
 
 def test_an_undocumented_state_with_very_many_jobs() -> None:
     """Ten pages of it are read, and none of the jobs further down is taken for gone."""
-    service = CalmService(rows_per_page=10)
+    service = FakeService(rows_per_page=10)
     known = undocumented(service, 150)
 
     look(reader_of(service), known)

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from exporter.errors import BadRequestError, NetworkError, ServerError
 from exporter.polling import survey as module
 from exporter.polling.survey import TOO_OLD_SECONDS, WEIGHT
-from tests.support.calmservice import CalmService
-from tests.support.polledtarget import DAY, HOUR, Polled, polled_target
+from tests.support.fake_service import FakeService
+from tests.support.polled_target import DAY, HOUR, Polled, polled_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,7 +253,7 @@ def test_only_the_types_chosen(chosen: tuple[str, ...], first: str) -> None:
 def test_many_pages_without_the_types_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of other types are passed over, down to the lookback and no further."""
     monkeypatch.setattr(module, "PAGES_WITHOUT_NEWS", 3)
-    for target in polled_target(job_types=("ASR", "DynamicChart"), service=CalmService(rows_per_page=2)):
+    for target in polled_target(job_types=("ASR", "DynamicChart"), service=FakeService(rows_per_page=2)):
         for number in range(20):
             target.service.create(f"t{number}", age=HOUR + number, job_type="TextToSpeech", state="Finished")
         target.service.create("a", age=2 * HOUR, state="Finished")

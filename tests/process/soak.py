@@ -11,8 +11,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,22 +28,96 @@ from exporter.logs import configure_logging
 from exporter.metrics.exposition import Collector, Instruments, make_registry, render
 from exporter.metrics.table import Process
 from exporter.polling.ledger import Ledger
-from exporter.polling.poller import Poller, PollSettings, window_start
+from exporter.polling.poller import DAY, Poller, PollSettings, window_start
 from exporter.polling.survey import Survey
 from exporter.simulator.server import Simulator
 from exporter.simulator.world import World
-from tests.support.apiclient import BASE_URL, source_of
-from tests.support.bentwire import BentWire
-from tests.support.leapingclock import run_leaping
-from tests.support.ledgerbook import full_disk
-from tests.support.randomhistory import InlineExecutor
-from tests.support.soaklife import Bookkeeper, Life
+from tests.support.api_client import BASE_URL, source_of
+from tests.support.faulty_transport import FaultyTransport
+from tests.support.ledger_driver import full_disk
+from tests.support.random_history import InlineExecutor
+from tests.support.time_skipping_loop import run_skipping_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exporter.jobs.snapshot import Snapshot
     from exporter.polling.reconcile import Outcome
+
+
+OPEN_JOBS = 60
+"""No job is born while so many are open."""
+STAY_SECONDS = 2 * DAY
+"""After this age the service deletes an ended job."""
+
+
+class EndCounter:
+    """Knows which jobs have ended, and notes which were counted."""
+
+    def __init__(self) -> None:
+        self.ends = self.lost = self.doubled = 0
+        self._due: set[str] = set()
+        self._counted: set[str] = set()
+
+    def end(self, job_id: str) -> None:
+        """Notes an end that is to be counted."""
+        self.ends += 1
+        self._due.add(job_id)
+
+    def count(self, job_id: str) -> None:
+        """Notes that an end was counted."""
+        self.doubled += job_id in self._counted
+        self._due.discard(job_id)
+        self._counted.add(job_id)
+
+    def leave(self, job_id: str) -> None:
+        """Notes that a job has left the service: by now its end has to be counted."""
+        self.lost += job_id in self._due
+        self._due.discard(job_id)
+        self._counted.discard(job_id)
+
+    def close(self) -> None:
+        """Notes that everything has to be counted by now."""
+        self.lost += len(self._due)
+        self._due.clear()
+
+
+class Workload:
+    """Jobs that are born, move and end, and leave the service when they are older than the lookback."""
+
+    def __init__(self, world: World, dice: random.Random, book: EndCounter) -> None:
+        self.events = 0
+        """How many things happen between two calls, at most."""
+        self._world, self._dice, self._book = world, dice, book
+
+    def go_on(self) -> None:
+        """Lets something happen."""
+        for _ in range(self._dice.randrange(self.events + 1)):
+            if self._dice.random() < 0.3 and sum(map(self._open, OPEN_STATES)) < OPEN_JOBS:
+                self._world.create(self._dice.choice(JOB_TYPES))
+            else:
+                self._move()
+        self._forget()
+
+    def _open(self, state: str) -> int:
+        return self._world.total(job_state=state)
+
+    def _move(self) -> None:
+        state = self._dice.choice(OPEN_STATES)
+        if not (total := self._open(state)):
+            return
+        (job,) = self._world.page(job_state=state, offset=self._dice.randrange(total), limit=1)
+        following = self._dice.choice(("Executing", *ENDED_STATES) if state == "Created" else ENDED_STATES)
+        self._world.move(job.job_id, following, error=("Timeout", "took too long") if following == "Failed" else None)
+        if following in ENDED_STATES:
+            self._book.end(job.job_id)
+
+    def _forget(self) -> None:
+        for job in self._world.page(limit=2, ascending=True):
+            if job.state in ENDED_STATES and job.created_at < self._world.now() - STAY_SECONDS:
+                self._book.leave(job.job_id)
+                self._world.delete(job.job_id)
+
 
 FAULTED_CALLS = 100_000
 KEY = PollKey("prod", "cn-shanghai", "smart")
@@ -56,7 +132,7 @@ REST_POLLS = 4
 class WatchedLedger(Ledger):
     """A ledger that tells the bookkeeper what it counts, and fails now and then."""
 
-    def __init__(self, path: str, book: Bookkeeper) -> None:
+    def __init__(self, path: str, book: EndCounter) -> None:
         super().__init__(path)
         self._book = book
 
@@ -121,14 +197,14 @@ class Soak:
     """An exporter of one target, from its client to its metrics page, on a bent wire."""
 
     def __init__(self, folder: str, seed: int) -> None:
-        self.record, self.book, self.dice = Record(), Bookkeeper(), random.Random(seed)
+        self.record, self.book, self.dice = Record(), EndCounter(), random.Random(seed)
         began = time.monotonic()
         self.world = World(lambda: START + time.monotonic() - began)
         for number in range(HISTORY):
             state = ENDED_STATES[number % 9 == 0]
             self.world.create(JOB_TYPES[number % 4], state=state, created_at=START - (HISTORY - number) * 40)
-        self.life = Life(self.world, self.dice, self.book)
-        self.wire = BentWire(Simulator(world=self.world, seed=seed), self.dice, self.life.go_on)
+        self.life = Workload(self.world, self.dice, self.book)
+        self.wire = FaultyTransport(Simulator(world=self.world, seed=seed), self.dice, self.life.go_on)
         self._http = httpx.AsyncClient(base_url=BASE_URL, transport=self.wire)
         self._instruments = Instruments()
         self._instruments.introduce(KEY)
@@ -169,7 +245,7 @@ class Soak:
         asyncio.get_running_loop().set_default_executor(InlineExecutor())
         await self.poller.run()  # what has ended by now is history
         self.life.events = 1
-        self.wire.bend()
+        self.wire.start_faults()
         for tenth in range(1, TENTHS + 1):
             while self.wire.struck.total() < faulted_calls * tenth / TENTHS:
                 await self._cycle()
@@ -179,7 +255,7 @@ class Soak:
         return self.record
 
     async def _rest(self) -> None:
-        self.wire.straighten()
+        self.wire.stop_faults()
         self.life.events = 0
         for _ in range(REST_POLLS):
             await asyncio.sleep(INTERVAL)
@@ -249,7 +325,7 @@ def soaked(folder: str, faulted_calls: int, seed: int) -> Soak:
 
     log = Tracebacks()
     configure_logging("error", "logfmt", log)
-    soak = run_leaping(go_through)
+    soak = run_skipping_time(go_through)
     soak.record.tracebacks = log.getvalue()
     return soak
 
@@ -291,3 +367,25 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+@dataclass(frozen=True, slots=True)
+class SoakResult:
+    """What came of a soak."""
+
+    record: Record
+    ends: int
+    struck: frozenset[str]
+    is_good: bool
+    text: str
+
+
+def soak_in_process(folder: str, faulted_calls: int, seed: int) -> SoakResult:
+    """Returns what came of it in a process of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+        return apart.submit(_summary, folder, faulted_calls, seed).result()
+
+
+def _summary(folder: str, faulted_calls: int, seed: int) -> SoakResult:
+    soak = soaked(folder, faulted_calls, seed)
+    return SoakResult(soak.record, soak.book.ends, frozenset(soak.wire.struck), is_good(soak), told(soak))

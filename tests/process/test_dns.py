@@ -10,14 +10,14 @@ import yaml
 
 from exporter.simulator.server import Simulator
 from tests.process.test_isolation import longest_pause
-from tests.support.exporterprocess import environment, exporter
+from tests.support.exporter_process import environment, exporter
 from tests.support.measurements import report
-from tests.support.simulatorthread import aside
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.exporterprocess import Scrape
+    from tests.support.exporter_process import Scrape
 
 LOST = 40
 """More targets than an event loop has threads for lookups by default."""
@@ -49,7 +49,7 @@ def test_names_that_are_not_resolved(tmp_path: Path, capsys: pytest.CaptureFixtu
     """Forty targets whose names hang time out; the good one is polled on time, and the exit is prompt."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_RESOLVER)
     service = Simulator()
-    with aside(service):
+    with running_simulators(service):
         lost = [
             {"account": f"lost-{number}", "region_id": "cn-shanghai", "endpoint": f"https://{number}.example"}
             for number in range(LOST)

@@ -19,7 +19,7 @@ import yaml
 
 from exporter.rules import Thresholds, rule_files, write_rules
 from tests.support.measurements import report
-from tests.support.realservers import Server, alertmanager, poll, prometheus, running
+from tests.support.real_servers import Server, alertmanager, poll, prometheus, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

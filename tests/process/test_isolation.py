@@ -15,10 +15,10 @@ from exporter.simulator.faults import Fault
 from exporter.simulator.gate import Key
 from exporter.simulator.server import Simulator
 from exporter.simulator.world import World
-from tests.support.exporterprocess import Exporter, Scrape, environment, exporter
+from tests.support.expected_counts import Truth, wait_for_counts
+from tests.support.exporter_process import Exporter, Scrape, environment, exporter
 from tests.support.measurements import report
-from tests.support.simulatorthread import aside
-from tests.support.truth import Truth, comes_to_tell
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +142,7 @@ def test_broken_targets_neither_delay_nor_hide_the_good_one(tmp_path: Path, caps
     """Of eight targets seven are broken, each in its way: the good one is exact and on time, the others say why."""
     service, ahead = simulators()
     world = service.worlds[KEYS["good"].key_id]
-    with aside(service, ahead) as here, socket.socket() as dead:
+    with running_simulators(service, ahead) as here, socket.socket() as dead:
         dead.bind(("127.0.0.1", 0))  # and never listens
         urls = dict.fromkeys(KEYS, service.url)
         urls |= {"dead-endpoint": f"http://127.0.0.1:{dead.getsockname()[1]}", "wrong-clock": ahead.url}
@@ -157,7 +157,7 @@ def test_broken_targets_neither_delay_nor_hide_the_good_one(tmp_path: Path, caps
                 here.do(lambda: live(world))
                 running.wait_for_polls(1, account="good")
             expected = here.do(truth.now)
-            good = comes_to_tell(running, expected)
+            good = wait_for_counts(running, expected)
             running.wait_for("polls", lambda scrape: all(polls(scrape, account) >= BROKEN_POLLS for account in BROKEN))
             for account, broken in BROKEN.items():
                 assert_tells_what_is_wrong(running, account, broken)

@@ -13,11 +13,11 @@ import pytest
 
 from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
 from exporter.simulator.server import Simulator
-from tests.support.exporterprocess import Scrape, environment, exporter
+from tests.support.expected_counts import Truth, told, wait_for_counts
+from tests.support.exporter_process import Scrape, environment, exporter
 from tests.support.measurements import report
-from tests.support.realservers import READY_SECONDS, poll
-from tests.support.simulatorthread import aside
-from tests.support.truth import Truth, comes_to_tell, told
+from tests.support.real_servers import READY_SECONDS, poll
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,17 +123,17 @@ def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, capsys: pytest.Ca
     dice, watch, simulator = random.Random(seed), Watch(), Simulator()
     life = Life(simulator.world, random.Random(seed + 1))
 
-    with aside(simulator) as here:
+    with running_simulators(simulator) as here:
         env = environment(tmp_path, endpoint=simulator.url, poll_interval_seconds=0.2, survey_interval_hours=0.001)
         pace = max(0.3, first_poll(env, tmp_path / "first.log"))
         truth = here.do(lambda: Truth(simulator.world))
-        with here.beside(life.run()):
+        with here.in_background(life.run()):
             for number in range(KILLS):
                 live_and_die(env, tmp_path / f"{number}.log", dice, pace, watch)
                 time.sleep(dice.uniform(0, 0.5))  # nobody is there, and nothing to wait for
         expected = here.do(truth.now)
         with exporter(env, tmp_path / "last.log") as running:
-            comes_to_tell(running, expected)
+            wait_for_counts(running, expected)
             last = running.wait_for_polls(5)
             watch.see(last)
 

@@ -19,8 +19,8 @@ import yaml
 
 from exporter import rules
 from exporter.rules.rule import Links
-from tests.support.realservers import Server, alertmanager, poll
-from tests.support.realtools import need
+from tests.support.real_servers import Server, alertmanager, poll
+from tests.support.real_tools import need
 from tests.support.repository import ROOT
 
 if TYPE_CHECKING:

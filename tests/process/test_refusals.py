@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.simulator.server import Simulator
-from tests.support.exporterprocess import environment, exporter, refused_start
-from tests.support.ledgerbook import execute
-from tests.support.simulatorthread import aside
+from tests.support.exporter_process import environment, exporter, refused_start
+from tests.support.ledger_driver import execute
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def test_unusable_ledger(place: str, tmp_path: Path) -> None:
 def test_two_exporters_on_one_ledger(tmp_path: Path) -> None:
     """The second is refused and told who has it, by whatever way to the file; when the first is gone, one starts."""
     simulator = Simulator()
-    with aside(simulator):
+    with running_simulators(simulator):
         env = environment(tmp_path, endpoint=simulator.url)
         with exporter(env, tmp_path / "1.log") as first:
             first.wait_until_up()

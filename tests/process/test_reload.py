@@ -15,9 +15,9 @@ import yaml
 from exporter.jobs.shards import owner
 from exporter.jobs.snapshot import PollKey
 from exporter.simulator.server import Simulator
-from tests.support.exporterprocess import Exporter, Scrape, environment, exporter
-from tests.support.realservers import READY_SECONDS, poll
-from tests.support.simulatorthread import aside
+from tests.support.exporter_process import Exporter, Scrape, environment, exporter
+from tests.support.real_servers import READY_SECONDS, poll
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def configured(folder: Path, *, may_post: bool = True) -> Iterator[tuple[Configu
     """Runs an exporter with one target, whose first survey is complete, on a service with a job."""
     service = Simulator()
     service.world.create("ASR")
-    with aside(service):
+    with running_simulators(service):
         config = Configured(folder / "config.yaml", service.url)
         config.write(REGIONS[0])
         env = environment(folder, config=config.path, web_enable_lifecycle=may_post)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.canaries import Watch
-from tests.support.secretrun import PATHS, polled
-from tests.support.secretscene import MARK, Scene, played
+from tests.support.secrets_run import MARK, PATHS, Scene, played, polled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,18 +10,18 @@ import pytest
 from exporter.jobs.snapshot import ENDED_STATES
 from exporter.simulator.faults import Fault
 from exporter.simulator.server import Simulator
-from tests.support.exporterprocess import Exporter, environment, exporter
+from tests.support.expected_counts import Truth, told, wait_for_counts
+from tests.support.exporter_process import Exporter, environment, exporter
 from tests.support.measurements import report
-from tests.support.realservers import READY_SECONDS, poll
-from tests.support.simulatorthread import aside
-from tests.support.truth import Truth, comes_to_tell, told
+from tests.support.real_servers import READY_SECONDS, poll
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from exporter.simulator.world import World
-    from tests.support.truth import Counts
+    from tests.support.expected_counts import Counts
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,7 @@ def stopped(running: Exporter, number: signal.Signals) -> float:
 def assert_goes_on(env: Mapping[str, str], log: Path, expected: Counts) -> None:
     """Started again, the exporter comes to say what has happened, and sticks to it."""
     with exporter(env, log) as running:
-        comes_to_tell(running, expected)
+        wait_for_counts(running, expected)
         later = running.wait_for_polls(3)
         assert told(later) == expected
         assert later.total("ims_job_failures_total", error_code=REASON[0]) == 2
@@ -73,7 +73,7 @@ def test_stops_in_mid_poll(
 ) -> None:
     """A signal that comes while a call is not answered ends the process at once; the poll is made up for later."""
     simulator = Simulator()
-    with aside(simulator) as here:
+    with running_simulators(simulator) as here:
         running_ids = here.do(lambda: open_jobs(simulator.world))
         env = environment(tmp_path, endpoint=simulator.url)
         with exporter(env, tmp_path / "first.log") as running:
@@ -92,7 +92,7 @@ def test_stops_in_mid_poll(
 def test_stops_during_a_survey(number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A signal during a survey ends the process at once; the survey goes on at the page where it was."""
     simulator = Simulator()
-    with aside(simulator) as here:
+    with running_simulators(simulator) as here:
         now = simulator.clock()
         here.do(
             lambda: [
@@ -121,7 +121,7 @@ def test_stops_during_a_survey(number: signal.Signals, tmp_path: Path, capsys: p
 def test_stops_when_idle(number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A signal between two polls ends the process at once; what happens until the next start is found then."""
     simulator = Simulator()
-    with aside(simulator) as here:
+    with running_simulators(simulator) as here:
         running_ids = here.do(lambda: open_jobs(simulator.world))
         idle = environment(tmp_path, endpoint=simulator.url, poll_interval_seconds=3600, stale_after_seconds=7200)
         with exporter(idle, tmp_path / "first.log") as running:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.process.soak import LEDGER_FAULTS
-from tests.support.bentwire import FAULTS, OWN_KINDS
+from tests.process.soak import LEDGER_FAULTS, soak_in_process
+from tests.support.faulty_transport import FAULTS, OWN_KINDS
 from tests.support.measurements import report
-from tests.support.soakapart import soaked_apart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +27,7 @@ def test_a_short_soak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     """
     seed = secrets.randbits(32)
 
-    soak = soaked_apart(str(tmp_path), FAULTED_CALLS, seed)
+    soak = soak_in_process(str(tmp_path), FAULTED_CALLS, seed)
 
     report(capsys, f"soak: seed {seed}\n{soak.text}")
     record = soak.record

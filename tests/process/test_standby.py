@@ -17,18 +17,18 @@ import pytest
 from exporter.simulator.server import Simulator
 from exporter.standby.lock import LedgerLock
 from tests.process.test_kill import Life, Watch
-from tests.support.exporterprocess import Exporter, Scrape, environment, exporter, parsed, refused_start
-from tests.support.leaseserver import LeaseServer
+from tests.support.expected_counts import Truth, told, wait_for_counts
+from tests.support.exporter_process import Exporter, Scrape, environment, exporter, parsed, refused_start
+from tests.support.lease_server import LeaseServer
 from tests.support.measurements import report
-from tests.support.realservers import READY_SECONDS, poll
-from tests.support.simulatorthread import aside
-from tests.support.truth import Truth, comes_to_tell, told
+from tests.support.real_servers import READY_SECONDS, poll
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.simulatorthread import Aside
+    from tests.support.simulator_thread import SimulatorThread
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ both_ways = pytest.mark.parametrize("way", ["ledger", "lease"])
 class Place:
     """An account whose jobs live on, and where exporters can share a ledger."""
 
-    here: Aside
+    here: SimulatorThread
     simulator: Simulator
     leases: LeaseServer
     env: dict[str, str]
@@ -67,7 +67,7 @@ class Place:
     def life(self) -> Iterator[Truth]:
         """Lets jobs be born, move and end in the block, on top of those there; gives what comes of it."""
         truth = self.here.do(lambda: Truth(self.simulator.world))
-        with self.here.beside(self.lives.run()):
+        with self.here.in_background(self.lives.run()):
             yield truth
 
 
@@ -76,7 +76,7 @@ def place(folder: Path, way: str) -> Iterator[Place]:
     """Gives a place where exporters stand by in one of the ways."""
     simulator, leases, seed = Simulator(), LeaseServer(), secrets.randbits(32)
     (folder / "seed").write_text(str(seed))
-    with aside(simulator) as here:
+    with running_simulators(simulator) as here:
         here.run(leases.__aenter__())
         try:
             config = {"KUBECONFIG": str(leases.config(folder))}
@@ -122,7 +122,7 @@ def comes_to_the_truth(here: Place, running: Exporter, truth: Truth, before: Scr
     expected = here.here.do(truth.now)
     watch = Watch()
     watch.see(before)
-    watch.see(comes_to_tell(running, expected))
+    watch.see(wait_for_counts(running, expected))
     assert told(running.wait_for_polls(3)) == expected
     assert watch.setbacks == []
     assert sum(expected["ended"].values()) > ended(before)

@@ -8,8 +8,8 @@ import pytest
 
 from exporter.simulator.faults import Fault
 from exporter.simulator.server import Simulator
-from tests.support.exporterprocess import Scrape, environment, exporter
-from tests.support.simulatorthread import aside
+from tests.support.exporter_process import Scrape, environment, exporter
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def job_metrics(scrape: Scrape) -> set[str]:
 def test_old_data_is_withdrawn_and_comes_back(tmp_path: Path) -> None:
     """In an outage longer than stale_after_seconds the job series vanish, the others stay; after it they return."""
     simulator = Simulator()
-    with aside(simulator) as here:
+    with running_simulators(simulator) as here:
         here.do(lambda: simulator.world.create("ASR", state="Executing"))
         failed = here.do(lambda: simulator.world.create("ASR", state="Executing"))
         env = environment(tmp_path, endpoint=simulator.url, stale_after_seconds=2)

@@ -13,8 +13,8 @@ import yaml
 
 from exporter.commands.cli import main, make_parser
 from exporter.rules import DASHBOARD_BASE_URL, EXPORTER_BASE_URL
-from tests.support.boards import boards
-from tests.support.realtools import need
+from tests.support.dashboard_queries import boards
+from tests.support.real_tools import need
 from tests.support.repository import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.simulator.server import DEMO_KEY, Simulator
-from tests.support.containertool import BASE, LIMITS, built_image, command, podman
-from tests.support.realservers import READY_SECONDS, poll
+from tests.support.container_image import BASE, LIMITS, built_image, command, podman
+from tests.support.real_servers import READY_SECONDS, poll
 from tests.support.repository import ROOT
-from tests.support.simulatorthread import aside
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,7 +189,7 @@ def test_ledger_stays_on_its_volume(image: str) -> None:
     simulator = Simulator()
     key = (f"--env=ALIBABA_CLOUD_ACCESS_KEY_ID={DEMO_KEY.key_id}",
            f"--env=ALIBABA_CLOUD_ACCESS_KEY_SECRET={DEMO_KEY.secret}")  # fmt: skip
-    with aside(simulator):
+    with running_simulators(simulator):
         command_line = ("run", "--region-id=cn-shanghai", f"--endpoint={simulator.url}", "--poll-interval-seconds=0.5",
                         "--listen-address=127.0.0.1:0")  # fmt: skip
         podman("volume", "rm", "--force", volume)

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.support.pins import locked
+from tests.support.lock_files import locked
 from tests.support.repository import ROOT
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import pytest
 from exporter import __version__
 from exporter.dashboards import dashboard_files
 from exporter.rules import Thresholds, rule_files
-from tests.support.realservers import READY_SECONDS, poll
+from tests.support.real_servers import READY_SECONDS, poll
 from tests.support.repository import ROOT
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from exporter import __version__
-from tests.support.pins import FOLDER, Pin, locked, needs, pins
+from tests.support.lock_files import FOLDER, Pin, locked, needs, pins
 from tests.support.repository import ROOT
 from tools import audit, sbom
 from tools.audit import advisories, audited, served

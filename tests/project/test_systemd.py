@@ -14,7 +14,7 @@ from exporter.config.environment import unknown_variables
 from exporter.config.load import load_settings
 from exporter.ims.credentials import default_chain
 from tests.support.repository import ROOT
-from tests.support.systemdtool import need_analyze
+from tests.support.systemd_tool import need_analyze
 
 FOLDER = ROOT / "examples" / "systemd"
 UNIT = FOLDER / "ims-exporter.service"

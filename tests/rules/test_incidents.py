@@ -9,8 +9,8 @@ import yaml
 
 from exporter import rules
 from tests.rules.test_rules import each_version, promtool, written
-from tests.support.incidentbook import Incident, incidents, promtool_test
-from tests.support.realtools import OLDEST
+from tests.support.incident_catalogue import Incident, incidents, promtool_test
+from tests.support.real_tools import OLDEST
 from tests.support.repository import ROOT
 from tools.alerts_document import ALERTS, PAGING, document
 

@@ -11,7 +11,7 @@ import pytest
 from exporter import rules
 from exporter.errors import SettingsError
 from exporter.rules.changes import base_url, matchers
-from tests.support.realtools import need
+from tests.support.real_tools import need
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from exporter import rules
 from exporter.errors import SettingsError
 from exporter.metrics.table import METRICS
 from exporter.rules.rule import Links
-from tests.support.realtools import NEWEST, OLDEST, need
+from tests.support.real_tools import NEWEST, OLDEST, need
 from tests.support.repository import ROOT
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from lightkube import AsyncClient, KubeConfig
 
 from exporter.errors import SettingsError
 from exporter.standby.lease import Claim, claim_in_cluster
-from tests.support.leaseserver import LeaseServer
+from tests.support.lease_server import LeaseServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

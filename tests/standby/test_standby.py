@@ -14,7 +14,7 @@ from exporter.standby.lock import LedgerLock
 from exporter.standby.standby import alone, in_turn, make_standby_app
 from exporter.web.pages.routes import PAGES
 from exporter.web.server import base_url, serve
-from tests.support.exporterprocess import parsed
+from tests.support.exporter_process import parsed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from exporter.config.load import load_settings
 from exporter.errors import SettingsError
 from exporter.standby.lock import LedgerLock
 from exporter.standby.turn import TurnLostError, turn_of
-from tests.support.leaseserver import LeaseServer
+from tests.support.lease_server import LeaseServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from exporter.simulator.server import DEMO_KEY
-from tests.support.realservers import READY_SECONDS, poll
-from tests.support.realtools import need
+from tests.support.real_servers import READY_SECONDS, poll
+from tests.support.real_tools import need
 from tests.support.repository import ROOT
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from aiohttp import web
 from exporter.web.connections import Limits
 from exporter.web.server import base_url, serve
 from tests.support.certificates import Authority
-from tests.support.securedweb import client, secured, secured_app
+from tests.support.secured_server import client, secured, secured_app
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -13,7 +13,7 @@ from exporter.web.config.model import RateLimit
 from exporter.web.tls import subject_alternative_names
 from exporter.web.token_bucket import Bucket
 from tests.support.certificates import Authority
-from tests.support.securedweb import HASH, PASSWORD, client, secured
+from tests.support.secured_server import HASH, PASSWORD, client, secured
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

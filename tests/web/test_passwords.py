@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from exporter.web.passwords import MAX_WAITING, Passwords, TooManyChecksError, basic_credentials, matches
-from tests.support.securedweb import HASH, PASSWORD
+from tests.support.secured_server import HASH, PASSWORD
 
 USERS = {"alice": "hash of a", "bob": "hash of b"}
 

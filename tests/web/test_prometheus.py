@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from tests.support.certificates import Authority
-from tests.support.exporterprocess import Exporter, environment, exporter, refused_start
-from tests.support.realservers import READY_SECONDS, Server, poll, prometheus
+from tests.support.exporter_process import Exporter, environment, exporter, refused_start
+from tests.support.real_servers import READY_SECONDS, Server, poll, prometheus
 from tests.support.repository import ROOT
-from tests.support.securedweb import HASH, PASSWORD
+from tests.support.secured_server import HASH, PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ import structlog
 from exporter.errors import SettingsError
 from exporter.web.config_watch import LOOK_SECONDS, WatchedSecurity
 from tests.support.certificates import Authority
-from tests.support.securedweb import HASH, PASSWORD, client, secured
+from tests.support.secured_server import HASH, PASSWORD, client, secured
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -16,8 +16,8 @@ from exporter.errors import SettingsError
 from exporter.jobs.snapshot import PollKey, TargetView
 from exporter.metrics.exposition import render
 from exporter.web.server import accepts_gzip, make_app, serve
+from tests.support.rendered_page import SITE
 from tests.support.scenarios import ACCEPT, BUSY, DOWN, EMPTY, KEY, NOW, UP, registry_of
-from tests.support.seenpage import SITE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

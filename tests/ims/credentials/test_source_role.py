@@ -17,8 +17,8 @@ from exporter.errors import CredentialsError
 from exporter.ims.credentials.source import AccessKey, CredentialSource, credential_source
 from exporter.jobs.target import Credentials
 from exporter.logs import configure_logging
-from tests.support.fakests import FakeSts, fake_sts
-from tests.support.quietlogs import as_before
+from tests.support.fake_sts import FakeSts, fake_sts
+from tests.support.logging_state import restored_logging
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -150,7 +150,7 @@ def test_refusals_show_no_secret(tmp_path: Path, status: int, text: str, code: s
         assert CANARY not in str(refused.value)
 
     stream = io.StringIO()
-    with as_before():
+    with restored_logging():
         configure_logging("debug", "logfmt", stream)
         with_sts(tmp_path, scenario)
 

@@ -18,7 +18,7 @@ from exporter.jobs.snapshot import (
 from exporter.polling.ledger import Ledger
 from exporter.polling.ledger.counting import ERROR_CODES, FAILURES_KEPT, LONGEST_MESSAGE
 from exporter.polling.reading import Reason
-from tests.support.ledgerbook import DAY, HOUR, LOOKBACK_DAYS, START, Book, job
+from tests.support.ledger_driver import DAY, HOUR, LOOKBACK_DAYS, START, Book, job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import pytest
 from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger, schema
 from exporter.polling.reading import Reason
-from tests.support.ledgerbook import KEY, START, Book, execute, job, value
+from tests.support.ledger_driver import KEY, START, Book, execute, job, value
 from tests.support.measurements import report
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from exporter.jobs.snapshot import JOB_TYPES
 from exporter.polling.ledger import Ledger, schema
 from exporter.polling.ledger.aside import set_aside
 from exporter.simulator.server import Simulator
-from tests.support.exporterprocess import environment, exporter
-from tests.support.ledgerbook import KEY, START, Book, execute, job, value
-from tests.support.simulatorthread import aside
+from tests.support.exporter_process import environment, exporter
+from tests.support.ledger_driver import KEY, START, Book, execute, job, value
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -257,7 +257,7 @@ def test_an_exporter_on_a_damaged_ledger(tmp_path: Path) -> None:
     """It says so, starts, counts nothing of the past as new, and each failure from then on."""
     simulator = Simulator()
     (tmp_path / "ledger.db").write_bytes(b"\x00garbage" * 1000)
-    with aside(simulator) as here:
+    with running_simulators(simulator) as here:
         for _ in range(5):
             here.do(lambda: simulator.world.create("ASR", state="Failed"))
         running_job = here.do(lambda: simulator.world.create("ASR", state="Executing"))

@@ -13,7 +13,7 @@ from exporter.errors import LedgerBrokenError, LedgerError, LedgerInUseError
 from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger
 from exporter.polling.reconcile import Known
-from tests.support.ledgerbook import Book, contents, execute, job
+from tests.support.ledger_driver import Book, contents, execute, job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

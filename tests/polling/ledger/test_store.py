@@ -12,7 +12,7 @@ from exporter.errors import LedgerError
 from exporter.jobs.snapshot import JOB_TYPES, PollKey
 from exporter.polling.ledger import Ledger, schema, store
 from exporter.polling.reconcile import Known
-from tests.support.ledgerbook import START, Book, contents, execute, full_disk, job, value
+from tests.support.ledger_driver import START, Book, contents, execute, full_disk, job, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.polling.ledger import Ledger
-from tests.support.ledgerbook import DAY, HOUR, KEY, LOOKBACK_DAYS, Book, job
+from tests.support.ledger_driver import DAY, HOUR, KEY, LOOKBACK_DAYS, Book, job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import pytest
 
 from exporter.jobs.snapshot import FailedJob, PollKey, TargetView
 from exporter.web.pages.console import CONSOLE_URL
+from tests.support.rendered_page import SITE, get, see
 from tests.support.scenarios import BUSY, DOWN, EMPTY, KEY, NOW, UP
-from tests.support.seenpage import SITE, get, see
 
 EVIL = "<script>alert('x')</script>\"' onload=x"
 OLD = FailedJob("a-1", "ASR", 1_799_999_000, 1_799_999_900, "InvalidParameter", "no such file")

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.jobs.snapshot import FailedJob, Health, PastCounts, PollKey, TargetView, WaitingJob
 from tests.support.browser import chromium
-from tests.support.pageserver import PageServer, page_server
+from tests.support.page_server import PageServer, page_server
 from tests.support.scenarios import BUSY, DOWN, EMPTY, FAILED, KEY, NOW, UP
 
 if TYPE_CHECKING:

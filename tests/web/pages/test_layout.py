@@ -9,8 +9,8 @@ import pytest
 
 from exporter.jobs.snapshot import TargetView
 from exporter.web.server import HEADERS
+from tests.support.rendered_page import see
 from tests.support.scenarios import BUSY, KEY, UP
-from tests.support.seenpage import see
 
 VIEW = TargetView(KEY, BUSY, UP)
 URLS = ("/", "/failures", "/targets", "/targets?account=prod&region_id=cn-shanghai")

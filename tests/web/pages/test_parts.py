@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from exporter.web.pages.parts import ago, at, close_span, count, span, sparkline, table
+from tests.support.rendered_page import Seen
 from tests.support.scenarios import NOW
-from tests.support.seenpage import Seen
 
 
 @pytest.mark.parametrize(

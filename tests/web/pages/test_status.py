@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.jobs.snapshot import Health, PastCounts, PollKey, TargetView, WaitingJob
+from tests.support.rendered_page import see
 from tests.support.scenarios import BUSY, DOWN, EMPTY, KEY, NOW, UP
-from tests.support.seenpage import see
 
 SCRIPT = "<script>alert('x')</script>"
 WORKING = TargetView(KEY, BUSY, UP)

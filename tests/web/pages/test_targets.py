@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from exporter.jobs.snapshot import FailedJob, PollKey, TargetView, WaitingJob
+from tests.support.rendered_page import get, see
 from tests.support.scenarios import BUSY, DOWN, EMPTY, FAILED, KEY, NOW, UP
-from tests.support.seenpage import get, see
 
 ONE = "/targets?account=prod&region_id=cn-shanghai"
 EVIL = "<script>alert('x')</script>\"' onload=x"

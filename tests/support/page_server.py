@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from exporter.web.connections import Limits
 from exporter.web.server import base_url, make_app, serve
+from tests.support.rendered_page import SITE
 from tests.support.scenarios import registry_of
-from tests.support.seenpage import SITE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence

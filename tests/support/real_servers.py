@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tests.support.realtools import need
+from tests.support.real_tools import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -11,8 +11,8 @@ import httpx
 from exporter.jobs.snapshot import TargetView
 from exporter.web.connections import Limits
 from exporter.web.server import base_url, make_app, serve
+from tests.support.rendered_page import SITE
 from tests.support.scenarios import BUSY, KEY, NOW, UP, registry_of
-from tests.support.seenpage import SITE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.commands.cli import main
-from tests.support.quietlogs import as_before
+from tests.support.logging_state import restored_logging
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ class CommandLine:
 
     def run(self, *arguments: str) -> Ended:
         """Runs a command to its end."""
-        with as_before(), pytest.raises(SystemExit) as ended:
+        with restored_logging(), pytest.raises(SystemExit) as ended:
             main(arguments)
         said = self.capture.readouterr()
         assert CANARY not in said.out + said.err

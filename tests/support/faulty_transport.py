@@ -62,7 +62,7 @@ class Stream(httpx.AsyncByteStream):
             raise self.error
 
 
-class BentWire(httpx.AsyncBaseTransport):
+class FaultyTransport(httpx.AsyncBaseTransport):
     """Brings each call to the simulator; `happening` is called before, as life goes on between two calls."""
 
     def __init__(self, simulator: Simulator, dice: random.Random, happening: Callable[[], None]) -> None:
@@ -74,13 +74,13 @@ class BentWire(httpx.AsyncBaseTransport):
         self._happening = happening
         self._own: dict[str, float] = {}
 
-    def bend(self) -> None:
+    def start_faults(self) -> None:
         """Lets everything go wrong from now on."""
         self._own = OWN_KINDS
         for fault in FAULTS:
             self._simulator.faults.add(fault)
 
-    def straighten(self) -> None:
+    def stop_faults(self) -> None:
         """Lets nothing go wrong any more."""
         self._own = {}
         self._simulator.faults.clear()

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import http.client
 import json
 import os
 import re
 import resource
+import signal
+import socket
+import ssl
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import bcrypt
 import yaml
 
 from exporter.simulator.gate import Key
 from exporter.simulator.server import Simulator
 from tests.support.canaries import Watch
-from tests.support.deadendpoint import dead_endpoint
-from tests.support.fakests import fake_sts
-from tests.support.hostileservice import HostileService, answers, proxy
-from tests.support.realservers import poll
+from tests.support.certificates import Authority
+from tests.support.dead_endpoint import dead_endpoint
+from tests.support.fake_sts import fake_sts
+from tests.support.hostile_service import HostileService, answers, proxy
+from tests.support.real_servers import poll
 from tests.support.repository import ROOT
-from tests.support.secretrun import DEVELOPING, PATIENCE_SECONDS, polled, served, stop_demo
-from tests.support.simulatorthread import aside
+from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from tests.support.fakests import FakeSts
-    from tests.support.simulatorthread import Aside
+    from tests.support.fake_sts import FakeSts
+    from tests.support.simulator_thread import SimulatorThread
 
 MARK = "seen-here"
 """With it the account of every target begins: what does not show it, shows nothing at all."""
@@ -126,7 +133,7 @@ def played(folder: Path) -> Iterator[Scene]:
     simulator = Simulator(keys=[key])
     ways = {**answers(key.secret), "proxy": proxy(watch.new("metadata token"), watch.new("secret in an answer"))}
     with ExitStack() as stack:
-        here = stack.enter_context(aside(simulator))
+        here = stack.enter_context(running_simulators(simulator))
         here.run(scene.service.listen(ways))
         stack.callback(lambda: here.run(scene.service.close()))
         dead = stack.enter_context(dead_endpoint())
@@ -218,7 +225,7 @@ def _start_commands(scene: Scene) -> None:
         scene.command(command, command)
 
 
-def _start_roles(scene: Scene, stack: ExitStack, here: Aside) -> None:
+def _start_roles(scene: Scene, stack: ExitStack, here: SimulatorThread) -> None:
     """Starts two checks of a role: STS gives a key that the service refuses; STS refuses, and shows a key anyway."""
     key = {"AccessKeySecret": scene.watch.new("STS secret"), "SecurityToken": scene.watch.new("STS token")}
     given = json.dumps({"Credentials": {"AccessKeyId": "STS", "Expiration": "2999-01-01T00:00:00Z", **key}})
@@ -235,7 +242,7 @@ def _start_roles(scene: Scene, stack: ExitStack, here: Aside) -> None:
 
 
 @contextmanager
-def _sts(here: Aside, folder: Path) -> Iterator[FakeSts]:
+def _sts(here: SimulatorThread, folder: Path) -> Iterator[FakeSts]:
     """Runs an STS beside the test."""
     manager = fake_sts(folder)
     sts = here.run(manager.__aenter__())
@@ -243,3 +250,162 @@ def _sts(here: Aside, folder: Path) -> Iterator[FakeSts]:
         yield sts
     finally:
         here.run(manager.__aexit__(None, None, None))
+
+
+PATIENCE_SECONDS = 100.0
+DEVELOPING = ("-X", "dev")
+"""Python's checks for developers: asyncio tells more, warnings are told, and what dies dumps its threads."""
+LISTENS = re.compile(r'"event": "listening", "url": "https?://127\.0\.0\.1:([1-9]\d*)"')
+PATHS = ("/", "/targets", "/failures", "/failures?format=json", "/metrics", "/livez", "/readyz", "/nowhere")
+ACCEPTS = {"": "", " open": "application/openmetrics-text", " json": "application/json", " zip": "gzip"}
+
+
+class Visitor:
+    """Asks the exporter by TLS, and keeps what it answers, headers and all."""
+
+    def __init__(self, scene: Scene, port: int, ca: Path, password: str) -> None:
+        self._scene = scene
+        self._port = port
+        self._context = ssl.create_default_context(cafile=str(ca))
+        self._right = basic("alice", password)
+        self._wrong = basic("alice", scene.watch.new("password of a scrape"))
+        self._query = f"query={scene.watch.new('query')[:12]}"
+        self._header = scene.watch.new("header of a request")
+
+    def ask(self, name: str, path: str, method: str = "GET", **headers: str) -> int:
+        """Returns the status of an answer, which is kept by this name."""
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self._port, context=self._context, timeout=PATIENCE_SECONDS
+        )
+        try:
+            sent = {"Authorization": self._right, "X-Token": self._header, **headers}
+            connection.request(method, path, headers=sent)
+            answer = connection.getresponse()
+            body = answer.read()
+        finally:
+            connection.close()
+        packed = answer.headers.get("Content-Encoding") == "gzip"
+        head = f"{answer.status} {answer.reason}\n{answer.headers}".encode()
+        self._scene.seen[f"HTTP head {name}"] = head
+        self._scene.seen[f"HTTP body {name}"] = gzip.decompress(body) if packed else body
+        return answer.status
+
+    def look_around(self) -> None:
+        """Asks for every page in every form, with right and wrong passwords, and with queries that nobody knows."""
+        for path in PATHS:
+            for form, accept in ACCEPTS.items():
+                self.ask(f"{path}{form}", path, **{"Accept-Encoding" if accept == "gzip" else "Accept": accept})
+            joined = f"{path}{'&' if '?' in path else '?'}{self._query}"
+            self.ask(f"{path} query", joined)
+            self.ask(f"{path} wrong", joined, Authorization=self._wrong)
+
+    def talk_nonsense(self) -> None:
+        """Sends what is no HTTP."""
+        with (
+            socket.create_connection(("127.0.0.1", self._port), PATIENCE_SECONDS) as plain,
+            self._context.wrap_socket(plain, server_hostname="127.0.0.1") as tls,
+        ):
+            tls.sendall(f"GET /{self._header} {self._wrong}\r\nAuthorization {self._wrong}\r\n\r\n".encode())
+            self._scene.seen["HTTP nonsense"] = tls.recv(65536)
+
+
+def basic(user: str, password: str) -> str:
+    """Returns the Authorization header of a user."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+@contextmanager
+def served(scene: Scene) -> Iterator[None]:
+    """Runs the exporter, and when the block is left asks it for everything, and lets it be killed by its own doing."""
+    watch = scene.watch
+    password = watch.new("web password")
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(10)).decode()
+    watch.add("web hash", hashed[7:])
+    authority = Authority(scene.folder / "given")
+    server = authority.server()
+    watch.add("TLS key", "".join(server.key.read_text().splitlines()[1:3]))
+    web = scene.written("web.yml", web_config(hashed))
+    config = (
+        "--config",
+        str(scene.config),
+        "--web-config-file",
+        str(web),
+        "--ledger-path",
+        str(scene.files / "run.db"),
+    )
+    flags = ("--log-format", "json", "--web-enable-lifecycle", "on", "--listen-address", "127.0.0.1:0")
+    scene.start("run", *DEVELOPING, "-m", "exporter", "run", *config, *flags)
+    yield
+    port, number = listening(scene, "run"), scene.config.read_text().count("- account:")
+    poll(PATIENCE_SECONDS, lambda: len(polled(scene)) == number, "every target is polled")
+    poll(PATIENCE_SECONDS, lambda: scene.events("run", "job_failed"), "a job fails")
+    visitor = Visitor(scene, port, authority.cert, password)
+    visitor.look_around()
+    visitor.talk_nonsense()
+    break_configurations(scene, visitor, web)
+    for path in scene.files.glob("run.db*"):
+        scene.seen[f"live {path.name}"] = path.read_bytes()
+    scene.processes["run"].send_signal(signal.SIGABRT)
+
+
+def stop_demo(scene: Scene) -> None:
+    """Lets the demo end when it serves."""
+    listening(scene, "demo")
+    scene.processes["demo"].terminate()
+
+
+def listening(scene: Scene, name: str) -> int:
+    """Returns the port on which a process listens, when it does."""
+    found = poll(PATIENCE_SECONDS, lambda: LISTENS.search(scene.log(name)), f"{name} listens")
+    assert found is not None
+    return int(found[1])
+
+
+def web_config(hashed: str) -> str:
+    """Returns a web configuration with TLS and one user; the mark is in a header."""
+    return (
+        "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
+        f"basic_auth_users:\n  alice: '{hashed}'\n"
+        "http_server_config: {headers: {X-XSS-Protection: seen-here}}\n"
+    )
+
+
+def polled(scene: Scene) -> dict[str, set[object]]:
+    """Returns how the polls of each target have ended: with which code, none for a good one."""
+    ends: dict[str, set[object]] = {}
+    for line in scene.events("run", "poll"):
+        ends.setdefault(str(line["account"]), set()).add(line.get("code", ""))
+    return ends
+
+
+def break_configurations(scene: Scene, visitor: Visitor, web: Path) -> None:
+    """Writes secrets where they do not belong, and waits until each of these files is refused."""
+    secret = scene.watch.new("secret in a wrong place")
+    good = scene.config.read_text()
+    wrong = (
+        f"access_key_secrt: {secret!r}\n",
+        f"region_id: cn-a\n{secret}\nx: y\n",
+        f"region_id: cn-a\nendpoint: https://user:{scene.watch.plain('userinfo')}@host\n",
+        f"region_id: cn-a\nendpoint: https://user:{secret}@host\n",
+        f"region_id: cn-a\ncredentials: {{access_key_secret_env: {secret!r}, secret: {secret!r}}}\n",
+        f"region_id: {secret!r}\nlookback_days: {secret!r}\nlog_level: {secret!r}\nlisten_address: {secret!r}\n",
+        f"targets: [{secret[:12]}]\naccount: {secret!r}\nallow_plain_http: {secret!r}\n",
+    )
+    for number, text in enumerate(wrong):
+        scene.config.write_text(text)
+        assert visitor.ask(f"reload {number}", "/-/reload", "POST") == 400
+        scene.processes["run"].send_signal(signal.SIGHUP)
+        poll(PATIENCE_SECONDS, lambda: len(refused(scene)) == 2 * number + 2, "the reload is refused")  # noqa: B023 - at once
+    scene.config.write_text(good)
+    assert visitor.ask("reload", "/-/reload", "POST") == 200
+    web.write_text(f"basic_auth_users: {{alice: {secret!r}}}\nbasic_auth_user: {secret!r}\n")
+    poll(
+        PATIENCE_SECONDS,
+        lambda: visitor.ask("web", "/livez") and scene.events("run", "web_config_refused"),
+        "the web configuration is refused",
+    )
+
+
+def refused(scene: Scene) -> list[dict[str, object]]:
+    """Returns the reloads that were refused."""
+    return [line for line in scene.events("run", "reload") if line["outcome"] == "refused"]

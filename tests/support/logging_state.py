@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def as_before() -> Iterator[None]:
+def restored_logging() -> Iterator[None]:
     """Undoes in the end what the block configures."""
     root, own = logging.root, logging.getLogger("exporter")
     handlers, levels = list(root.handlers), (root.level, own.level)

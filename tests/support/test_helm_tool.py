@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import containertool, helmtool
-from tests.support.realtools import ToolMissingError
+from tests.support import container_image, helm_tool
+from tests.support.real_tools import ToolMissingError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-each_major = pytest.mark.parametrize("major", sorted(helmtool.PACKAGES))
+each_major = pytest.mark.parametrize("major", sorted(helm_tool.PACKAGES))
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @each_major
 def test_helm_is_the_major_version_asked_for(major: str) -> None:
     """The helm that the tests use is real, and of the major version that they ask for."""
-    assert helmtool.version(helmtool.need_helm(major)).startswith(f"{major}.")
+    assert helm_tool.version(helm_tool.need_helm(major)).startswith(f"{major}.")
 
 
 def test_helm_on_path_is_used_if_it_fits(bare: Path) -> None:
@@ -37,13 +37,13 @@ def test_helm_on_path_is_used_if_it_fits(bare: Path) -> None:
     (bare / "helm").write_text("#!/bin/sh\necho v3.99.0\n")
     (bare / "helm").chmod(0o755)
 
-    assert helmtool.find("3") == bare / "helm"
+    assert helm_tool.find("3") == bare / "helm"
     with pytest.raises(ToolMissingError, match="no npm"):
-        helmtool.find("4")
+        helm_tool.find("4")
 
 
 @pytest.mark.usefixtures("bare")
 def test_without_podman_it_is_said_what_to_install() -> None:
     """Without the programs an image cannot be built, and the message names them."""
     with pytest.raises((ToolMissingError, subprocess.SubprocessError), match=r"install podman runc debootstrap|root"):
-        containertool.find_base()
+        container_image.find_base()

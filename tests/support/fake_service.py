@@ -21,7 +21,7 @@ START = 1_700_000_000
 
 
 @dataclass(slots=True)
-class CalmService:
+class FakeService:
     """Serves pages by an offset inside the token; every call is noted in `calls`.
 
     A list call is noted as `type state offset`, with `*` for any, a single job as `get id`.

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.support.realtools import ToolMissingError, call, given, said
+from tests.support.real_tools import ToolMissingError, call, given, said
 
 PROGRAM = "systemd-analyze"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from exporter.simulator.world import World
-    from tests.support.exporterprocess import Exporter, Scrape
+    from tests.support.exporter_process import Exporter, Scrape
 
 Counts = dict[str, dict[Any, float]]
 """Numbers other than zero, by what is counted and by label values."""
@@ -49,7 +49,7 @@ def told(scrape: Scrape) -> Counts:
     return {name: {key: value for key, value in values.items() if value} for name, values in shown.items()}
 
 
-def comes_to_tell(running: Exporter, expected: Counts) -> Scrape:
+def wait_for_counts(running: Exporter, expected: Counts) -> Scrape:
     """Returns a scrape that says what is expected; fails with the difference if none does in time."""
     last: list[Counts] = []
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import realtools
+from tests.support import real_tools
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,26 +44,26 @@ def test_deb822_sources(tmp_path: Path) -> None:
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list.d" / "debian.sources").write_text(DEB822)
 
-    found = realtools.sources(tmp_path, "bookworm")
+    found = real_tools.sources(tmp_path, "bookworm")
 
-    assert found == [realtools.Source("https://mirror.example/debian", "/keys/debian.gpg")]
+    assert found == [real_tools.Source("https://mirror.example/debian", "/keys/debian.gpg")]
 
 
 def test_one_line_sources(tmp_path: Path) -> None:
     """Of a one-line file only the binary sources of the system's own release count, with or without a key."""
     (tmp_path / "sources.list").write_text(ONE_LINE)
 
-    found = realtools.sources(tmp_path, "bookworm")
+    found = real_tools.sources(tmp_path, "bookworm")
 
     assert found == [
-        realtools.Source("https://mirror.example/debian", "/keys/debian.gpg"),
-        realtools.Source("https://plain.example/debian", ""),
+        real_tools.Source("https://mirror.example/debian", "/keys/debian.gpg"),
+        real_tools.Source("https://plain.example/debian", ""),
     ]
 
 
 def test_stanza_keeps_place_and_key() -> None:
     """Another suite is asked of the same place and checked with the same key."""
-    source = realtools.Source("https://mirror.example/debian", "/keys/debian.gpg")
+    source = real_tools.Source("https://mirror.example/debian", "/keys/debian.gpg")
 
     assert source.stanza("sid") == (
         "Types: deb\nURIs: https://mirror.example/debian\nSuites: sid\nComponents: main\nSigned-By: /keys/debian.gpg\n"
@@ -74,7 +74,7 @@ def test_other_systems_use_their_own_suite() -> None:
     """A system that is not Debian is asked for its own release only."""
     release = {"ID": "other", "VERSION_CODENAME": "noble"}
 
-    assert realtools.suites_of(release, realtools.NEWEST) == ("noble",)
+    assert real_tools.suites_of(release, real_tools.NEWEST) == ("noble",)
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
@@ -84,18 +84,18 @@ def test_missing_tool_is_loud(
     """A tool that cannot be had skips with its reason, and fails where CI promises that it is there."""
     monkeypatch.setenv("CI", ci)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(realtools, "APT", tmp_path)
+    monkeypatch.setattr(real_tools, "APT", tmp_path)
 
     with pytest.raises(outcome, match="REAL TOOL MISSING: promtool"):
-        realtools.need("promtool", ("no-such-suite",))
+        real_tools.need("promtool", ("no-such-suite",))
 
 
 def test_cache_is_used_before_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is unpacked is used as it is, the older suite without a look at PATH."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(realtools, "machine", lambda: {"ID": "debian"})
-    program = realtools.cache_folder() / "bookworm_1_2" / "usr" / "bin" / "promtool"
+    monkeypatch.setattr(real_tools, "machine", lambda: {"ID": "debian"})
+    program = real_tools.cache_folder() / "bookworm_1_2" / "usr" / "bin" / "promtool"
     program.parent.mkdir(parents=True)
     program.touch()
 
-    assert realtools.find("promtool", realtools.OLDEST) == program
+    assert real_tools.find("promtool", real_tools.OLDEST) == program

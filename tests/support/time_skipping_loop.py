@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 
-class LeapingSelector(selectors.DefaultSelector):
+class TimeSkippingSelector(selectors.DefaultSelector):
     """Waits for files only, not for time: that it leaps over."""
 
     def __init__(self) -> None:
@@ -30,9 +30,9 @@ class LeapingSelector(selectors.DefaultSelector):
         return ready
 
 
-def run_leaping(main: Callable[[], Coroutine[None, None, Value]]) -> Value:
+def run_skipping_time(main: Callable[[], Coroutine[None, None, Value]]) -> Value:
     """Runs a coroutine; `time.monotonic` leaps with its loop. Not for coroutines that wait for threads or sockets."""
-    selector, real = LeapingSelector(), time.monotonic
+    selector, real = TimeSkippingSelector(), time.monotonic
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "monotonic", lambda: real() + selector.leapt)
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:

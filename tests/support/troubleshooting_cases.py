@@ -19,13 +19,13 @@ from exporter.simulator.faults import Fault
 from exporter.simulator.gate import Key
 from exporter.standby.lock import LedgerLock
 from exporter.standby.turn import process_name
-from tests.support.commandline import CANARY, CommandLine
-from tests.support.deadendpoint import dead_endpoint
-from tests.support.exporterprocess import environment, exporter
-from tests.support.ledgerbook import execute, full_disk
-from tests.support.polledtarget import Polled
-from tests.support.quietlogs import as_before
-from tests.support.realservers import READY_SECONDS, poll
+from tests.support.command_line import CANARY, CommandLine
+from tests.support.dead_endpoint import dead_endpoint
+from tests.support.exporter_process import environment, exporter
+from tests.support.ledger_driver import execute, full_disk
+from tests.support.logging_state import restored_logging
+from tests.support.polled_target import Polled
+from tests.support.real_servers import READY_SECONDS, poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -249,7 +249,7 @@ def logged() -> Iterator[io.StringIO]:
     """Gives what is logged within the block."""
     log = io.StringIO()
     with ExitStack() as stack:
-        stack.enter_context(as_before())
+        stack.enter_context(restored_logging())
         configure_logging("info", "logfmt", log)
         yield log
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.simulator.server import DEMO_KEY
-from tests.support.realservers import READY_SECONDS, poll
+from tests.support.real_servers import READY_SECONDS, poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

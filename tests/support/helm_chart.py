@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.support.helmtool import need_helm
+from tests.support.helm_tool import need_helm
 from tools.chartvalues import CHART
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from exporter.ims.client import RetryBudget
 from exporter.polling.pagination import Labels
 from exporter.polling.reading import Reader, observe
 from exporter.polling.reconcile import SLACK_SECONDS, Known, Observed, OpenJob
-from tests.support.calmservice import START, CalmService
+from tests.support.fake_service import START, FakeService
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,15 +21,15 @@ IDLE = [*OPEN_LISTS, "* * 0"]
 KNOWN = Known(polls=3, horizon=START - SLACK_SECONDS - 60, proven_to=START - SLACK_SECONDS - 60)
 
 
-def crowded(rows_per_page: int = 100, **options: Any) -> CalmService:  # noqa: ANN401 - for CalmService
+def crowded(rows_per_page: int = 100, **options: Any) -> FakeService:  # noqa: ANN401 - for FakeService
     """Returns a service whose first page of all jobs is full of ended ones, none of them new."""
-    service = CalmService(rows_per_page=rows_per_page, **options)
+    service = FakeService(rows_per_page=rows_per_page, **options)
     for number in range(rows_per_page):
         service.create(f"crowd {number}", age=300, job_type="VideoTranslation", state="Finished")
     return service
 
 
-def reader_of(service: CalmService, **options: Any) -> Reader:  # noqa: ANN401 - for Reader
+def reader_of(service: FakeService, **options: Any) -> Reader:  # noqa: ANN401 - for Reader
     """Returns a reader that may ask for single jobs, and asks for pages of 100."""
     defaults = {"job_types": (), "page_size": 100, "may_get": True, "local_time": START}
     return Reader(service, RetryBudget(0), Labels(), **{**defaults, **options})
@@ -40,7 +40,7 @@ def look(reader: Reader, known: Known = KNOWN, lookback_seconds: int = 30 * DAY)
     return asyncio.run(observe(reader, known, SLACK_SECONDS, lookback_seconds))
 
 
-def open_before(service: CalmService, job_ids: Iterable[str], **fields: Any) -> Known:  # noqa: ANN401 - for OpenJob
+def open_before(service: FakeService, job_ids: Iterable[str], **fields: Any) -> Known:  # noqa: ANN401 - for OpenJob
     """Returns what the ledger knows if these jobs were open, as old as they are, or an hour if they are no more."""
     found = {job_id: service.world.get(job_id) for job_id in job_ids}
     jobs = [
@@ -50,7 +50,7 @@ def open_before(service: CalmService, job_ids: Iterable[str], **fields: Any) -> 
     return replace(KNOWN, open_jobs={job.job_id: replace(job, **fields) for job in jobs})
 
 
-def searched(service: CalmService, known: Known, **options: Any) -> tuple[list[str], Observed]:  # noqa: ANN401 - for Reader
+def searched(service: FakeService, known: Known, **options: Any) -> tuple[list[str], Observed]:  # noqa: ANN401 - for Reader
     """Returns the calls that a poll makes beyond those of an idle one, and what it has seen."""
     observed = look(reader_of(service, **options), known)
     assert service.calls[: len(IDLE)] == IDLE

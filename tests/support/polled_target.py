@@ -10,7 +10,7 @@ from exporter.jobs.snapshot import PollKey, Snapshot
 from exporter.polling.ledger import Ledger
 from exporter.polling.poller import Poller, PollSettings
 from exporter.polling.survey import Survey
-from tests.support.calmservice import CalmService
+from tests.support.fake_service import FakeService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 class Polled:
     """A service, the ledger, and the poller and survey of its one target; the ledger may be opened anew."""
 
-    service: CalmService = field(default_factory=CalmService)
+    service: FakeService = field(default_factory=FakeService)
     path: str = ":memory:"
     failure_details: bool = True
     job_types: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ LONGEST_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
+class SimulatorThread:
     """The event loop that the simulators live in."""
 
     loop: asyncio.AbstractEventLoop
@@ -36,7 +36,7 @@ class Aside:
         return self.run(call())
 
     @contextmanager
-    def beside(self, work: Coroutine[Any, Any, None]) -> Iterator[None]:
+    def in_background(self, work: Coroutine[Any, Any, None]) -> Iterator[None]:
         """Lets a coroutine run until the block ends; fails if it has ended in an error before."""
         task = self.do(lambda: self.loop.create_task(work))
         try:
@@ -46,12 +46,12 @@ class Aside:
 
 
 @contextmanager
-def aside(*simulators: Simulator) -> Iterator[Aside]:
+def running_simulators(*simulators: Simulator) -> Iterator[SimulatorThread]:
     """Runs simulators until the block ends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    here = Aside(loop)
+    here = SimulatorThread(loop)
     entered: list[Simulator] = []
     try:
         for simulator in simulators:

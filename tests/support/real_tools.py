@@ -1,7 +1,7 @@
 """The real Prometheus tools: found on PATH, else unpacked from the machine's own package sources.
 
 Nothing is installed and no host is named here: the sources files of the machine say where packages come
-from and which keys sign them. `python tests/support/realtools.py` fetches every tool and prints the versions.
+from and which keys sign them. `python tests/support/real_tools.py` fetches every tool and prints the versions.
 """
 
 from __future__ import annotations

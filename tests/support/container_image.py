@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.realtools import APT, ToolMissingError, cache_folder, call, given, machine, publish, said, sources
+from tests.support.real_tools import APT, ToolMissingError, cache_folder, call, given, machine, publish, said, sources
 from tests.support.repository import ROOT
 
 if TYPE_CHECKING:
