@@ -22,7 +22,7 @@ from exporter.polling.schedule import Worker, heed_clock, make_scheduler
 from exporter.polling.survey import Survey
 from exporter.reload import Reload
 from exporter.rules.thresholds import Thresholds
-from exporter.standby.standby import in_turn
+from exporter.standby.standby import lead
 from exporter.threads import to_its_end
 from exporter.web.pages.layout import Site
 from exporter.web.server import base_url, make_app, serve
@@ -271,12 +271,12 @@ async def run(
 ) -> None:
     """Polls and serves until `stop` is set; `listening` is told the base URL. Raises ExporterError at the start.
 
-    Where the settings say so, it stands by first; then it also raises TurnLostError when it is another's turn.
+    Where the settings say so, it is a standby first; then it also raises LeadershipLostError.
     `load` reads the settings anew: each time `hangup` is set, and by HTTP where the settings allow it.
     """
     log = structlog.get_logger()
     async with AsyncExitStack() as stack:
-        over = await stack.enter_async_context(in_turn(settings, stop))
+        until_over = await stack.enter_async_context(lead(settings, stop))
         if stop.is_set():
             return
         app = await stack.enter_async_context(assembled(settings, environ, begins_anew=True))
@@ -305,5 +305,5 @@ async def run(
         if hangup is not None:
             reloading = asyncio.create_task(app.reload.on(hangup))
             stack.callback(reloading.cancel)
-        await over()
+        await until_over()
         log.info("stopping")

@@ -14,6 +14,7 @@ ExporterError
 │   ├── BadRequestError         the service does not take this request: do not repeat it
 │   │   └── TokenRefusedError       ... because the list has been left for too long
 │   └── BadResponseError        the answer is not what the service documents: do not repeat it, do not trust it
+├── LeadershipLostError     another process may be the leader: end at once; started again, this one is a standby
 ├── LedgerError             the ledger cannot be read or written
 │   ├── LedgerBrokenError       ... for good: the file is none that this exporter can read
 │   │   └── LedgerDamagedError      ... and a new one is begun
@@ -120,6 +121,12 @@ class BadResponseError(ApiError):
 
     reason = "parse"
     hint = "check that endpoint is the IMS endpoint and that no proxy answers in its place"
+
+
+class LeadershipLostError(ExporterError):
+    """This process is no longer the leader: it must end before another process starts to poll."""
+
+    hint = "restart the exporter: it then is a standby; check that it can reach the Kubernetes API"
 
 
 class LedgerError(ExporterError):

@@ -1,1 +1,1 @@
-"""Who is at work: the ledger's file lock, and the Lease of Kubernetes."""
+"""Which of several processes is the leader: by the ledger's file lock, or by a Kubernetes Lease."""

@@ -1,20 +1,27 @@
-"""Standing by: a process waits until it is its turn, and ends when the turn is lost."""
+"""Leader and standbys: one process polls, the others wait until they may take over.
+
+With `standby: ledger` the leader is the process that holds the ledger's file lock. With `standby: lease` it holds a
+Kubernetes Lease as well. A leader that loses its Lease ends; when it is started again, it is a standby.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
+import socket
 import time
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from aiohttp import web
 
 from exporter import __version__
-from exporter.errors import LedgerError, LedgerInUseError
+from exporter.errors import LeadershipLostError, LedgerError, LedgerInUseError, SettingsError
 from exporter.metrics.exposition import Collector, Instruments, make_registry
 from exporter.metrics.table import Process
-from exporter.standby.turn import ledger_lock, process_name, turn_of
+from exporter.polling.ledger.store import IN_MEMORY
 from exporter.web.pages.routes import PAGES
 from exporter.web.server import add_headers, base_url, metrics, name_known_paths, plain, probe, serve
 
@@ -23,42 +30,156 @@ if TYPE_CHECKING:
 
     from exporter.config.settings import Settings
     from exporter.metrics.exposition import Registry
-    from exporter.standby.turn import Turn
+    from exporter.standby.lease import LeaseLock
+    from exporter.standby.ledger_lock import LedgerLock
+
+LOCK_RETRY_SECONDS = 1.0
+"""Time between two attempts of a standby to acquire the ledger's lock."""
+
+ATTEMPTS_PER_LEASE = 8
+"""Number of times that a Lease is renewed, or a standby tries to acquire it, within the lease duration."""
+
+RELEASE_SECONDS = 2.0
+"""Maximum time to release a Lease when the process ends; otherwise it expires."""
+
+
+class Leadership(Protocol):
+    """The right to poll, which one process has at a time."""
+
+    retry_seconds: float
+    """Time between two attempts to acquire it."""
+
+    @property
+    def holder(self) -> str:
+        """Name of the leader; empty if unknown."""
+        ...
+
+    async def acquire(self) -> bool:
+        """Tries to become the leader; returns whether this process is the leader now."""
+        ...
+
+    async def hold(self) -> None:
+        """Stays the leader until cancelled; raises LeadershipLostError before another process can be the leader."""
+        ...
+
+    async def release(self) -> None:
+        """Lets another process become the leader; never raises."""
+        ...
+
+
+class LockLeadership:
+    """Leadership of the process that holds the ledger's lock."""
+
+    retry_seconds = LOCK_RETRY_SECONDS
+
+    def __init__(self, lock: LedgerLock, name: str) -> None:
+        self._lock = lock
+        self._name = name
+
+    @property
+    def holder(self) -> str:
+        """Name of the lock's holder."""
+        return self._lock.holder
+
+    async def acquire(self) -> bool:
+        """Tries to acquire the lock; raises LedgerError if its file cannot be opened."""
+        return await asyncio.to_thread(self._lock.acquire, self._name)
+
+    async def hold(self) -> None:
+        """Waits until cancelled: a process does not lose a file lock while it runs."""
+        await asyncio.Event().wait()
+
+    async def release(self) -> None:
+        """Releases the lock."""
+        self._lock.release()
+
+
+class LeaseLeadership:
+    """Leadership of the process that holds the Lease and, with it, the ledger's lock.
+
+    The Lease alone is not enough: a leader that was frozen (SIGSTOP, a paused machine) while its Lease expired still
+    has the ledger open when it continues. Only the lock proves that it has closed the ledger.
+    """
+
+    def __init__(self, lease: LeaseLock, lock: LedgerLock, name: str, lease_seconds: int) -> None:
+        self.retry_seconds = lease_seconds / ATTEMPTS_PER_LEASE
+        self._lease = lease
+        self._lock = lock
+        self._name = name
+        self._log = structlog.get_logger()
+
+    @property
+    def holder(self) -> str:
+        """Identity of the Lease's holder."""
+        return self._lease.holder
+
+    async def acquire(self) -> bool:
+        """Tries to acquire the Lease, then the lock; raises LedgerError if the lock's file cannot be opened."""
+        await self._renew(within_seconds=4 * self.retry_seconds)
+        if self._lease.seconds_left <= 0:
+            return False
+        return await asyncio.to_thread(self._lock.acquire, self._name) and self._lease.seconds_left > 0
+
+    async def hold(self) -> None:
+        """Renews the Lease; raises LeadershipLostError if another process holds it or it was not renewed in time."""
+        while (left := self._lease.seconds_left) > 0:
+            await asyncio.sleep(min(self.retry_seconds, left))
+            await self._renew(within_seconds=self._lease.seconds_left)
+        other = self.holder if self.holder != self._name else ""
+        reason = f"{other} holds it" if other else "it could not be renewed in time"
+        raise LeadershipLostError(f"the lease was lost: {reason}")
+
+    async def release(self) -> None:
+        """Releases the lock, then the Lease."""
+        self._lock.release()
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._lease.release()
+        except Exception as error:  # noqa: BLE001 - it expires anyway
+            self._log.warning("lease", outcome="not released", error=_description(error))
+        await self._lease.close()
+
+    async def _renew(self, within_seconds: float) -> None:
+        try:
+            async with asyncio.timeout(within_seconds):
+                await self._lease.acquire_or_renew()
+        except Exception as error:  # noqa: BLE001 - whatever failed, the next attempt follows
+            self._log.warning("lease", outcome="not renewed", error=_description(error))
 
 
 @asynccontextmanager
-async def in_turn(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Callable[[], Awaitable[object]]]:
-    """Stands by until it is this process's turn or `stop` is set, and gives what to wait for then.
+async def lead(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Callable[[], Awaitable[object]]]:
+    """Waits until this process is the leader or `stop` is set; yields the function that waits for the end.
 
-    That returns when `stop` is set, and raises TurnLostError when the turn is lost. When the block is left, it is
-    another's turn. Raises ExporterError at the start.
+    That function returns when `stop` is set, and raises LeadershipLostError when another process may take over. At
+    the end of the block another process may become the leader. Raises ExporterError at the start.
     """
     if settings.standby == "none":
-        with alone(settings.ledger_path):
+        with exclusive_ledger(settings.ledger_path):
             yield stop.wait
         return
-    turn = turn_of(settings)
+    leadership = leadership_of(settings)
     try:
-        is_ours = await stand_by(turn, settings, stop)
-        keeping = asyncio.create_task(turn.keep() if is_ours else stop.wait())
+        is_leader = await wait_as_standby(leadership, settings, stop)
+        holding = asyncio.create_task(leadership.hold() if is_leader else stop.wait())
         try:
-            yield lambda: _first(stop, keeping)
+            yield lambda: _wait_for_either(stop, holding)
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
     finally:
-        await turn.release()
+        await leadership.release()
 
 
 @contextmanager
-def alone(ledger_path: str) -> Iterator[None]:
-    """Keeps other exporters off a ledger, where the system can; raises LedgerInUseError if there is one already."""
+def exclusive_ledger(ledger_path: str) -> Iterator[None]:
+    """Holds the ledger's lock, if there can be one; raises LedgerInUseError if another process holds it."""
     lock = ledger_lock(ledger_path)
     try:
-        is_ours = lock is None or lock.take(process_name())
+        is_free = lock is None or lock.acquire(process_name())
     except LedgerError:
-        is_ours = True  # a folder that cannot be written to, or a file system without locks: the ledger tells more
-    if lock is not None and not is_ours:
+        is_free = True  # a folder without write permission, or a file system without locks: the ledger reports that
+    if lock is not None and not is_free:
         raise LedgerInUseError(f"the ledger {ledger_path} is in use by {lock.holder}")
     try:
         yield
@@ -67,18 +188,19 @@ def alone(ledger_path: str) -> Iterator[None]:
             lock.release()
 
 
-async def stand_by(turn: Turn, settings: Settings, stop: asyncio.Event) -> bool:
-    """Serves what a process that stands by has to show, until it is its turn or `stop` is set; says which."""
-    if await turn.take():
+async def wait_as_standby(leadership: Leadership, settings: Settings, stop: asyncio.Event) -> bool:
+    """Serves the standby's endpoints until this process is the leader (True) or `stop` is set (False)."""
+    if await leadership.acquire():
         return True
     log = structlog.get_logger()
-    runner, _ = await serve(make_standby_app(lambda: turn.holder), *settings.listen_pair, settings.web_config_file)
+    app = make_standby_app(lambda: leadership.holder)
+    runner, _ = await serve(app, *settings.listen_pair, settings.web_config_file)
     try:
-        log.info("standing_by", url=base_url(runner), version=__version__, holder=turn.holder)
+        log.info("standing_by", url=base_url(runner), version=__version__, holder=leadership.holder)
         while not stop.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), turn.retry_seconds)
-            if not stop.is_set() and await turn.take():
+                await asyncio.wait_for(stop.wait(), leadership.retry_seconds)
+            if not stop.is_set() and await leadership.acquire():
                 log.info("taking_over")
                 return True
     finally:
@@ -87,21 +209,54 @@ async def stand_by(turn: Turn, settings: Settings, stop: asyncio.Event) -> bool:
 
 
 def make_standby_app(holder: Callable[[], str]) -> web.Application:
-    """Returns what answers while the process stands by: its own metrics, good probes, and that it does."""
+    """Returns the application of a standby: its own metrics, probes that are ok, and 503 for everything else."""
 
-    async def tell(_request: web.Request) -> web.Response:
-        who = holder() or "another process"
-        return plain(f"this exporter stands by, and takes over when {who} ends", status=503)
+    async def refuse(_request: web.Request) -> web.Response:
+        leader_name = holder() or "another process"
+        return plain(f"this exporter stands by, and takes over when {leader_name} ends", status=503)
 
     app = web.Application(middlewares=[name_known_paths])
     app.on_response_prepare.append(add_headers)
     for path in PAGES:
-        app.router.add_get(path, tell)
+        app.router.add_get(path, refuse)
     app.router.add_get("/metrics", metrics(_registry()))
     for path in ("/livez", "/readyz", "/healthz"):
         app.router.add_get(path, probe(list))
-    app.router.add_post("/-/reload", tell)
+    app.router.add_post("/-/reload", refuse)
     return app
+
+
+def leadership_of(settings: Settings) -> Leadership:
+    """Returns the leadership that the settings choose; raises SettingsError if it is not possible here."""
+    if settings.ledger_path == IN_MEMORY:
+        raise SettingsError("standby: needs a ledger in a file, which two processes can share: set ledger_path")
+    lock = ledger_lock(settings.ledger_path)
+    if lock is None:
+        raise SettingsError("standby: this system has no lock that ends with the process")
+    if settings.standby == "ledger":
+        return LockLeadership(lock, process_name())
+    try:
+        from exporter.standby.lease import lease_in_cluster  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise SettingsError("standby: a lease needs the extra `kubernetes`: pip install it") from error
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"  # as client-go does: a restarted pod is somebody else
+    shard = f"-{settings.shard}" if settings.shards > 1 else ""
+    lease = lease_in_cluster(f"{settings.lease_name}{shard}", identity, settings.lease_seconds)
+    return LeaseLeadership(lease, lock, identity, settings.lease_seconds)
+
+
+def ledger_lock(ledger_path: str) -> LedgerLock | None:
+    """Returns the lock of a ledger; None for a ledger in memory, and on systems without such locks (Windows)."""
+    try:
+        from exporter.standby.ledger_lock import LedgerLock  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return None
+    return None if ledger_path == IN_MEMORY else LedgerLock(ledger_path)
+
+
+def process_name() -> str:
+    """Returns the name of this process for operators: host name and process id."""
+    return f"{socket.gethostname()}, process {os.getpid()}"
 
 
 def _registry() -> Registry:
@@ -116,12 +271,16 @@ def _registry() -> Registry:
     return make_registry(collector)
 
 
-async def _first(stop: asyncio.Event, keeping: asyncio.Task[object]) -> None:
-    """Returns when the event is set; raises what ends the task before."""
+async def _wait_for_either(stop: asyncio.Event, holding: asyncio.Task[object]) -> None:
+    """Returns when the event is set; raises the error of the task if that comes first."""
     stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait([stopping, keeping], return_when=asyncio.FIRST_COMPLETED)
-        if keeping.done():
-            keeping.result()
+        await asyncio.wait([stopping, holding], return_when=asyncio.FIRST_COMPLETED)
+        if holding.done():
+            holding.result()
     finally:
         stopping.cancel()
+
+
+def _description(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from exporter.standby.lock import LedgerLock
+from exporter.standby.ledger_lock import LedgerLock
 from tests.support.guides import blocks
 from tests.support.helm_chart import NAMESPACE, REGION, RELEASE, only, rendered
 from tests.support.repository import ROOT
@@ -81,7 +81,7 @@ def test_the_check_of_the_lock_sees_who_holds_it(tmp_path: Path) -> None:
     program = one("exec", "python3")[-1].replace(LEDGER, str(tmp_path / "ledger.db"))
     lock = LedgerLock(str(tmp_path / "ledger.db"))
 
-    lock.take("another pod")
+    lock.acquire("another pod")
     held = tried(program)
     lock.release()
     free = tried(program)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.simulator.server import Simulator
-from exporter.standby.lock import LedgerLock
+from exporter.standby.ledger_lock import LedgerLock
 from tests.process.test_kill import Life, Watch
 from tests.support.expected_counts import Truth, told, wait_for_counts
 from tests.support.exporter_process import Exporter, Scrape, environment, exporter, parsed, refused_start
@@ -162,7 +162,7 @@ def test_told_to_stop_while_standing_by(way: str, tmp_path: Path) -> None:
     """A process that stands by ends well when told to, without having touched the ledger."""
     with place(tmp_path, way) as here:
         lock = LedgerLock(str(tmp_path / "ledger.db"))
-        assert lock.take("a test")
+        assert lock.acquire("a test")
         running = here.wait_until_standing_by("only")
         code, _ = running.end()
         lock.release()

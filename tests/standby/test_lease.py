@@ -1,4 +1,4 @@
-"""A lease has one holder, who gives it up before anybody else may take it."""
+"""A Lease has one holder, which gives up before another process may acquire it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from lightkube import AsyncClient, KubeConfig
 
 from exporter.errors import SettingsError
-from exporter.standby.lease import Claim, claim_in_cluster
+from exporter.standby.lease import LeaseLock, lease_in_cluster
 from tests.support.lease_server import LeaseServer
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ NAME, SECONDS = "ims", 15
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that moves only when the test sets it."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -30,14 +30,14 @@ class Clock:
         return self.seconds
 
 
-def with_claims(folder: Path, check: Callable[[LeaseServer, Clock, Claim, Claim], Awaitable[None]]) -> None:
-    """Runs a check with two claims to one lease, by one clock."""
+def with_locks(folder: Path, check: Callable[[LeaseServer, Clock, LeaseLock, LeaseLock], Awaitable[None]]) -> None:
+    """Runs a check with two locks on one Lease, which share a clock."""
 
     async def run() -> None:
         async with LeaseServer() as server:
             config, clock = KubeConfig.from_file(server.config(folder)), Clock()
             first, second = (
-                Claim(AsyncClient(config=config, trust_env=False), NAME, name, SECONDS, clock)
+                LeaseLock(AsyncClient(config=config, trust_env=False), NAME, name, SECONDS, clock)
                 for name in ("ims-0_a", "ims-1_b")
             )
             try:
@@ -50,116 +50,116 @@ def with_claims(folder: Path, check: Callable[[LeaseServer, Clock, Claim, Claim]
 
 
 def test_one_holder(tmp_path: Path) -> None:
-    """The first to come holds it, and the other is told who that is."""
+    """The first process acquires the Lease; the second one learns the name of the holder."""
 
-    async def check(server: LeaseServer, _: Clock, first: Claim, second: Claim) -> None:
-        assert await first.renew()
-        assert not await second.renew()
+    async def check(server: LeaseServer, _: Clock, first: LeaseLock, second: LeaseLock) -> None:
+        assert await first.acquire_or_renew()
+        assert not await second.acquire_or_renew()
 
         assert server.holder(NAME) == first.holder == second.holder == "ims-0_a"
         assert first.seconds_left == 10
         assert second.seconds_left <= 0
 
-    with_claims(tmp_path, check)
+    with_locks(tmp_path, check)
 
 
-def test_it_is_given_up_before_another_takes_it(tmp_path: Path) -> None:
-    """Not renewed, it is no longer gone by after two thirds of its time, and another's only after all of it."""
+def test_the_holder_gives_up_before_another_acquires(tmp_path: Path) -> None:
+    """Without a renewal, the holder gives up after two thirds of the duration; another acquires after all of it."""
 
-    async def check(_: LeaseServer, clock: Clock, first: Claim, second: Claim) -> None:
-        assert await first.renew()
-        assert not await second.renew()
+    async def check(_: LeaseServer, clock: Clock, first: LeaseLock, second: LeaseLock) -> None:
+        assert await first.acquire_or_renew()
+        assert not await second.acquire_or_renew()
 
         clock.seconds += 10
         assert first.seconds_left <= 0
-        assert not await second.renew()
+        assert not await second.acquire_or_renew()
         clock.seconds += 5
-        assert not await second.renew()
+        assert not await second.acquire_or_renew()
         clock.seconds += 0.1
-        assert await second.renew()
-        assert not await first.renew()
+        assert await second.acquire_or_renew()
+        assert not await first.acquire_or_renew()
 
-    with_claims(tmp_path, check)
+    with_locks(tmp_path, check)
 
 
-def test_renewed_it_never_runs_out(tmp_path: Path) -> None:
-    """Each renewal makes the others wait anew, whatever their clocks say of the time in it."""
+def test_a_renewed_lease_never_expires(tmp_path: Path) -> None:
+    """Each renewal restarts the wait of the others, whatever time stands in the Lease."""
 
-    async def check(server: LeaseServer, clock: Clock, first: Claim, second: Claim) -> None:
+    async def check(server: LeaseServer, clock: Clock, first: LeaseLock, second: LeaseLock) -> None:
         for _ in range(5):
-            assert await first.renew()
-            assert not await second.renew()
+            assert await first.acquire_or_renew()
+            assert not await second.acquire_or_renew()
             clock.seconds += 9
 
         assert first.seconds_left == 1
         assert server.leases[NAME]["spec"]["leaseTransitions"] == 0
 
-    with_claims(tmp_path, check)
+    with_locks(tmp_path, check)
 
 
-def test_of_two_at_once_one_is_faster(tmp_path: Path) -> None:
-    """A write that another has overtaken is refused by its version, and is no renewal."""
+def test_concurrent_writes(tmp_path: Path) -> None:
+    """Of two concurrent writes, the server refuses the second by its version; it is not a renewal."""
 
-    async def check(server: LeaseServer, clock: Clock, first: Claim, second: Claim) -> None:
-        assert await first.renew()
-        assert not await second.renew()
+    async def check(server: LeaseServer, clock: Clock, first: LeaseLock, second: LeaseLock) -> None:
+        assert await first.acquire_or_renew()
+        assert not await second.acquire_or_renew()
         clock.seconds += 16
 
-        taken = await asyncio.gather(first.renew(), second.renew())
+        acquired = await asyncio.gather(first.acquire_or_renew(), second.acquire_or_renew())
 
-        assert sorted(taken) == [False, True]
+        assert sorted(acquired) == [False, True]
         assert server.conflicts == 1
 
-    with_claims(tmp_path, check)
+    with_locks(tmp_path, check)
 
 
-def test_stolen(tmp_path: Path) -> None:
-    """Once it names another holder, nothing is left of the time that was left."""
+def test_another_holder(tmp_path: Path) -> None:
+    """A holder that finds another name in the Lease gives up at once."""
 
-    async def check(server: LeaseServer, _: Clock, first: Claim, __: Claim) -> None:
-        assert await first.renew()
+    async def check(server: LeaseServer, _: Clock, first: LeaseLock, __: LeaseLock) -> None:
+        assert await first.acquire_or_renew()
         server.steal(NAME, "somebody")
 
-        assert not await first.renew()
+        assert not await first.acquire_or_renew()
         assert first.seconds_left <= 0
         assert first.holder == "somebody"
 
-    with_claims(tmp_path, check)
+    with_locks(tmp_path, check)
 
 
-def test_released(tmp_path: Path) -> None:
-    """Given back, it can be taken at once; what another holds is not given away."""
+def test_release(tmp_path: Path) -> None:
+    """A released Lease can be acquired at once; a process never releases the Lease of another."""
 
-    async def check(server: LeaseServer, _: Clock, first: Claim, second: Claim) -> None:
-        assert await first.renew()
-        assert not await second.renew()
+    async def check(server: LeaseServer, _: Clock, first: LeaseLock, second: LeaseLock) -> None:
+        assert await first.acquire_or_renew()
+        assert not await second.acquire_or_renew()
         await first.release()
         assert server.holder(NAME) == ""
-        assert await second.renew()
+        assert await second.acquire_or_renew()
         await first.release()
 
         assert server.holder(NAME) == "ims-1_b"
         assert server.leases[NAME]["spec"]["leaseTransitions"] == 1
 
-    with_claims(tmp_path, check)
+    with_locks(tmp_path, check)
 
 
-def test_deleted(tmp_path: Path) -> None:
-    """A lease that somebody has deleted is made anew by its holder."""
+def test_a_deleted_lease(tmp_path: Path) -> None:
+    """The holder creates a deleted Lease again."""
 
-    async def check(server: LeaseServer, _: Clock, first: Claim, second: Claim) -> None:
-        assert await first.renew()
+    async def check(server: LeaseServer, _: Clock, first: LeaseLock, second: LeaseLock) -> None:
+        assert await first.acquire_or_renew()
         server.leases.clear()
 
-        assert await first.renew()
-        assert not await second.renew()
+        assert await first.acquire_or_renew()
+        assert not await second.acquire_or_renew()
 
-    with_claims(tmp_path, check)
+    with_locks(tmp_path, check)
 
 
 def test_without_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no cluster, the message says what to do."""
+    """Outside of a cluster, the error says what to set."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
 
     with pytest.raises(SettingsError, match="set standby to ledger"):
-        claim_in_cluster(NAME, "me", SECONDS)
+        lease_in_cluster(NAME, "me", SECONDS)

@@ -1,4 +1,4 @@
-"""What a process shows while it stands by, and when it stops to."""
+"""One process at a time is the leader and knows in time when it is not; the others serve what a standby has to show."""
 
 from __future__ import annotations
 
@@ -9,19 +9,40 @@ import aiohttp
 import pytest
 
 from exporter.config.load import load_settings
-from exporter.errors import LedgerInUseError
-from exporter.standby.lock import LedgerLock
-from exporter.standby.standby import alone, in_turn, make_standby_app
+from exporter.errors import LeadershipLostError, LedgerInUseError, SettingsError
+from exporter.standby.ledger_lock import LedgerLock
+from exporter.standby.standby import exclusive_ledger, lead, leadership_of, make_standby_app
 from exporter.web.pages.routes import PAGES
 from exporter.web.server import base_url, serve
 from tests.support.exporter_process import parsed
+from tests.support.lease_server import LeaseServer
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from exporter.standby.standby import Leadership
+
+
+def leadership(folder: Path, **settings: object) -> Leadership:
+    """Returns the leadership of a process with these settings."""
+    flags = {"region_id": "cn-shanghai", "ledger_path": str(folder / "ledger.db"), "lease_seconds": "3", **settings}
+    return leadership_of(load_settings(flags, {}))
+
+
+def with_leases(folder: Path, monkeypatch: pytest.MonkeyPatch, check: Callable[[LeaseServer], Awaitable[None]]) -> None:
+    """Runs a check with a Kubernetes API server."""
+
+    async def run() -> None:
+        async with LeaseServer() as server:
+            monkeypatch.setenv("KUBECONFIG", str(server.config(folder)))
+            await check(server)
+
+    asyncio.run(run())
 
 
 async def answer(method: str, path: str) -> tuple[int, str]:
-    """Returns status and text of what is answered while `ims-0` is at work."""
+    """Returns status and text of a standby's answer while `ims-0` is the leader."""
     runner, _ = await serve(make_standby_app(lambda: "ims-0"), "127.0.0.1", 0)
     try:
         async with aiohttp.ClientSession() as session, session.request(method, f"{base_url(runner)}{path}") as found:
@@ -30,8 +51,8 @@ async def answer(method: str, path: str) -> tuple[int, str]:
         await runner.cleanup()
 
 
-def test_metrics() -> None:
-    """Its metrics are those of the process: no series of a job or a target, which would stand beside the real ones."""
+def test_metrics_of_a_standby() -> None:
+    """A standby exposes metrics of its process only: series of jobs would duplicate those of the leader."""
     status, text = asyncio.run(answer("GET", "/metrics"))
     scrape = parsed(text)
 
@@ -41,62 +62,137 @@ def test_metrics() -> None:
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
-def test_probes(path: str) -> None:
-    """Nothing is wrong with a process that stands by."""
+def test_probes_of_a_standby(path: str) -> None:
+    """A standby is live and ready."""
     assert asyncio.run(answer("GET", path)) == (200, "ok\n")
 
 
 @pytest.mark.parametrize(("method", "path"), [*(("GET", path) for path in PAGES), ("POST", "/-/reload")])
-def test_pages(method: str, path: str) -> None:
-    """Everything else says that it is not to be had here, and who is at work."""
+def test_pages_of_a_standby(method: str, path: str) -> None:
+    """Every other path of a standby answers 503 and names the leader."""
     assert asyncio.run(answer(method, path)) == (503, "this exporter stands by, and takes over when ims-0 ends\n")
 
 
 def test_takes_over(tmp_path: Path) -> None:
-    """It waits as long as the lock is held, has it in its turn, and gives it back."""
+    """A standby waits until the lock is free, holds it as the leader, and releases it at the end."""
     path = str(tmp_path / "ledger.db")
     flags = {"region_id": "cn-shanghai", "ledger_path": path, "listen_address": "127.0.0.1:0", "standby": "ledger"}
     lock, stop = LedgerLock(path), asyncio.Event()
 
-    async def its_turn() -> None:
-        async with in_turn(load_settings(flags, {}), stop) as over:
-            assert not lock.take("another")
+    async def wait_and_lead() -> None:
+        async with lead(load_settings(flags, {}), stop) as until_over:
+            assert not lock.acquire("another")
             stop.set()
-            await over()
+            await until_over()
 
     async def run() -> None:
-        assert lock.take("another")
-        turn = asyncio.create_task(its_turn())
-        await asyncio.wait([turn], timeout=0.1)
-        assert not turn.done()
+        assert lock.acquire("another")
+        leading = asyncio.create_task(wait_and_lead())
+        await asyncio.wait([leading], timeout=0.1)
+        assert not leading.done()
         lock.release()
-        await turn
+        await leading
 
     asyncio.run(run())
-    assert lock.take("another")
+    assert lock.acquire("another")
     lock.release()
 
 
 def test_no_standby(tmp_path: Path) -> None:
-    """Where nobody stands by, the turn lasts until the process is told to stop, and nobody else's begins meanwhile."""
+    """Without standby, a process leads until it stops, and a second process on the same ledger is refused."""
     stop = asyncio.Event()
     stop.set()
 
     async def run() -> None:
         settings = load_settings({"region_id": "cn-shanghai", "ledger_path": str(tmp_path / "ledger.db")}, {})
         for _ in range(2):
-            async with in_turn(settings, stop) as over:
+            async with lead(settings, stop) as until_over:
                 with pytest.raises(LedgerInUseError, match="in use by"):
-                    await in_turn(settings, stop).__aenter__()
-                await over()
+                    await lead(settings, stop).__aenter__()
+                await until_over()
 
     asyncio.run(run())
 
 
 @pytest.mark.parametrize("place", [":memory:", "missing/ledger.db"])
 def test_no_lock_is_no_error(place: str, tmp_path: Path) -> None:
-    """A ledger in memory needs no lock; of a folder that is not there the ledger itself tells."""
+    """A ledger in memory needs no lock; that its folder is missing is for the ledger itself to report."""
     path = place if place == ":memory:" else str(tmp_path / place)
 
-    with alone(path), alone(path):
+    with exclusive_ledger(path), exclusive_ledger(path):
         pass
+
+
+def test_memory_cannot_be_shared(tmp_path: Path) -> None:
+    """A ledger in memory cannot have a standby."""
+    with pytest.raises(SettingsError, match="set ledger_path"):
+        leadership(tmp_path, standby="ledger", ledger_path=":memory:")
+
+
+def test_leadership_by_the_lock(tmp_path: Path) -> None:
+    """With `standby: ledger` the lock's holder is the leader; after the release another process is."""
+
+    async def check() -> None:
+        first, second = leadership(tmp_path, standby="ledger"), leadership(tmp_path, standby="ledger")
+        assert await first.acquire()
+        assert not await second.acquire()
+        assert second.holder == first.holder
+        await first.release()
+        assert await second.acquire()
+        await second.release()
+
+    asyncio.run(check())
+
+
+def test_leadership_by_lease_and_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `standby: lease` the Lease's holder becomes the leader once it has the lock too, and releases both."""
+
+    async def check(server: LeaseServer) -> None:
+        lock = LedgerLock(str(tmp_path / "ledger.db"))
+        assert lock.acquire("a frozen process")
+        ours = leadership(tmp_path, standby="lease", lease_name="ims", shards="2", shard="1")
+
+        assert not await ours.acquire()
+        assert server.holder("ims-1") == ours.holder
+        lock.release()
+        assert await ours.acquire()
+        await ours.release()
+        assert server.holder("ims-1") == ""
+        assert lock.acquire("the next")
+        lock.release()
+
+    with_leases(tmp_path, monkeypatch, check)
+
+
+def test_lost_leadership(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leader that finds another name in the Lease ends at its next renewal, and does not release the Lease."""
+
+    async def check(server: LeaseServer) -> None:
+        ours = leadership(tmp_path, standby="lease", lease_name="ims")
+        assert await ours.acquire()
+        server.steal("ims", "somebody")
+
+        with pytest.raises(LeadershipLostError, match="somebody holds it"):
+            await ours.hold()
+        await ours.release()
+        assert server.holder("ims") == "somebody"
+
+    with_leases(tmp_path, monkeypatch, check)
+
+
+def test_an_outage_of_the_api_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an answer of the API server no process becomes the leader, and acquire and release raise nothing."""
+
+    async def check(server: LeaseServer) -> None:
+        ours = leadership(tmp_path, standby="lease", lease_name="ims")
+        server.outage = "refuse"
+        assert not await ours.acquire()
+        server.outage = ""
+        assert await ours.acquire()
+        server.outage = "refuse"
+        await ours.release()
+        lock = LedgerLock(str(tmp_path / "ledger.db"))
+        assert lock.acquire("the next")
+        lock.release()
+
+    with_leases(tmp_path, monkeypatch, check)

@@ -17,8 +17,8 @@ from exporter.polling.ledger import Ledger
 from exporter.polling.ledger.schema import MIGRATIONS
 from exporter.simulator.faults import Fault
 from exporter.simulator.gate import Key
-from exporter.standby.lock import LedgerLock
-from exporter.standby.turn import process_name
+from exporter.standby.ledger_lock import LedgerLock
+from exporter.standby.standby import process_name
 from tests.support.command_line import CANARY, CommandLine
 from tests.support.dead_endpoint import dead_endpoint
 from tests.support.exporter_process import environment, exporter
@@ -100,7 +100,7 @@ def address_in_use(place: Place) -> str:
 def ledger_in_use(place: Place) -> str:
     """Starts while another has the ledger's lock."""
     lock = LedgerLock(str(place.ledger))
-    lock.take(process_name())
+    lock.acquire(process_name())
     text = place.started()
     lock.release()
     return text
@@ -192,7 +192,7 @@ def without_reason(place: Place) -> str:
 def standing_by(place: Place) -> str:
     """Asks a process that stands by for its page."""
     lock = LedgerLock(str(place.ledger))
-    lock.take(process_name())
+    lock.acquire(process_name())
     with running(place, standby="ledger") as (url, log):
         text = log.read_text() + asked(f"{url}/")
     lock.release()

@@ -1,0 +1,47 @@
+"""One process at a time holds the ledger's lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.errors import LedgerError
+from exporter.standby.ledger_lock import LedgerLock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_one_holder(tmp_path: Path) -> None:
+    """While one process holds the lock, another one learns its name; after the release it acquires the lock."""
+    first, second = (LedgerLock(str(tmp_path / "ledger.db")) for _ in range(2))
+
+    assert first.acquire("one")
+    assert first.acquire("one")
+    assert not second.acquire("two")
+    assert second.holder == "one"
+    first.release()
+    assert second.acquire("two")
+    assert not first.acquire("one")
+    assert first.holder == "two"
+    second.release()
+
+
+def test_a_deleted_lock_file(tmp_path: Path) -> None:
+    """A process does not acquire the lock on a deleted file, only on the file that is there now."""
+    first, second = (LedgerLock(str(tmp_path / "ledger.db")) for _ in range(2))
+    assert first.acquire("one")
+    assert not second.acquire("two")
+    (tmp_path / "ledger.db.lock").unlink()
+    first.release()
+
+    assert second.acquire("two")
+    assert not first.acquire("one")
+    second.release()
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    """A lock file that cannot be created is a LedgerError that names it."""
+    with pytest.raises(LedgerError, match=r"ledger\.db\.lock"):
+        LedgerLock(str(tmp_path / "none" / "ledger.db")).acquire("one")
