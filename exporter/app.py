@@ -23,7 +23,7 @@ from exporter.polling.survey import Survey
 from exporter.reload import Reload
 from exporter.rules.thresholds import Thresholds
 from exporter.standby.standby import lead
-from exporter.threads import to_its_end
+from exporter.threads import to_thread_shielded
 from exporter.web.pages.layout import Site
 from exporter.web.server import base_url, make_app, serve
 
@@ -121,7 +121,7 @@ class App:
         elsewhere = [target.key for target in settings.all_targets if target not in targets]
         await asyncio.gather(*(worker.stop() for worker in workers))
         try:
-            dropped = await to_its_end(
+            dropped = await to_thread_shielded(
                 self._ledger.belong_to, settings.shard or 0, elsewhere if self._scheduler else []
             )
         except LedgerError:

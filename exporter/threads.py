@@ -1,4 +1,4 @@
-"""Blocking calls in threads that hold up nobody: not each other, and not the exit."""
+"""Blocking calls in threads: a call that hangs delays neither other calls nor the exit of the process."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ def run_detached(main: Coroutine[object, object, T]) -> T:
         return runner.run(main)
 
 
-async def to_its_end(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Makes a blocking call in a thread; whoever is cancelled meanwhile still waits for the end of it."""
+async def to_thread_shielded(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs a blocking call in a thread; if the caller is cancelled, the cancellation waits until the call has ended."""
     task = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # asked for, so that nobody is told of it
+            task.exception()  # marks the exception as retrieved, so that asyncio does not log it
         raise
 
 
 class DetachedExecutor(ThreadPoolExecutor):
-    """Runs each call in a daemon thread of its own.
+    """Runs each call in its own daemon thread.
 
-    As the event loop's default executor it takes the lookups of names, which may hang for as long as the system's
-    resolver likes: neither the ledger's calls wait for them, nor does the end of the process.
+    As the default executor of the event loop it also runs DNS lookups, which can hang for as long as the resolver
+    of the system does. With a bounded pool, calls of the ledger and the exit of the process would wait for them.
     """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Starts a call."""
+        """Starts the call in a new thread and returns its future."""
         future: Future[T] = Future()
 
         def work() -> None:
             try:
                 result = fn(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001 - handed on to whoever waits
+            except BaseException as error:  # noqa: BLE001 - passed on to the caller
                 future.set_exception(error)
             else:
                 future.set_result(result)

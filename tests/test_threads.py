@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from exporter.threads import DetachedExecutor, to_its_end
+from exporter.threads import DetachedExecutor, to_thread_shielded
 
 CALLS = 64
 HANGS = """
@@ -64,7 +64,7 @@ def test_a_call_is_waited_for_even_by_the_cancelled() -> None:
         ends.append("call")
 
     async def scenario() -> None:
-        task = asyncio.create_task(to_its_end(work))
+        task = asyncio.create_task(to_thread_shielded(work))
         assert await asyncio.to_thread(begun.wait, 10)
         task.cancel()
         asyncio.get_running_loop().call_later(0.05, may_end.set)

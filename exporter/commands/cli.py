@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter import __version__, app
-from exporter.commands.arguments import Parser, number, whole_number
+from exporter.arguments import Parser, number, whole_number
 from exporter.commands.check import check
 from exporter.commands.plan import Load, report
 from exporter.config.environment import unknown_variables

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from exporter.config.problems import Problem, Source, path_of
 from exporter.config.settings import Settings
 from exporter.config.validators import parsed_json
+from exporter.spelling import closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,9 +61,8 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 def _cause(name: str) -> str:
     if SERVICE_LINK.fullmatch(name[len(ENV_PREFIX) - 1 :]):
         return "set by Kubernetes for a Service, it seems; enableServiceLinks: false in the pod keeps it out"
-    close = get_close_matches(name[len(ENV_PREFIX) :].lower(), ["config", *Settings.model_fields], n=1)
-    meant = f"; did you mean {environment_name(close[0])}?" if close else ""
-    return f"no setting has this name{meant}"
+    close = closest(name[len(ENV_PREFIX) :], ["config", *Settings.model_fields])
+    return f"no setting has this name{f'; did you mean {environment_name(close)}?' if close else ''}"
 
 
 def _known_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, Place]]:

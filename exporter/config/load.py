@@ -8,13 +8,14 @@ from pydantic import ValidationError
 
 from exporter.config.environment import CONFIG_VARIABLE, environment_name, environment_source
 from exporter.config.flags import CONFIG, flag_name, flags_source
-from exporter.config.problems import Problem, Source, did_you_mean, explain, name_in_sources, path_of
+from exporter.config.problems import Problem, Source, explain, name_in_sources, path_of
 from exporter.config.settings import Settings
 from exporter.config.target_settings import CredentialSettings, TargetSettings
 from exporter.config.validators import target_problems
 from exporter.config.yaml_file import read_settings_file
 from exporter.errors import SettingsError
 from exporter.jobs.shards import ordinal
+from exporter.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +62,7 @@ def file_source(path: str) -> tuple[Source, list[Problem]]:
         return Source({}, path_of), [Problem(path, str(error))]
     known = {key: value for key, value in found.items() if key in Settings.model_fields}
     unknown = [
-        Problem(f"{path}: {key}", f"no such setting; {did_you_mean(str(key), Settings.model_fields)}")
+        Problem(f"{path}: {key}", f"no such setting{did_you_mean(str(key), Settings.model_fields, or_list=True)}")
         for key in found
         if key not in known
     ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
+
+from exporter.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -55,18 +56,11 @@ def explain(
             yield from (Problem(name, text) for text in _texts(found, models))
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Returns the hint for a name that is not known."""
-    choices = sorted(known)
-    close = get_close_matches(name, choices, n=1)
-    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(choices)}"
-
-
 def _texts(found: ErrorDetails, models: Mapping[str, type[BaseModel]]) -> list[str]:
     place = found["loc"]
     model = models.get(next((key for key in reversed(place[:-1]) if isinstance(key, str)), ""), models[""])
     if found["type"] == "extra_forbidden":
-        return [f"no such setting; {did_you_mean(str(place[-1]), model.model_fields)}"]
+        return [f"no such setting{did_you_mean(str(place[-1]), model.model_fields, or_list=True)}"]
     field = model.model_fields.get(str(place[-1]))
     hint = f"; for example {field.examples[0]}" if field and field.examples else ""
     return [f"{line}{hint}" for line in _plain(found).splitlines()]

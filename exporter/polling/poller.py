@@ -17,7 +17,7 @@ from exporter.jobs.snapshot import TargetView
 from exporter.polling.pagination import Labels
 from exporter.polling.reading import Reader, Reason, observe, page_size
 from exporter.polling.reconcile import SLACK_SECONDS, reconcile
-from exporter.threads import to_its_end
+from exporter.threads import to_thread_shielded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -104,14 +104,14 @@ class Poller:
         """Makes one poll and publishes it; raises ExporterError, and then nothing has changed."""
         started = time.monotonic()
         self._beat()
-        known = await to_its_end(self._ledger.load, self.key, self._settings.job_types)
+        known = await to_thread_shielded(self._ledger.load, self.key, self._settings.job_types)
         reader = self._reader(known)
         observed = await observe(reader, known, SLACK_SECONDS, self._settings.lookback_days * DAY)
         outcome = reconcile(known, observed)
         await self._ask_reasons(reader, outcome.ended)
         if reader.was_forbidden:
             self._forbid_get()
-        snapshot = await to_its_end(
+        snapshot = await to_thread_shielded(
             self._ledger.commit,
             self.key,
             known,

@@ -10,7 +10,7 @@ from exporter.errors import BadRequestError, BadResponseError, ExporterError, No
 from exporter.ims.client import RetryBudget
 from exporter.polling.pagination import PAGE_SIZE, Labels
 from exporter.polling.poller import window_start
-from exporter.threads import to_its_end
+from exporter.threads import to_thread_shielded
 
 if TYPE_CHECKING:
     from exporter.jobs.snapshot import PollKey
@@ -74,7 +74,7 @@ class Survey:
     async def _due(self) -> SurveyState | None:
         now = self._poller.polled_at
         start = window_start(now, self._lookback_days)
-        state, last = await to_its_end(self._ledger.survey_state, self._key, start)
+        state, last = await to_thread_shielded(self._ledger.survey_state, self._key, start)
         self._poller.update_health(survey_complete=last.is_complete, catchup_truncated=last.is_truncated)
         if state is not None and now - state.started_at < TOO_OLD_SECONDS:
             self._log.info("survey", outcome="resumed", progress_ratio=round(state.progress, 3))
@@ -87,7 +87,9 @@ class Survey:
     async def _begin(self) -> SurveyState:
         now = self._poller.polled_at
         self._log.info("survey", outcome="started", lookback_days=self._lookback_days)
-        return await to_its_end(self._ledger.start_survey, self._key, now, window_start(now, self._lookback_days))
+        return await to_thread_shielded(
+            self._ledger.start_survey, self._key, now, window_start(now, self._lookback_days)
+        )
 
     async def _read(self, state: SurveyState) -> None:
         labels = Labels()
@@ -117,7 +119,7 @@ class Survey:
         if page.next_token and page.next_token == state.next_token:
             raise BadResponseError("the list gives the same NextToken again: it would never end", code="EndlessList")
         rows = labels.rows(page, state.started_at if state.cursor_at is None else state.cursor_at)
-        return await to_its_end(self._ledger.store_survey_page, self._key, state, rows, page.next_token)
+        return await to_thread_shielded(self._ledger.store_survey_page, self._key, state, rows, page.next_token)
 
     def _show(self, before: SurveyState, after: SurveyState | None) -> None:
         if after is None:

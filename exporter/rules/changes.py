@@ -9,11 +9,11 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from exporter.config.problems import did_you_mean
 from exporter.errors import SettingsError
 from exporter.metrics.table import METRICS
 from exporter.rules.promql import REPLICAS
 from exporter.rules.thresholds import Thresholds
+from exporter.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +44,7 @@ def changed(thresholds: Thresholds, assignments: Iterable[str]) -> Thresholds:
             raise SettingsError(f"{assignment!r} is no assignment: write failure_ratio=0.2")
         name, _, key = place.partition(".")
         if name not in FIELDS:
-            raise SettingsError(f"{name}: no such threshold; {did_you_mean(name, FIELDS)}")
+            raise SettingsError(f"{name}: no such threshold{did_you_mean(name, FIELDS, or_list=True)}")
         old, new = getattr(thresholds, name), _number(FIELDS[name], place, text)
         if isinstance(old, Mapping) != bool(key):
             wanted = "name the job type, as in " if not key else "has no parts: write "

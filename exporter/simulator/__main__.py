@@ -7,7 +7,7 @@ import asyncio
 import signal
 import sys
 
-from exporter.commands.arguments import Parser, number, whole_number
+from exporter.arguments import Parser, number, whole_number
 from exporter.simulator.gate import Key
 from exporter.simulator.life import Life
 from exporter.simulator.server import DEMO_KEY, Simulator

@@ -44,7 +44,7 @@ def test_all_is_good(cli: CommandLine, simulator: Simulator) -> None:
     ended = cli.run("check")
 
     assert ended.code == 0
-    assert ended.out.startswith("default/cn-shanghai: good\n")
+    assert ended.out.startswith("default/cn-shanghai/smart: good\n")
     parts = ("endpoint", "clock", "credentials", "permission", "details")
     assert verdicts(ended.out) == dict.fromkeys(parts, "ok")
     assert simulator.calls == {"ListSmartJobs": 1, "GetSmartHandleJob": 1}
@@ -75,7 +75,7 @@ def test_credentials_refused(cli: CommandLine, simulator: Simulator, keys: list[
     ended = cli.run("check")
 
     assert ended.code == 1
-    assert "default/cn-shanghai: NOT GOOD" in ended.out
+    assert "default/cn-shanghai/smart: NOT GOOD" in ended.out
     assert verdicts(ended.out) == {"credentials": "FAILED"}
     assert code in ended.out
     assert "check the access key" in ended.out
@@ -175,7 +175,7 @@ def test_throttled(cli: CommandLine, simulator: Simulator) -> None:
     ended = cli.run("check")
 
     assert ended.code == 1
-    assert ended.out.startswith("default/cn-shanghai: THROTTLED\n")
+    assert ended.out.startswith("default/cn-shanghai/smart: THROTTLED\n")
     assert verdicts(ended.out) == {
         **dict.fromkeys(("endpoint", "clock", "credentials"), "ok"),
         "quota": "FAILED",
@@ -232,6 +232,6 @@ def test_every_target_is_checked(cli: CommandLine, simulator: Simulator, tmp_pat
 
     assert ended.code == 1
     assert re.findall(r"^(\S+): (.+)$", ended.out, re.MULTILINE) == [
-        ("bad/cn-shanghai", "NOT GOOD"),
-        ("good/cn-shanghai", "good"),
+        ("bad/cn-shanghai/smart", "NOT GOOD"),
+        ("good/cn-shanghai/smart", "good"),
     ]

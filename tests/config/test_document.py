@@ -37,10 +37,10 @@ def test_the_example_is_a_good_file(tmp_path: Path) -> None:
     settings = load_settings({"config": str(path)}, {})
 
     assert [str(target.key) for target in settings.polled_targets] == [
-        "prod/cn-shanghai",
-        "prod/ap-southeast-1",
-        "media/cn-beijing",
-        "archive/cn-shanghai",
+        "prod/cn-shanghai/smart",
+        "prod/ap-southeast-1/smart",
+        "media/cn-beijing/smart",
+        "archive/cn-shanghai/smart",
     ]
 
 

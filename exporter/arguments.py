@@ -1,37 +1,38 @@
-"""Command lines: flags only as they are written out, a guess at what a wrong one was meant to be, and number types."""
+"""Parser of command lines: no abbreviated flags, one-line errors with a suggestion, and types of numbers."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from exporter.spelling import did_you_mean
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 FLAG = re.compile(r"(--?[A-Za-z][\w-]*)(=.*)?", re.DOTALL)
 HARMLESS = re.compile(r"-{0,2}[A-Za-z][A-Za-z_-]{0,31}|[+-]?[0-9.]{1,20}")
-"""What is repeated of a command line: a word or a number, but nothing that could well be a password or a key."""
+"""The arguments that an error may repeat: words and numbers, but nothing that looks like a password or a key."""
 WRONG_USE = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, and which knows what a misspelt flag or command may have meant."""
+    """A parser whose errors are one line, with a suggestion for a misspelt flag or command."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
         super().__init__(**options, allow_abbrev=False)
         self._commands: Mapping[str, Parser] = {}
 
     def add_commands(self) -> argparse._SubParsersAction[Parser]:
-        """Returns what takes the commands, each with a parser of this kind."""
+        """Returns the action that commands are added to; each command gets a parser of this class."""
         action = self.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
         self._commands = action.choices
         return action
 
     def arguments(self, given: Sequence[str]) -> argparse.Namespace:
-        """Returns what a command line says; exits with 2 where it is wrong."""
+        """Returns the parsed command line; exits with 2 if it is wrong."""
         self.refuse_unknown(given)
         found, left = self.parse_known_args(given)
         if left:
@@ -39,7 +40,11 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def refuse_unknown(self, given: Sequence[str]) -> None:
-        """Exits for the first flag or command that is none: argparse would take what follows a flag for the command."""
+        """Exits at the first unknown flag or command.
+
+        argparse reports a wrong problem for an unknown flag before the command: it takes the value of the flag for
+        the command, as `cn-shanghai` in `--regoin-id cn-shanghai plan`.
+        """
         left = list(given)
         while left and left[0] != "--":
             word = left.pop(0)
@@ -50,7 +55,7 @@ class Parser(argparse.ArgumentParser):
             if found is None:
                 continue
             if found[1] not in self._option_string_actions:
-                self.error(f"{shown(found[1])}: no such flag{self._meant(found[1])}")
+                self.error(f"{shown(found[1])}: no such flag{self._suggestion(found[1])}")
             has_value = self._option_string_actions[found[1]].nargs != 0
             if found[2] and not has_value:
                 self.error(f"{found[1]}: takes no value")
@@ -58,53 +63,48 @@ class Parser(argparse.ArgumentParser):
                 left.pop(0)
 
     def error(self, message: str) -> NoReturn:
-        """Says what is wrong, and where to read more, without the whole usage."""
+        """Prints the error and the command for help in one line, without the usage, and exits with 2."""
         self.exit(WRONG_USE, f"{self.prog}: {message.removeprefix('argument ')}; see {self.prog} --help\n")
 
     def _command(self, name: str) -> Parser:
         if name not in self._commands:
-            self.error(f"{shown(name)}: no such command{_guess(name, self._commands)}")
+            self.error(f"{shown(name)}: no such command{did_you_mean(name, self._commands)}")
         return self._commands[name]
 
-    def _meant(self, flag: str) -> str:
+    def _suggestion(self, flag: str) -> str:
         owners = [name for name, command in self._commands.items() if flag in command._option_string_actions]  # noqa: SLF001 - of this class
         if owners:
             return f"; it belongs to the command {owners[0]}, so write it after that"
-        return _guess(flag, self._option_string_actions)
+        return did_you_mean(flag, self._option_string_actions)
 
 
 def shown(word: str) -> str:
-    """Returns a word of the command line if it is harmless, and dots for it if it is not."""
+    """Returns an argument if it is harmless, and `...` otherwise."""
     return word if HARMLESS.fullmatch(word) else "..."
 
 
-def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """Returns the type of an argument that is a whole number within bounds."""
+def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Returns the argument type of whole numbers within bounds."""
 
     def read(text: str) -> int:
         is_number = re.fullmatch("[+-]?[0-9]{1,18}", text)
-        if not is_number or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"'{shown(text)}' is not a whole number from {least} to {most}")
+        if not is_number or not minimum <= int(text) <= maximum:
+            raise argparse.ArgumentTypeError(f"'{shown(text)}' is not a whole number from {minimum} to {maximum}")
         return int(text)
 
     return read
 
 
-def number(least: float, most: float) -> Callable[[str], float]:
-    """Returns the type of an argument that is a number within bounds."""
+def number(minimum: float, maximum: float) -> Callable[[str], float]:
+    """Returns the argument type of numbers within bounds."""
 
     def read(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"'{shown(text)}' is not a number from {least:g} to {most:g}")
+        if not minimum <= value <= maximum:
+            raise argparse.ArgumentTypeError(f"'{shown(text)}' is not a number from {minimum:g} to {maximum:g}")
         return value
 
     return read
-
-
-def _guess(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name.lower(), known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
