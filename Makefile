@@ -10,9 +10,11 @@ UPGRADE := --upgrade
 PYTHONS := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 ARGS :=
 MINUTES := 2
+WORKERS := 4
+PYTEST = $(RUN) -m pytest --dist loadgroup --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help python install dev tools demo check test bench soak fuzz docs dist sbom audit lock clean
+.PHONY: help python install dev tools demo check test unit bench soak fuzz docs dist sbom audit lock clean
 
 help: ## list the targets
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$NF }' $(firstword $(MAKEFILE_LIST))
@@ -37,8 +39,11 @@ check: dev ## lint, format, types, generated files
 tools: dev ## get the real Prometheus, Alertmanager, promtool and amtool
 	$(RUN) tests/support/real_tools.py || test "$$CI" != true
 
-test: tools ## run all tests (ARGS="-m 'not slow'" for the fast ones)
-	$(RUN) -m pytest $(ARGS)
+test: tools ## run all tests (ARGS="tests/ims -k retry" selects some)
+	$(PYTEST) -n $(WORKERS) $(ARGS)
+
+unit: dev ## run the unit tests only, in half a minute
+	$(PYTEST) -n $(WORKERS) -m unit $(ARGS)
 
 bench: dev ## measure the figures that the documents name
 	$(RUN) -m benchmarks $(ARGS)

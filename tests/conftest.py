@@ -1,15 +1,56 @@
-"""Fixtures that several files of tests share."""
+"""What all tests share: kinds of tests, one Hypothesis profile, and fixtures that several folders use."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.support.command_line import CommandLine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+KINDS = ("tools", "process", "property", "unit")
+"""The markers of which every test has at least one, in the order in which the tests run: what takes long goes first."""
+PROCESS_EVENTS = {"subprocess.Popen", "os.exec", "os.fork", "os.posix_spawn", "os.system"}
+running_unit_test: list[str] = []
+
+# A busy machine makes any example slow, so there is no deadline.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Makes a test without a marker a unit test, keeps the tests of its file together, and sorts by kind."""
+    for item in items:
+        if not any(item.get_closest_marker(kind) for kind in KINDS):
+            item.add_marker("unit")
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: next(place for place, kind in enumerate(KINDS) if item.get_closest_marker(kind)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Notes whether a unit test runs; see `refuse_processes`."""
+    running_unit_test[:] = [item.nodeid] if item.get_closest_marker("unit") else []
+    try:
+        return (yield)
+    finally:
+        running_unit_test.clear()
+
+
+def refuse_processes(event: str, _arguments: tuple[object, ...]) -> None:
+    """Fails a unit test that starts a process."""
+    if running_unit_test and event in PROCESS_EVENTS:
+        raise AssertionError(f"a unit test starts no process; mark it `process` or `tools`: {running_unit_test[0]}")
+
+
+sys.addaudithook(refuse_processes)
 
 
 @pytest.fixture

@@ -122,6 +122,7 @@ def test_demo_of_something_else(cli: CommandLine, flag: str) -> None:
     assert f"{flag}: the demo takes none" in ended.err
 
 
+@pytest.mark.process
 def test_a_result_that_cannot_be_written() -> None:
     """Where the output is full, one line says so, and the exit code is 1."""
     with Path("/dev/full").open("w") as full:

@@ -175,6 +175,7 @@ def test_configuring_again_replaces() -> None:
     assert json.loads(second.getvalue())["event"] == "three"
 
 
+@pytest.mark.process
 def test_importing_credentials_later_adds_no_second_writer(capfd: pytest.CaptureFixture[str]) -> None:
     """The import of Alibaba's library brings a handler, which our module takes off again."""
     program = (

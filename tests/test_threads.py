@@ -44,6 +44,7 @@ def test_many_hang_and_one_goes_on() -> None:
         never.set()
 
 
+@pytest.mark.process
 def test_a_hanging_call_does_not_hold_up_the_exit() -> None:
     """A process ends while a call still hangs."""
     ended = subprocess.run(  # noqa: S603 - our own

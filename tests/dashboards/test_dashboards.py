@@ -156,6 +156,7 @@ def test_command_says_where_it_cannot_write(tmp_path: Path, capsys: pytest.Captu
     assert "cannot write to" in capsys.readouterr().err
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("suites", [NEWEST, OLDEST], ids=["newest", "oldest"])
 def test_replicas_count_once_and_new_series_count_from_zero(suites: tuple[str, ...], tmp_path: Path) -> None:
     """Two replicas and a redeploy double nothing; a reason's first failure counts, a gap in the scrapes does not."""

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.tools, pytest.mark.xdist_group("dashboards")]
+
 
 PATIENCE_SECONDS = 120.0
 BOARDS = boards()

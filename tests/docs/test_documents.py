@@ -117,6 +117,7 @@ def test_readme_has_the_policy_that_check_prints() -> None:
     assert json.loads(block("json")) == json.loads(ram_policy())
 
 
+@pytest.mark.tools
 def test_readme_has_a_configuration_that_prometheus_takes(tmp_path: Path) -> None:
     """Prometheus takes the configuration in the README, with the rules written beside it."""
     write_rules(tmp_path / "rules", rule_files(Thresholds()))

@@ -52,7 +52,7 @@ def test_every_block_says_whether_it_is_run(guide: str) -> None:
     assert all(text.startswith("$ ") for text in consoles)
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_the_guide_leads_to_a_running_exporter(tmp_path: Path, simulator: Simulator) -> None:
     """Who types what the guide says has an exporter with locked packages, whose target is up, rules and dashboards."""
     shell = Shell(tmp_path, environment={"IMS_EXPORTER_ENDPOINT": simulator.url})

@@ -41,6 +41,7 @@ def one(*words: str) -> list[str]:
     return found
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("command", HELM, ids=" ".join)
 def test_helm_commands_name_the_release(command: list[str]) -> None:
     """Every helm command is about the one release, the chart in this checkout, and values that it takes."""
@@ -53,6 +54,7 @@ def test_helm_commands_name_the_release(command: list[str]) -> None:
     assert rendered(*REGION, *values)
 
 
+@pytest.mark.tools
 def test_the_secret_has_the_keys_that_the_pod_reads(tmp_path: Path) -> None:
     """Who makes the secret as the guide says has a pod that finds its two keys."""
     secret = one("create", "secret", "ims-key")
@@ -76,6 +78,7 @@ def test_build_arguments_are_those_of_the_dockerfile() -> None:
     assert set(given) == {"VERSION", "REVISION"} <= set(declared)
 
 
+@pytest.mark.process
 def test_the_check_of_the_lock_sees_who_holds_it(tmp_path: Path) -> None:
     """The program that the guide runs in the other pod fails as it says while the ledger is locked, and only then."""
     program = one("exec", "python3")[-1].replace(LEDGER, str(tmp_path / "ledger.db"))

@@ -55,6 +55,7 @@ def test_every_quotation_is_provoked() -> None:
     assert headings(GUIDE) == set()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("heading", SYMPTOMS)
 def test_what_is_quoted_is_said(heading: str, place: Place) -> None:
     """Each line under the heading is what the exporter says in that case."""
@@ -63,7 +64,7 @@ def test_what_is_quoted_is_said(heading: str, place: Place) -> None:
     assert unsaid(quoted(heading), said) == [], said
 
 
-@pytest.mark.slow
+@pytest.mark.tools
 def test_what_prometheus_says(tmp_path: Path) -> None:
     """A real Prometheus gives the quoted reasons, in their order, for the mistakes that the page names."""
     plain, secured = tmp_path / "plain", tmp_path / "secured"

@@ -80,7 +80,7 @@ def test_every_command_is_run() -> None:
     assert headings(GUIDE) == {BACK_UP, PUT_BACK}
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_backup_goes_on_where_it_was(shell: Shell, ledger: Path) -> None:
     """A copy made in the middle of the work, put back after a crash, shows all that ended since with its first poll."""
     service = Simulator()
@@ -112,7 +112,7 @@ def test_a_backup_goes_on_where_it_was(shell: Shell, ledger: Path) -> None:
     assert ended(last) == 14
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_no_backup_of_a_ledger_held_for_standby(shell: Shell, ledger: Path) -> None:
     """With standby the command says that the ledger is locked, as the guide does."""
     kept = Ledger(str(ledger), kept=True)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.property
+
 SEED = 1
 INPUTS = {"wire": 200, "polls": 30, "settings": 150, "web-config": 150, "http": 150, "openapi": 100}
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.support.helm_chart import Manifest
 
+pytestmark = pytest.mark.tools
+
 OLDEST, NEWEST = "1.25", "1.37"
 OPERATOR = {name: getattr(operator, name) for name in ("PodMonitor", "PrometheusRule", "ServiceMonitor")}
 MUTABLE = {"replicas", "template", "updateStrategy", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}

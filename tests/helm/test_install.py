@@ -16,6 +16,8 @@ from tools.chartvalues import CHART
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.tools
+
 DOCUMENT = CHART.parent.parent / "docs" / "install-kubernetes.md"
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 

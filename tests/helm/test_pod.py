@@ -24,6 +24,8 @@ from tests.support.helm_chart import (
 if TYPE_CHECKING:
     from tests.support.helm_chart import Manifest
 
+pytestmark = pytest.mark.tools
+
 WITH_CONFIG = sorted(
     name for name, path in VALUE_SETS.items() if "config" in yaml.safe_load(path.read_text(encoding="utf-8"))
 )

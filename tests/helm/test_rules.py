@@ -19,6 +19,8 @@ from tools.chartvalues import CHART
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.tools
+
 Groups = list[dict[str, Any]]
 
 URLS = {

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.helm_chart import REGION, of_set, only, refusal, rendered, variables
 
+pytestmark = pytest.mark.tools
+
 
 def test_standby() -> None:
     """Two pods share one volume and may read and write one Lease; apart from that they are as ever."""

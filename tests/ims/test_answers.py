@@ -253,6 +253,7 @@ def test_long_error_messages_are_cut() -> None:
     assert len(str(error)) == 303
 
 
+@pytest.mark.property
 @given(BODIES)
 @example(b"[" * 100_000)
 @example(b'{"State":' * 100_000)
@@ -267,6 +268,7 @@ def test_nothing_breaks_the_reading(answer: bytes) -> None:
     assert isinstance(parse_error(400, answer), ApiError)
 
 
+@pytest.mark.property
 @given(TEXTS)
 @example("cut \ud83d")
 def test_every_text_read_can_be_stored_and_shown(text: str) -> None:

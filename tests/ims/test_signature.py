@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 
+import pytest
 from alibabacloud_tea_openapi.utils import Utils as SdkUtils
 from darabonba.request import DaraRequest
 from hypothesis import given
@@ -47,6 +48,7 @@ def test_authorization_names_the_signed_headers_in_order() -> None:
     )
 
 
+@pytest.mark.property
 @given(
     query=st.dictionaries(st.text(string.ascii_letters + string.digits, min_size=1), st.text()),
     nonce=st.text("0123456789abcdef", min_size=1),
@@ -66,6 +68,7 @@ def test_equals_the_official_sdk(query: dict[str, str], nonce: str, key: str, se
     assert ours == theirs
 
 
+@pytest.mark.property
 @given(data=st.data())
 def test_any_changed_byte_changes_the_signature(data: st.DataObject) -> None:
     """A change of any character of the signed request, or of the secret, changes the signature."""

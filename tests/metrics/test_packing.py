@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.metrics.packing import PIECE_BYTES, SMALL_BYTES, Packing, pieces
-
-if TYPE_CHECKING:
-    import pytest
 
 PARTS = st.lists(st.lists(st.binary(max_size=30_000), max_size=6), max_size=4)
 
@@ -26,6 +23,7 @@ def unpacked(packed: bytes) -> bytes:
     return text
 
 
+@pytest.mark.property
 @given(st.lists(PARTS, min_size=1, max_size=3))
 def test_packed_is_the_text(texts: list[list[list[bytes]]]) -> None:
     """Whatever was packed before, a text unpacks to itself, small or large, as one stream."""
@@ -58,6 +56,7 @@ def test_a_large_text_is_packed_again_where_it_changed(monkeypatch: pytest.Monke
     assert unpacked(packed) == b"".join(groups[0])
 
 
+@pytest.mark.property
 @given(st.lists(st.binary(max_size=30_000), max_size=8))
 def test_pieces_are_large_enough(parts: list[bytes]) -> None:
     """Pieces hold all parts in their order, and only the last one may be small."""

@@ -209,6 +209,7 @@ def test_every_sample_has_every_label_of_its_row(name: str) -> None:
             assert set(sample.labels) - {"le"} == labels[family.name]
 
 
+@pytest.mark.property
 @pytest.mark.parametrize("suffix", ACCEPT)
 @given(snapshot=snapshots)
 def test_any_snapshot_is_shown_exactly(suffix: str, snapshot: Snapshot) -> None:
@@ -219,6 +220,7 @@ def test_any_snapshot_is_shown_exactly(suffix: str, snapshot: Snapshot) -> None:
     assert job_series == expected_of(snapshot)
 
 
+@pytest.mark.property
 @given(
     polls=st.lists(
         st.tuples(snapshots, st.sampled_from([UP, DOWN]), st.sampled_from([0.0, STALE_AFTER + 1])), max_size=3

@@ -8,13 +8,18 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.jobs.snapshot import ENDED_STATES, OPEN_STATES
 from tests.support.random_history import STRANGE_STATES, EventRates, History, InlineExecutor, random_event_rates
 
+pytestmark = pytest.mark.property
+
 HISTORIES = 500
+CHUNKS = 4
+"""Each is a test of its own, so that they run in parallel."""
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - temporary folders are made in it
 FOLDER = str(MEMORY_DISK) if os.access(MEMORY_DISK, os.W_OK) else None
 
@@ -124,9 +129,11 @@ def assert_births_and_deletions(history: History) -> None:
         assert (sum(snapshot.created.values()), sum(snapshot.deleted.values())) == (history.created, history.deleted)
 
 
-@settings(max_examples=HISTORIES, deadline=None)
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+@settings(max_examples=HISTORIES // CHUNKS)
 @given(seed=st.integers(0, 2**32))
-def test_counts_are_exact_and_ends_counted_once(seed: int) -> None:
+def test_counts_are_exact_and_ends_counted_once(chunk: int, seed: int) -> None:
     """Whatever happens between any two calls, counts come out exact, and each end is counted exactly once."""
+    del chunk
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         asyncio.run(check(seed, folder))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from exporter.polling.poller import Poller
     from exporter.simulator.world import Job, World
 
+pytestmark = pytest.mark.process
+
 LIST = "ListSmartJobs"
 GET = "GetSmartHandleJob"
 HISTORY = 200_000
@@ -120,7 +122,6 @@ def test_idle_poll_costs_three_calls() -> None:
     assert asyncio.run(scenario()) == [{LIST: 3}] * 11
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "oldest_open"),
     [(DEMO_KEY, 12 * HOUR), (DEMO_KEY, HOUR), (ONLY_LISTS, HOUR)],

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.support.exporter_process import Scrape
 
+pytestmark = pytest.mark.process
+
 LOST = 40
 """More targets than an event loop has threads for lookups by default."""
 TIMEOUT_SECONDS = 5
@@ -44,7 +46,6 @@ def has_timeouts(scrape: Scrape) -> bool:
     return {key for key, number in failures.items() if number} == {(f"lost-{n}", "timeout") for n in range(LOST)}
 
 
-@pytest.mark.slow
 def test_names_that_are_not_resolved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Forty targets whose names hang time out; the good one is polled on time, and the exit is prompt."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_RESOLVER)

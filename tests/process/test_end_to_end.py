@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.process, pytest.mark.tools]
+
 
 SIMULATOR = [sys.executable, "-m", "exporter.simulator", "--no-life", "--listen", "127.0.0.1:0"]
 EXPORTER = [sys.executable, "-m", "exporter", "run"]

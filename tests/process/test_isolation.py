@@ -23,6 +23,8 @@ from tests.support.simulator_thread import running_simulators
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 INTERVAL_SECONDS = 0.5
 TIMEOUT_SECONDS = 5
 POLLS = 12
@@ -137,7 +139,6 @@ def assert_tells_what_is_wrong(running: Exporter, account: str, broken: Broken) 
         assert broken.hints in line["hint"]
 
 
-@pytest.mark.slow
 def test_broken_targets_neither_delay_nor_hide_the_good_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of eight targets seven are broken, each in its way: the good one is exact and on time, the others say why."""
     service, ahead = simulators()

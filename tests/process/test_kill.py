@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from exporter.simulator.world import World
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.process
+
 
 KILLS = 20
 COUNTERS = (

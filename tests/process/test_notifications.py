@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.tools
+
 EXAMPLE = ROOT / "examples" / "alertmanager"
 LINKS = Links("https://runbooks.example", "https://grafana.example/d", "https://ims.example")
 ALERTS = {

@@ -16,6 +16,8 @@ from tests.support.simulator_thread import running_simulators
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 NOBODY = "http://127.0.0.1:9"
 """An endpoint that is never called."""
 
@@ -47,7 +49,6 @@ def test_unusable_ledger(place: str, tmp_path: Path) -> None:
     assert "Traceback" not in text
 
 
-@pytest.mark.slow
 def test_two_exporters_on_one_ledger(tmp_path: Path) -> None:
     """The second is refused and told who has it, by whatever way to the file; when the first is gone, one starts."""
     simulator = Simulator()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 REGIONS = ("cn-shanghai", "cn-beijing", "cn-hangzhou")
 
 
@@ -84,7 +86,6 @@ def successful(scrape: Scrape | None) -> float:
     return scrape.total("ims_exporter_config_last_reload_successful")
 
 
-@pytest.mark.slow
 def test_targets_come_and_go(tmp_path: Path) -> None:
     """New targets start, removed ones vanish with their series, the others are polled on without a break."""
     with configured(tmp_path) as (config, _):
@@ -105,7 +106,6 @@ def test_targets_come_and_go(tmp_path: Path) -> None:
         assert config.running.end()[0] == 0
 
 
-@pytest.mark.slow
 def test_a_changed_target_keeps_its_ledger(tmp_path: Path) -> None:
     """A target with other settings is shown without a gap and counts on where it was."""
     with configured(tmp_path) as (config, service):
@@ -130,7 +130,6 @@ def test_a_changed_target_keeps_its_ledger(tmp_path: Path) -> None:
         assert shown.total("ims_jobs_ended_total") == 3
 
 
-@pytest.mark.slow
 def test_a_bad_configuration_changes_nothing(tmp_path: Path) -> None:
     """It is refused with all its problems, shown in the metrics, and the one before stays in force."""
     with configured(tmp_path) as (config, _):
@@ -151,7 +150,6 @@ def test_a_bad_configuration_changes_nothing(tmp_path: Path) -> None:
         assert successful(config.running.scrape()) == 1
 
 
-@pytest.mark.slow
 def test_what_takes_a_restart(tmp_path: Path) -> None:
     """A setting that is read at the start only is not changed in silence."""
     with configured(tmp_path) as (config, _):
@@ -160,7 +158,6 @@ def test_what_takes_a_restart(tmp_path: Path) -> None:
         assert config.post() == (400, "a change of web_config_file takes a restart\n")
 
 
-@pytest.mark.slow
 def test_a_ledger_that_is_locked(tmp_path: Path) -> None:
     """A reload that the ledger does not let through is refused, by HTTP and by signal, and the polls go on after it."""
     with configured(tmp_path) as (config, _):
@@ -178,7 +175,6 @@ def test_a_ledger_that_is_locked(tmp_path: Path) -> None:
         config.running.wait_for_polls(3)
 
 
-@pytest.mark.slow
 def test_by_signal(tmp_path: Path) -> None:
     """SIGHUP reloads, too, where HTTP may not."""
     with configured(tmp_path) as (config, _):
@@ -192,7 +188,6 @@ def test_by_signal(tmp_path: Path) -> None:
         assert config.regions() == sorted(REGIONS[:2])
 
 
-@pytest.mark.slow
 def test_not_enabled(tmp_path: Path) -> None:
     """Nobody reloads by HTTP unless the settings say so."""
     with configured(tmp_path, may_post=False) as (config, _):
@@ -202,7 +197,6 @@ def test_not_enabled(tmp_path: Path) -> None:
         assert "web_enable_lifecycle" in text
 
 
-@pytest.mark.slow
 def test_a_target_that_moves_to_another_shard_and_back(tmp_path: Path) -> None:
     """Its series leave with it, and what ends while another shard counts is not counted here as well."""
     with configured(tmp_path) as (config, service):

@@ -12,6 +12,8 @@ from tests.support.secrets_run import MARK, PATHS, Scene, played, polled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("secrets")]
+
 CODES = {
     "secret": "SignatureDoesNotMatch",
     "signature": "SignatureDoesNotMatch",
@@ -79,9 +81,6 @@ HAPPENED = {
     "HTTP body reload 2": ("endpoint: must not contain a user name or password",),
 }
 """What shows that a thing has happened of which nothing secret was to be told."""
-
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

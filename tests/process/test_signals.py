@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from exporter.simulator.world import World
     from tests.support.expected_counts import Counts
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.process
+
 
 STOP_SECONDS = 5.0
 REASON = ("Timeout", "took too long")

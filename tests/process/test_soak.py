@@ -14,12 +14,13 @@ from tests.support.measurements import report
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 FAULTED_CALLS = 1500
 MOST_MEMORY_MIB = 4.0
 MOST_DISK_BYTES = 8 * 2**20
 
 
-@pytest.mark.slow
 def test_a_short_soak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """1,500 faulted calls: every end counted once, counts exact, memory, ledger and page no larger than before.
 

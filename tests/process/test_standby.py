@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from tests.support.simulator_thread import SimulatorThread
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.process
+
 
 LEASE = "ims-exporter"
 OWN = {"ims_exporter_build_info", "ims_exporter_ledger_size_bytes"}

@@ -14,6 +14,8 @@ from tests.support.simulator_thread import running_simulators
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 FAILED = "ims_jobs_ended_total"
 
 
@@ -22,7 +24,6 @@ def job_metrics(scrape: Scrape) -> set[str]:
     return {name for name in scrape.names() if name.startswith("ims_job")}
 
 
-@pytest.mark.slow
 def test_old_data_is_withdrawn_and_comes_back(tmp_path: Path) -> None:
     """In an outage longer than stale_after_seconds the job series vanish, the others stay; after it they return."""
     simulator = Simulator()

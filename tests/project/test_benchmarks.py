@@ -39,6 +39,8 @@ def names(text: str) -> set[str]:
     return {re.sub("[0-9,]+", "N", row[0]).replace("targets", "target") for row in rows(text)}
 
 
+@pytest.mark.process
+@pytest.mark.xdist_group("benchmarks")
 def test_every_benchmark_runs(printed: str) -> None:
     """A quick run measures figures of every unit, an idle poll of 3 calls among them, and meets the goal."""
     found = {name: (median, unit, goal) for name, median, _, unit, goal in rows(printed)}
@@ -49,6 +51,8 @@ def test_every_benchmark_runs(printed: str) -> None:
     assert printed.endswith("PASS: every goal is met\n")
 
 
+@pytest.mark.process
+@pytest.mark.xdist_group("benchmarks")
 def test_the_document_shows_every_figure(printed: str) -> None:
     """The table in docs/benchmarks.md has the figures that a run prints, no more and no less."""
     assert names(DOCUMENT.read_text()) == names(printed)

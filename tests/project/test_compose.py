@@ -90,6 +90,7 @@ def test_the_ledger_is_on_a_volume_that_its_user_owns() -> None:
     assert not [each for each in exporter["environment"] if "LEDGER_PATH" in each]
 
 
+@pytest.mark.tools
 def test_prometheus_accepts_its_configuration_and_rules(tmp_path: Path) -> None:
     """The real promtool accepts the configuration that is mounted, with the rules that the stack writes."""
     mounted = mounts("prometheus")
@@ -102,6 +103,7 @@ def test_prometheus_accepts_its_configuration_and_rules(tmp_path: Path) -> None:
     assert list(rules.glob("*.rules.yaml"))
 
 
+@pytest.mark.tools
 def test_alertmanager_accepts_its_configuration() -> None:
     """The real amtool accepts the configuration that is mounted."""
     checked("amtool", "check-config", str(ROOT / mounts("alertmanager")["/etc/alertmanager"] / "alertmanager.yml"))

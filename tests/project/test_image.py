@@ -22,6 +22,8 @@ from tests.support.simulator_thread import running_simulators
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = [pytest.mark.tools, pytest.mark.xdist_group("image")]
+
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 DOCUMENT = (ROOT / "docs" / "install-kubernetes.md").read_text(encoding="utf-8")
 HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--no-healthcheck", *LIMITS)
@@ -128,7 +130,6 @@ def test_context_is_what_is_copied() -> None:
     assert not {".git", "tests", "helm"} & set(named)
 
 
-@pytest.mark.slow
 def test_image_says_what_it_is(config: Any) -> None:  # noqa: ANN401 - JSON
     """User, entrypoint, volume, port, health check and labels are what its users count on."""
     assert config["Config"]["User"] == "65532:65532"
@@ -141,7 +142,6 @@ def test_image_says_what_it_is(config: Any) -> None:  # noqa: ANN401 - JSON
     }
 
 
-@pytest.mark.slow
 def test_image_is_small(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What the exporter adds to its base is as small as the documents say; the sizes are printed."""
     parts = {"base": size(image, "/usr"), "exporter and dependencies": size(image, "/opt/ims-exporter")}
@@ -152,7 +152,6 @@ def test_image_is_small(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert parts["exporter and dependencies"] == pytest.approx(int(said), rel=0.2)
 
 
-@pytest.mark.slow
 def test_nothing_that_installs_is_left(image: str) -> None:
     """The exporter's environment holds neither pip nor what only builds."""
     listed = podman(
@@ -165,7 +164,6 @@ def test_nothing_that_installs_is_left(image: str) -> None:
     assert not {"pip", "setuptools", "hatchling", "editables"} & inside
 
 
-@pytest.mark.slow
 def test_demo_answers(image: str, config: Any) -> None:  # noqa: ANN401 - JSON
     """The demo shows its jobs, is healthy by the image's own check, and ends at SIGTERM with 0."""
     with container(image, "demo", "--listen-address=127.0.0.1:0") as name:
@@ -182,7 +180,6 @@ def test_demo_answers(image: str, config: Any) -> None:  # noqa: ANN401 - JSON
         assert podman("inspect", "--format={{.State.ExitCode}}", name).strip() == "0"
 
 
-@pytest.mark.slow
 def test_ledger_stays_on_its_volume(image: str) -> None:
     """A new container on the same volume goes on with the ledger of the one before it."""
     volume = "ims-exporter-test"

@@ -23,6 +23,8 @@ from tests.support.repository import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = [pytest.mark.process, pytest.mark.xdist_group("packages")]
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NAME = f"ims_exporter-{__version__}"
 LONGEST_SECONDS = 300
@@ -139,7 +141,6 @@ def test_the_source_archive_gives_the_same_wheel(unpacked: Path, wheel: Path, tm
     assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
-@pytest.mark.slow
 def test_the_installed_wheel_writes_its_files(programs: Path, tmp_path: Path) -> None:
     """Rules and dashboards come out of the wheel as they are in the checkout."""
     command = programs / "ims-exporter"
@@ -170,7 +171,6 @@ def demo(programs: Path, tmp_path: Path) -> Iterator[str]:
         assert process.wait(READY_SECONDS) == 0
 
 
-@pytest.mark.slow
 def test_the_installed_demo_is_scraped(demo: str) -> None:
     """The demo of the wheel, simulator and pages included, runs without the checkout."""
 

@@ -134,6 +134,7 @@ def test_the_bill_is_whole() -> None:
     assert set(edges) == references == reached
 
 
+@pytest.mark.process
 def test_nothing_is_known_against_the_locked_packages(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +148,7 @@ def test_nothing_is_known_against_the_locked_packages(
     assert tomllib.loads(audit.FILE.read_text(encoding="utf-8"))["as_of"].isoformat() in said
 
 
+@pytest.mark.process
 def test_what_is_known_fails_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`make audit` ends with 1 where one locked package has a known vulnerability."""
     (tmp_path / "known.toml").write_text('as_of = 2026-01-01\n[requests]\nCVE-1 = ">0"\n')
@@ -156,6 +158,7 @@ def test_what_is_known_fails_the_audit(tmp_path: Path, monkeypatch: pytest.Monke
     assert audit.main() == 1
 
 
+@pytest.mark.process
 def test_every_advisory_finds_its_package() -> None:
     """A lock with an older version fails, with the name of each vulnerability; the fixed version passes."""
     bad = {Pin(each.package, _last_affected(each.affected)) for each in KNOWN}
@@ -169,6 +172,7 @@ def test_every_advisory_finds_its_package() -> None:
     assert clean.returncode == 0, clean.stdout
 
 
+@pytest.mark.process
 def test_a_database_out_of_reach_is_no_good_news(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody answers, the audit fails and does not pass."""
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
@@ -184,6 +188,7 @@ def test_advisories_are_about_what_is_locked() -> None:
     assert tomllib.loads(audit.FILE.read_text(encoding="utf-8"))["as_of"] <= date.today()  # noqa: DTZ011 - a day more or less
 
 
+@pytest.mark.process
 def test_the_bill_is_written(tmp_path: Path) -> None:
     """`make sbom` writes the file that a release attests, with the date that reproducible builds are given."""
     done = subprocess.run(  # noqa: S603 - our own

@@ -57,6 +57,7 @@ def analyzed(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.tools
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     """The real systemd has nothing to say against a line of the unit, not even a warning."""
     done = analyzed(tmp_path, "verify")
@@ -65,6 +66,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert (done.returncode, said) == (0, []), done.stderr
 
 
+@pytest.mark.tools
 def test_the_unit_is_shut_in(tmp_path: Path) -> None:
     """The real systemd finds little that the service could reach beyond what it needs."""
     done = analyzed(tmp_path, "security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSED}")

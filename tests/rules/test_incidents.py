@@ -17,6 +17,8 @@ from tools.alerts_document import ALERTS, PAGING, document
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.tools
+
 DOCUMENT = ROOT / "docs" / "alerts.md"
 DETECTED_WITHIN, CLEARED_WITHIN = 5, 10
 LONG = 500
@@ -68,14 +70,12 @@ def play(played: list[Incident], suites: tuple[str, ...], folder: Path) -> None:
         promtool(suites, "test", "rules", str(folder / "incidents.yaml"))
 
 
-@pytest.mark.slow
 @each_version
 def test_incidents(suites: tuple[str, ...], tmp_path: Path) -> None:
     """Every incident fires what it should, at the minute it should, nothing else, and clears."""
     play(SHORT_ONES, suites, tmp_path)
 
 
-@pytest.mark.slow
 @each_version
 def test_long_incidents(suites: tuple[str, ...], tmp_path: Path) -> None:
     """The same holds for what lasts a day or a month."""

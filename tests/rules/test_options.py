@@ -34,6 +34,7 @@ def test_selector(text: str, expected: str) -> None:
     assert matchers("--selector", text) == expected
 
 
+@pytest.mark.tools
 def test_selectors_load(tmp_path: Path) -> None:
     """Prometheus takes the rules with each of them."""
     paths = [

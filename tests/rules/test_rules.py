@@ -61,6 +61,7 @@ def promtool(suites: tuple[str, ...], *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.tools
 @each_version
 @pytest.mark.parametrize("selector", ["", 'namespace="media",job=~"ims.*"'])
 def test_rules_load(suites: tuple[str, ...], selector: str, tmp_path: Path) -> None:
@@ -70,6 +71,7 @@ def test_rules_load(suites: tuple[str, ...], selector: str, tmp_path: Path) -> N
     promtool(suites, "check", "rules", "--lint=all", "--lint-fatal", *map(str, paths))
 
 
+@pytest.mark.tools
 @each_version
 @each_case
 def test_rules_fire_and_clear(suites: tuple[str, ...], case: Path, tmp_path: Path) -> None:
@@ -154,6 +156,7 @@ def test_wrong_threshold_is_refused(assignment: str, problem: str) -> None:
         rules.changed(rules.Thresholds(), [assignment])
 
 
+@pytest.mark.tools
 def test_thresholds_change_the_rules(tmp_path: Path) -> None:
     """Changed thresholds, also of a new job type, are in the rules, which still load."""
     limits = rules.changed(rules.Thresholds(), ["failure_ratio=0.25", "stuck_seconds.ASR=1800", "stuck_seconds.New=90"])

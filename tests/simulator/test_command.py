@@ -15,6 +15,8 @@ import pytest
 
 from exporter.simulator.__main__ import main
 
+pytestmark = pytest.mark.process
+
 
 def stats_of(process: subprocess.Popen[str]) -> tuple[list[str], dict[str, Any]]:
     """Returns what a simulator has printed at its start, and the truth it tells."""

@@ -117,6 +117,7 @@ def test_signed_headers_must_name_all_that_count() -> None:
     assert (verdict(without_host), verdict(with_absent)) == ("IncompleteSignature", "IncompleteSignature")
 
 
+@pytest.mark.property
 @given(parameters=st.dictionaries(st.text("AZaz~._- %+&=é", min_size=1), st.text(min_size=1).filter(str.isprintable)))
 def test_any_parameters_can_be_signed(parameters: dict[str, str]) -> None:
     """Whatever the names and values hold, the canonical form passes, and in any order."""

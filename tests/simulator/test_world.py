@@ -47,6 +47,7 @@ def play(world: World, steps: list[tuple[str, int, str, str, int]]) -> list[str]
     return ids
 
 
+@pytest.mark.property
 @given(steps=STEPS)
 def test_lists_counts_and_jobs_agree(steps: list[tuple[str, int, str, str, int]]) -> None:
     """After any history every list holds exactly the jobs that match it, in order of creation and arrival."""
@@ -70,6 +71,7 @@ def test_lists_counts_and_jobs_agree(steps: list[tuple[str, int, str, str, int]]
             assert world.total(job_type, state) == len(expected)
 
 
+@pytest.mark.property
 @given(size=st.integers(0, 25), limit=st.integers(1, 12), ascending=st.booleans())
 def test_pages_add_up_to_the_list(size: int, limit: int, ascending: bool) -> None:  # noqa: FBT001 - hypothesis passes by name
     """Pages one after the other hold every job once, and none lies beyond the end."""

@@ -26,12 +26,14 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "bin"
 
 
+@pytest.mark.tools
 @each_major
 def test_helm_is_the_major_version_asked_for(major: str) -> None:
     """The helm that the tests use is real, and of the major version that they ask for."""
     assert helm_tool.version(helm_tool.need_helm(major)).startswith(f"{major}.")
 
 
+@pytest.mark.process
 def test_helm_on_path_is_used_if_it_fits(bare: Path) -> None:
     """A helm on PATH is used for its own major version, not for the other one."""
     (bare / "helm").write_text("#!/bin/sh\necho v3.99.0\n")

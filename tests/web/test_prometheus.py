@@ -72,6 +72,7 @@ def targets(server: Server) -> Mapping[str, str]:
     return {each["labels"]["job"]: each["lastError"] for each in active if each["health"] != "unknown"}
 
 
+@pytest.mark.tools
 def test_prometheus_scrapes_over_mutual_tls_with_a_password(tmp_path: Path) -> None:
     """With the documented files Prometheus gets the metrics, without the password or the certificate it does not."""
     env = environment(tmp_path, endpoint=NOBODY, web_config_file=web_file(tmp_path))
@@ -89,6 +90,7 @@ def test_prometheus_scrapes_over_mutual_tls_with_a_password(tmp_path: Path) -> N
     }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("text", ["basic_auth_users: {alice: hunter2}\nrate_limt: {}\n", "tls_server_config: ["])
 def test_a_wrong_file_ends_the_start(text: str, tmp_path: Path) -> None:
     """A wrong web configuration is a wrong configuration: exit code 2, its problems are named, its secrets are not."""

@@ -252,7 +252,7 @@ def test_a_link_is_followed(path: Path, tmp_path: Path) -> None:
     assert list(folder.iterdir()) == [link]
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_an_exporter_on_a_damaged_ledger(tmp_path: Path) -> None:
     """It says so, starts, counts nothing of the past as new, and each failure from then on."""
     simulator = Simulator()

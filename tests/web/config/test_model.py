@@ -169,7 +169,8 @@ def section(model: type[BaseModel]) -> st.SearchStrategy[object]:
     return st.dictionaries(st.sampled_from(sorted(model.model_fields)), ANYTHING, max_size=5) | ANYTHING
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.property
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     written=st.fixed_dictionaries(
         {},

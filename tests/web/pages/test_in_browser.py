@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.tools, pytest.mark.xdist_group("browser")]
+
 
 ATTACK = (
     "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>\" autofocus onfocus=window.hacked=3 x=\""
