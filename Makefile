@@ -29,11 +29,12 @@ dev: $(VENV)/installed-dev ## the same, with the packages for development
 demo: install ## run the exporter on a simulated endpoint (ARGS="--speed 5")
 	@$(VENV)/bin/ims-exporter demo $(ARGS)
 
-check: dev ## lint, format, types, generated files
+check: dev ## lint, format, types, imports, complexity, generated files
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+	$(RUN) -m tools.complexity
 	$(RUN) -m tools.generated --check
 
 tools: dev ## get the real Prometheus, Alertmanager, promtool and amtool
