@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GUIDE = "install.md"
-FOLLOWED = ("Make the wheels", "Install the wheels", "Configure", "Check", "Run", "Prometheus", "Grafana")
+FOLLOWED = ("Build the wheels", "Install the wheels", "Configure", "Check", "Run", "Prometheus", "Grafana")
 PROMETHEUS = "/etc/prometheus"
 
 

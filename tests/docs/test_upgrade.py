@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GUIDE = "upgrade.md"
-BACK_UP, PUT_BACK = "Back up while it runs", "Put a backup back"
+BACK_UP, RESTORE = "Back up a running exporter", "Restore a backup"
 KEY = Key("STS.id", CANARY, token="")
 
 
@@ -77,7 +77,7 @@ def counted(cli: CommandLine, *flags: str) -> float:
 
 def test_every_command_is_run() -> None:
     """No part of the guide has commands that the tests below do not run."""
-    assert headings(GUIDE) == {BACK_UP, PUT_BACK}
+    assert headings(GUIDE) == {BACK_UP, RESTORE}
 
 
 @pytest.mark.process
@@ -97,7 +97,7 @@ def test_a_backup_goes_on_where_it_was(shell: Shell, ledger: Path) -> None:
             running.end(signal.SIGKILL)
         here.do(lambda: end_jobs(service, 3))
         told = shell.run(look)
-        shell.run(*scripts(GUIDE, PUT_BACK))
+        shell.run(*scripts(GUIDE, RESTORE))
         assert {path.name for path in ledger.parent.iterdir()} == {"ledger.db", "ledger.db.lock"}
         with exporter(env, shell.folder / "2.log") as running:
             shown = first_shown(running)
@@ -106,7 +106,7 @@ def test_a_backup_goes_on_where_it_was(shell: Shell, ledger: Path) -> None:
             running.wait_for_polls(3)
             last = running.scrape()
 
-    assert re.fullmatch(rf"ok version {len(MIGRATIONS)}\ndefault cn-shanghai [1-9]\d*\n", told)
+    assert re.fullmatch(rf"ok version {len(MIGRATIONS)}\ndefault cn-shanghai smart [1-9]\d*\n", told)
     assert shown == 12
     assert last is not None
     assert ended(last) == 14
