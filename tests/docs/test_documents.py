@@ -1,4 +1,4 @@
-"""The documents are true where a machine can tell: links, commands, targets, metrics, modules and what they quote."""
+"""The documents match the repository: links, commands, make targets, metrics, packages, files and quoted output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)\s]+)\)")
 MAKE = re.compile(r"\bmake ([a-z]+)\b")
 COMMAND = re.compile(r"\bims-exporter ([a-z]+)\b")
-METRIC = re.compile(r"\bims_(?:smart|exporter)_[a-z_]+[a-z]\b(?![*_])")
+METRIC = re.compile(r"\bims_(?:jobs\b|(?:jobs?|exporter)_[a-z_]*[a-z]\b)(?![*_])")
 SUFFIX = re.compile(r"_(bucket|sum|count)$")
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -37,13 +37,13 @@ def text_of(document: Path) -> str:
 
 
 def code_of(text: str) -> str:
-    """Returns what stands in a document as code, fenced or within a line."""
+    """Returns the code of a document: fenced blocks and inline code."""
     fenced = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     return "\n".join([*fenced, *re.findall(r"`([^`\n]+)`", text)])
 
 
 def block(language: str) -> str:
-    """Returns the README's one block in a language."""
+    """Returns the only fenced block of the README in a language."""
     (found,) = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     return str(found)
 
@@ -55,8 +55,8 @@ def anchors(document: Path) -> set[str]:
 
 
 @each_document
-def test_every_relative_link_leads_somewhere(document: Path) -> None:
-    """A link within the repository leads to a file or folder that is there, and to a heading in it if it names one."""
+def test_every_relative_link_has_a_target(document: Path) -> None:
+    """A link within the repository points to a file or folder that exists, and its anchor to a heading."""
     for link in LINK.findall(text_of(document)):
         path, _, anchor = link.partition("#")
         target = document.parent / path if path else document
@@ -65,16 +65,16 @@ def test_every_relative_link_leads_somewhere(document: Path) -> None:
 
 
 @each_document
-def test_every_make_target_named_is_there(document: Path) -> None:
-    """A document names only targets that the Makefile has."""
+def test_every_make_target_exists(document: Path) -> None:
+    """A document names only targets of the Makefile."""
     targets = set(re.findall(r"^([a-z]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
 
     assert set(MAKE.findall(code_of(text_of(document)))) <= targets
 
 
 @each_document
-def test_every_command_named_is_there(document: Path) -> None:
-    """A document names only commands that the exporter has."""
+def test_every_command_exists(document: Path) -> None:
+    """A document names only commands of the exporter."""
     assert set(COMMAND.findall(code_of(text_of(document)))) <= commands()
 
 
@@ -84,8 +84,8 @@ def test_readme_lists_all_commands() -> None:
 
 
 @each_document
-def test_every_metric_named_is_there(document: Path) -> None:
-    """A document names only metrics that the exporter has, or that the rules record."""
+def test_every_metric_exists(document: Path) -> None:
+    """A document names only metrics of the exporter or of the recording rules."""
     files = [yaml.safe_load(text) for text in rule_files(Thresholds()).values()]
     rules = [rule for file in files for group in file["groups"] for rule in group["rules"]]
     recorded = {rule["record"].partition(":")[0] for rule in rules if "record" in rule}
@@ -96,30 +96,32 @@ def test_every_metric_named_is_there(document: Path) -> None:
     assert {name for name in named if name not in known and SUFFIX.sub("", name) not in known} == set()
 
 
-def test_architecture_names_modules_that_are_there() -> None:
-    """The first column of the table of modules holds modules and packages that exist."""
-    rows = re.findall(r"^\| (`.*?`) \|", text_of(ROOT / "docs" / "architecture.md"), re.MULTILINE)
-    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+def test_architecture_names_packages_and_files_that_exist() -> None:
+    """Every package in the table of packages, and every Python file named on the page, exists."""
+    text = text_of(ROOT / "docs" / "architecture.md")
+    rows = re.findall(r"^\| (`.*?`) \|.*\| `[\w/]+\.py` \|$", text, re.MULTILINE)
+    packages = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    files = re.findall(r"`([\w/]+\.py)`", text)
 
-    assert named
-    assert [name for name in named if not [*ROOT.glob(f"exporter/{name}.py"), *ROOT.glob(f"exporter/{name}/")]] == []
+    assert sorted(packages) == sorted(path.parent.name for path in ROOT.glob("exporter/*/__init__.py"))
+    assert [name for name in files if not (ROOT / "exporter" / name).is_file()] == []
 
 
 def test_decisions_are_all_listed() -> None:
-    """The index of the decisions links to every one of them."""
+    """The index of decisions links to every decision."""
     folder = ROOT / "docs" / "adr"
 
     assert set(LINK.findall(text_of(folder / "README.md"))) == {path.name for path in folder.glob("[0-9]*.md")}
 
 
-def test_readme_has_the_policy_that_check_prints() -> None:
-    """The RAM policy is the one that the exporter itself asks for."""
+def test_readme_shows_the_policy_that_check_prints() -> None:
+    """The RAM policy in the README is the one that `check` prints."""
     assert json.loads(block("json")) == json.loads(ram_policy())
 
 
 @pytest.mark.tools
-def test_readme_has_a_configuration_that_prometheus_takes(tmp_path: Path) -> None:
-    """Prometheus takes the configuration in the README, with the rules written beside it."""
+def test_prometheus_accepts_the_configuration_in_the_readme(tmp_path: Path) -> None:
+    """promtool accepts the Prometheus configuration in the README and finds the rules."""
     write_rules(tmp_path / "rules", rule_files(Thresholds()))
     (tmp_path / "prometheus.yml").write_text(block("yaml"), encoding="utf-8")
 
@@ -137,5 +139,5 @@ def test_readme_has_a_configuration_that_prometheus_takes(tmp_path: Path) -> Non
 
 
 def commands() -> set[str]:
-    """Returns the exporter's commands, as its help lists them."""
+    """Returns the commands that the exporter's help lists."""
     return set(re.findall(r"^ {4}([a-z]+) ", make_parser().format_help(), re.MULTILINE))
