@@ -121,7 +121,7 @@ def test_readme_shows_the_policy_that_check_prints() -> None:
 
 @pytest.mark.tools
 def test_prometheus_accepts_the_configuration_in_the_readme(tmp_path: Path) -> None:
-    """promtool accepts the Prometheus configuration in the README and finds the rules."""
+    """Prometheus accepts the configuration in the README and finds the rules."""
     write_rules(tmp_path / "rules", rule_files(Thresholds()))
     (tmp_path / "prometheus.yml").write_text(block("yaml"), encoding="utf-8")
 
