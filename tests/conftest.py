@@ -9,10 +9,13 @@ import hypothesis
 import pytest
 
 from tests.support.command_line import CommandLine
+from tests.support.measurements import PROPERTY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.support.measurements import Measured
 
 KINDS = ("tools", "process", "property", "unit")
 """The markers of which every test has at least one, in the order in which the tests run: what takes long goes first."""
@@ -51,6 +54,21 @@ def refuse_processes(event: str, _arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(refuse_processes)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what tests have measured."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    properties = [found for report in reports for found in getattr(report, "user_properties", ())]
+    if lines := dict.fromkeys(text for name, text in properties if name == PROPERTY):
+        terminalreporter.section("measured")
+        terminalreporter.write("".join(f"{text}\n" for text in lines))
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Measured:
+    """Gives a function that notes a line to print at the end of the run."""
+    return lambda text: record_property(PROPERTY, text)
 
 
 @pytest.fixture

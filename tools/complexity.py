@@ -1,4 +1,4 @@
-"""Fails where a function is more complex than the limit, by radon's cyclomatic complexity: `python -m tools.complexity`."""
+"""Fails if a function is more complex than the limit (radon's cyclomatic complexity)."""
 
 from __future__ import annotations
 

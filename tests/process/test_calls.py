@@ -16,13 +16,13 @@ from exporter.config.load import load_settings
 from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
 from exporter.simulator.gate import ACTIONS, Key
 from exporter.simulator.server import DEMO_KEY, Simulator
-from tests.support.measurements import report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from exporter.polling.poller import Poller
     from exporter.simulator.world import Job, World
+    from tests.support.measurements import Measured
 
 pytestmark = pytest.mark.process
 
@@ -127,9 +127,7 @@ def test_idle_poll_costs_three_calls() -> None:
     [(DEMO_KEY, 12 * HOUR), (DEMO_KEY, HOUR), (ONLY_LISTS, HOUR)],
     ids=["details allowed, 12 hours old", "details allowed, an hour old", "details forbidden, an hour old"],
 )
-def test_busy_poll_costs_forty_list_calls_at_most(
-    key: Key, oldest_open: float, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_busy_poll_costs_forty_list_calls_at_most(key: Key, oldest_open: float, measured: Measured) -> None:
     """With 200,000 jobs of history, 1,000 open ones and 500 changes, a poll makes 40 list calls at most."""
     dice = random.Random(7)
 
@@ -150,6 +148,6 @@ def test_busy_poll_costs_forty_list_calls_at_most(
 
     calls = asyncio.run(scenario())
 
-    report(capsys, f"busy poll: {calls[LIST]} list calls, {calls[GET]} calls for single jobs")
+    measured(f"busy poll: {calls[LIST]} list calls, {calls[GET]} calls for single jobs")
     assert calls[LIST] <= 40
     assert key.actions == ACTIONS or calls[GET] <= 1

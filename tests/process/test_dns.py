@@ -11,13 +11,13 @@ import yaml
 from exporter.simulator.server import Simulator
 from tests.process.test_isolation import longest_pause
 from tests.support.exporter_process import environment, exporter
-from tests.support.measurements import report
 from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.exporter_process import Scrape
+    from tests.support.measurements import Measured
 
 pytestmark = pytest.mark.process
 
@@ -46,7 +46,7 @@ def has_timeouts(scrape: Scrape) -> bool:
     return {key for key, number in failures.items() if number} == {(f"lost-{n}", "timeout") for n in range(LOST)}
 
 
-def test_names_that_are_not_resolved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_are_not_resolved(tmp_path: Path, measured: Measured) -> None:
     """Forty targets whose names hang time out; the good one is polled on time, and the exit is prompt."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_RESOLVER)
     service = Simulator()
@@ -65,7 +65,7 @@ def test_names_that_are_not_resolved(tmp_path: Path, capsys: pytest.CaptureFixtu
             running.wait_for_polls(POLLS, account="good")
             pause = longest_pause(running, "good")
             code, seconds = running.end()
-    report(capsys, f"unresolved names: polls never more than {pause:.2f} s apart; exit after {seconds:.1f} s")
+    measured(f"unresolved names: polls never more than {pause:.2f} s apart; exit after {seconds:.1f} s")
     assert pause < LATE_SECONDS
     assert code == 0
     assert seconds < 5

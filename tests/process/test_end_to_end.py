@@ -18,12 +18,13 @@ import pytest
 import yaml
 
 from exporter.rules import Thresholds, rule_files, write_rules
-from tests.support.measurements import report
 from tests.support.real_servers import Server, alertmanager, poll, prometheus, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.measurements import Measured
 
 pytestmark = [pytest.mark.process, pytest.mark.tools]
 
@@ -158,7 +159,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield Stack(service, enter(prometheus(scraping(alerts_to, targets), tmp_path)), told, targets, tmp_path)
 
 
-def test_failed_job_pages_and_clears(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_job_pages_and_clears(stack: Stack, measured: Measured) -> None:
     """A job that fails fires at the pager within seconds, once, and is resolved when it is past."""
     with stack.exporter():
         stack.wait_for(f"{FAILED} == 0")
@@ -172,16 +173,14 @@ def test_failed_job_pages_and_clears(stack: Stack, capsys: pytest.CaptureFixture
         stack.wait_for_pager("resolved", 1)
         resolved_at = time.monotonic()
 
-    report(
-        capsys, f"end to end: firing after {fired_at - failed_at:.1f} s, resolved {resolved_at - fired_at:.1f} s later"
-    )
+    measured(f"end to end: firing after {fired_at - failed_at:.1f} s, resolved {resolved_at - fired_at:.1f} s later")
     assert firing["labels"]["alertname"] == "ImsJobFailed"
     assert firing["labels"]["job_type"] == "ASR"
     assert firing["annotations"]["description"].startswith("1 ASR job(s) of default/cn-shanghai failed")
     assert [alert["status"] for alert in stack.pager.alerts] == ["firing", "resolved"]
 
 
-def test_job_that_failed_while_the_exporter_was_down_pages(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_job_that_failed_while_the_exporter_was_down_pages(stack: Stack, measured: Measured) -> None:
     """A restart alone pages nobody; a job that failed during the downtime does, once the exporter is back."""
     with stack.exporter():
         stack.wait_for(f"{FAILED} == 0")
@@ -200,6 +199,6 @@ def test_job_that_failed_while_the_exporter_was_down_pages(stack: Stack, capsys:
         fired_at = time.monotonic()
         stack.wait_for_pager("resolved", 1)
 
-    report(capsys, f"end to end: firing {fired_at - started_at:.1f} s after the exporter's start")
+    measured(f"end to end: firing {fired_at - started_at:.1f} s after the exporter's start")
     assert told_before_the_failure == []
     assert firing["labels"]["alertname"] == "ImsJobFailed"

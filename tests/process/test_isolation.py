@@ -17,11 +17,12 @@ from exporter.simulator.server import Simulator
 from exporter.simulator.world import World
 from tests.support.expected_counts import Truth, wait_for_counts
 from tests.support.exporter_process import Exporter, Scrape, environment, exporter
-from tests.support.measurements import report
 from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.measurements import Measured
 
 pytestmark = pytest.mark.process
 
@@ -139,7 +140,7 @@ def assert_tells_what_is_wrong(running: Exporter, account: str, broken: Broken) 
         assert broken.hints in line["hint"]
 
 
-def test_broken_targets_neither_delay_nor_hide_the_good_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_targets_neither_delay_nor_hide_the_good_one(tmp_path: Path, measured: Measured) -> None:
     """Of eight targets seven are broken, each in its way: the good one is exact and on time, the others say why."""
     service, ahead = simulators()
     world = service.worlds[KEYS["good"].key_id]
@@ -163,6 +164,6 @@ def test_broken_targets_neither_delay_nor_hide_the_good_one(tmp_path: Path, caps
             for account, broken in BROKEN.items():
                 assert_tells_what_is_wrong(running, account, broken)
             pause = longest_pause(running, "good")
-    report(capsys, f"targets: polls every {INTERVAL_SECONDS} s, never more than {pause:.2f} s apart")
+    measured(f"targets: polls every {INTERVAL_SECONDS} s, never more than {pause:.2f} s apart")
     assert good.total("ims_exporter_poll_failures_total", account="good") == 0
     assert pause < LATE_SECONDS

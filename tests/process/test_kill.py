@@ -15,7 +15,6 @@ from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
 from exporter.simulator.server import Simulator
 from tests.support.expected_counts import Truth, told, wait_for_counts
 from tests.support.exporter_process import Scrape, environment, exporter
-from tests.support.measurements import report
 from tests.support.real_servers import READY_SECONDS, poll
 from tests.support.simulator_thread import running_simulators
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.simulator.world import World
+    from tests.support.measurements import Measured
 
 pytestmark = pytest.mark.process
 
@@ -117,10 +117,10 @@ def live_and_die(env: dict[str, str], log: Path, dice: random.Random, pace: floa
         assert running.process.wait() == -signal.SIGKILL, log.read_text()[-2000:]
 
 
-def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, measured: Measured) -> None:
     """Killed 20 times at any instant, while jobs live on, also in its absence, it counts each job once."""
     seed = secrets.randbits(32)
-    report(capsys, f"kills: seed {seed}")
+    measured(f"kills: seed {seed}")
     dice, watch, simulator = random.Random(seed), Watch(), Simulator()
     life = Life(simulator.world, random.Random(seed + 1))
 
@@ -140,7 +140,7 @@ def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, capsys: pytest.Ca
 
     ended = sum(expected["ended"].values())
     polls = sum(log.read_text().count('"event": "poll"') for log in tmp_path.glob("[0-9]*.log"))
-    report(capsys, f"kills: {KILLS}, {polls} polls, {watch.scrapes} scrapes, {ended} ends, none lost, none doubled")
+    measured(f"kills: {KILLS}, {polls} polls, {watch.scrapes} scrapes, {ended} ends, none lost, none doubled")
     assert polls > KILLS / 4
     assert told(last) == expected
     assert watch.setbacks == []

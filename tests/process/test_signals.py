@@ -12,7 +12,6 @@ from exporter.simulator.faults import Fault
 from exporter.simulator.server import Simulator
 from tests.support.expected_counts import Truth, told, wait_for_counts
 from tests.support.exporter_process import Exporter, environment, exporter
-from tests.support.measurements import report
 from tests.support.real_servers import READY_SECONDS, poll
 from tests.support.simulator_thread import running_simulators
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from exporter.simulator.world import World
     from tests.support.expected_counts import Counts
+    from tests.support.measurements import Measured
 
 pytestmark = pytest.mark.process
 
@@ -69,9 +69,7 @@ def assert_goes_on(env: Mapping[str, str], log: Path, expected: Counts) -> None:
 
 @SIGNALS
 @pytest.mark.parametrize("fault", LATE_FAULTS, ids=lambda fault: f"{fault.kind} in {fault.action}")
-def test_stops_in_mid_poll(
-    number: signal.Signals, fault: Fault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stops_in_mid_poll(number: signal.Signals, fault: Fault, tmp_path: Path, measured: Measured) -> None:
     """A signal that comes while a call is not answered ends the process at once; the poll is made up for later."""
     simulator = Simulator()
     with running_simulators(simulator) as here:
@@ -86,11 +84,11 @@ def test_stops_in_mid_poll(
             seconds = stopped(running, number)
         here.do(simulator.faults.clear)
         assert_goes_on(env, tmp_path / "second.log", here.do(truth.now))
-    report(capsys, f"{number.name} in mid-poll ({fault.kind} in {fault.action}): stopped after {seconds:.2f} s")
+    measured(f"{number.name} in mid-poll ({fault.kind} in {fault.action}): stopped after {seconds:.2f} s")
 
 
 @SIGNALS
-def test_stops_during_a_survey(number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stops_during_a_survey(number: signal.Signals, tmp_path: Path, measured: Measured) -> None:
     """A signal during a survey ends the process at once; the survey goes on at the page where it was."""
     simulator = Simulator()
     with running_simulators(simulator) as here:
@@ -113,13 +111,13 @@ def test_stops_during_a_survey(number: signal.Signals, tmp_path: Path, capsys: p
         here.do(simulator.faults.clear)
         assert_goes_on(env, tmp_path / "second.log", here.do(truth.now))
         second = Exporter(running.process, tmp_path / "second.log")
-    report(capsys, f"{number.name} during a survey: stopped after {seconds:.2f} s")
+    measured(f"{number.name} during a survey: stopped after {seconds:.2f} s")
     assert second.events("survey", outcome="resumed")
     assert simulator.lists[None, "Finished"] < 100
 
 
 @SIGNALS
-def test_stops_when_idle(number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stops_when_idle(number: signal.Signals, tmp_path: Path, measured: Measured) -> None:
     """A signal between two polls ends the process at once; what happens until the next start is found then."""
     simulator = Simulator()
     with running_simulators(simulator) as here:
@@ -132,4 +130,4 @@ def test_stops_when_idle(number: signal.Signals, tmp_path: Path, capsys: pytest.
             seconds = stopped(running, number)
         busy = environment(tmp_path, endpoint=simulator.url)
         assert_goes_on(busy, tmp_path / "second.log", here.do(truth.now))
-    report(capsys, f"{number.name} when idle: stopped after {seconds:.2f} s")
+    measured(f"{number.name} when idle: stopped after {seconds:.2f} s")

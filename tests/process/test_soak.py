@@ -9,10 +9,11 @@ import pytest
 
 from tests.process.soak import LEDGER_FAULTS, soak_in_process
 from tests.support.faulty_transport import FAULTS, OWN_KINDS
-from tests.support.measurements import report
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.measurements import Measured
 
 pytestmark = pytest.mark.process
 
@@ -21,7 +22,7 @@ MOST_MEMORY_MIB = 4.0
 MOST_DISK_BYTES = 8 * 2**20
 
 
-def test_a_short_soak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_soak(tmp_path: Path, measured: Measured) -> None:
     """1,500 faulted calls: every end counted once, counts exact, memory, ledger and page no larger than before.
 
     `make soak` makes 100,000.
@@ -30,7 +31,7 @@ def test_a_short_soak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
     soak = soak_in_process(str(tmp_path), FAULTED_CALLS, seed)
 
-    report(capsys, f"soak: seed {seed}\n{soak.text}")
+    measured(f"soak: seed {seed}\n{soak.text}")
     record = soak.record
     assert soak.is_good, record.tracebacks
     assert soak.ends > 300

@@ -20,7 +20,6 @@ from tests.process.test_kill import Life, Watch
 from tests.support.expected_counts import Truth, told, wait_for_counts
 from tests.support.exporter_process import Exporter, Scrape, environment, exporter, parsed, refused_start
 from tests.support.lease_server import LeaseServer
-from tests.support.measurements import report
 from tests.support.real_servers import READY_SECONDS, poll
 from tests.support.simulator_thread import running_simulators
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.measurements import Measured
     from tests.support.simulator_thread import SimulatorThread
 
 pytestmark = pytest.mark.process
@@ -131,7 +131,7 @@ def comes_to_the_truth(here: Place, running: Exporter, truth: Truth, before: Scr
 
 @both_ways
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
-def test_takeover(way: str, number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_takeover(way: str, number: signal.Signals, tmp_path: Path, measured: Measured) -> None:
     """However the one at work ends, one of those that stand by takes over, and every end is counted once."""
     with place(tmp_path, way) as here:
         first = here.start("first")
@@ -155,7 +155,7 @@ def test_takeover(way: str, number: signal.Signals, tmp_path: Path, capsys: pyte
         assert still_stands_by(waiting)
         assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
         assert seconds < LEASE_SECONDS + 5
-    report(capsys, f"standby ({way}): took over {seconds:.1f} s after {number.name}")
+    measured(f"standby ({way}): took over {seconds:.1f} s after {number.name}")
 
 
 @both_ways

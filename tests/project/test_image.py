@@ -22,6 +22,8 @@ from tests.support.simulator_thread import running_simulators
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.measurements import Measured
+
 pytestmark = [pytest.mark.tools, pytest.mark.xdist_group("image")]
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -142,11 +144,10 @@ def test_image_says_what_it_is(config: Any) -> None:  # noqa: ANN401 - JSON
     }
 
 
-def test_image_is_small(image: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_is_small(image: str, measured: Measured) -> None:
     """What the exporter adds to its base is as small as the documents say; the sizes are printed."""
     parts = {"base": size(image, "/usr"), "exporter and dependencies": size(image, "/opt/ims-exporter")}
-    with capsys.disabled():
-        sys.stdout.write(f"\n{image}: {', '.join(f'{name} {mib:.0f} MiB' for name, mib in parts.items())}\n")
+    measured(f"{image}: {', '.join(f'{name} {mib:.0f} MiB' for name, mib in parts.items())}")
 
     (said,) = re.findall(r"(\d+) MB for the exporter and its dependencies", DOCUMENT)
     assert parts["exporter and dependencies"] == pytest.approx(int(said), rel=0.2)

@@ -1,15 +1,11 @@
-"""Measurements that a test prints for people, past pytest's capture."""
+"""Measurements of tests, which are printed at the end of the run."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-if TYPE_CHECKING:
-    import pytest
+Measured = Callable[[str], None]
+"""What the fixture `measured` gives: notes a line for the end of the run."""
 
-
-def report(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    """Prints a line."""
-    with capsys.disabled():
-        sys.stdout.write(f"\n{text}\n")
+PROPERTY = "measured"
+"""The property of a test's report that carries a line, also from a parallel worker."""

@@ -15,10 +15,11 @@ from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger, schema
 from exporter.polling.reading import Reason
 from tests.support.ledger_driver import KEY, START, Book, execute, job, value
-from tests.support.measurements import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.support.measurements import Measured
 
 VM_STEPS = 15
 """SQLite is stopped for a copy each so many steps within a statement, too."""
@@ -144,9 +145,7 @@ def state_after(left: Path, step: Callable[[Book], None] | None, now: int) -> st
 
 
 @pytest.mark.parametrize("step", STORY, ids=lambda step: step.__name__)
-def test_killed_at_every_statement(
-    step: Callable[[Book], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_killed_at_every_statement(step: Callable[[Book], None], tmp_path: Path, measured: Measured) -> None:
     """What is left is the ledger from before or from after, and from before the step leads to the same again."""
     path = tmp_path / "ledger.db"
     book = until(step, path)
@@ -161,7 +160,7 @@ def test_killed_at_every_statement(
 
     states = [state_after(left, None, now) for left in killer.left]
 
-    report(capsys, f"kills in {step.__name__}: {len(states)}")
+    measured(f"kills in {step.__name__}: {len(states)}")
     loaded = state_after(copied(killer.left[0], tmp_path / "loaded.db"), load, now)
     assert len(states) > 5
     assert set(states) <= {before, loaded, after}
@@ -191,7 +190,7 @@ def test_killed_in_a_migration(version: int, tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("torn", [0, 100, FRAME // 2], ids=["at a frame", "in its header", "in its page"])
-def test_a_log_cut_off_anywhere(torn: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_cut_off_anywhere(torn: int, tmp_path: Path, measured: Measured) -> None:
     """A power loss that leaves only the first part of the write-ahead log leaves whole polls, the first ones."""
     path, left = tmp_path / "ledger.db", tmp_path / "left.db"
     book = until(busy_poll, path)
@@ -208,9 +207,7 @@ def test_a_log_cut_off_anywhere(torn: int, tmp_path: Path, capsys: pytest.Captur
         found.append(states.index(state_after(left, None, START)))
     book.ledger.close()
 
-    report(
-        capsys, f"power losses: {len(found)}, of which {[found.count(each) for each in range(len(states))]} by state"
-    )
+    measured(f"power losses: {len(found)}, of which {[found.count(each) for each in range(len(states))]} by state")
     assert found == sorted(found)
     assert set(found) >= {0, 1, 2, 3}
     assert (found[-1] == len(states) - 1) == (torn == 0)
