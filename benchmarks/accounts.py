@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
+from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -73,13 +73,13 @@ class Busy:
 
         These stand in the ended lists of their types, as far down as the oldest of them.
         """
-        pages = sum(_pages(self.world.total(job_state=state)) for state in OPEN_STATES)
+        pages = sum(_pages(self.world.total(job_state=state)) for state in SMART.open_states)
         pages += self._pages_down_to(since)
         still_open = {*self.waiting, *self.running}
         ended = [job for job in before if job.job_id not in still_open]
         for job_type in {job.job_type for job in ended}:
             oldest = min(job.created_at for job in ended if job.job_type == job_type)
-            pages += sum(self._pages_down_to(oldest, job_type, state) for state in ENDED_STATES)
+            pages += sum(self._pages_down_to(oldest, job_type, state) for state in SMART.ended_states)
         return pages
 
     def _pages_down_to(self, moment: float, job_type: str | None = None, job_state: str | None = None) -> int:
@@ -95,7 +95,7 @@ class Busy:
 
     def _create(self, created_at: float, state: str) -> str:
         modified_at = created_at + self.chance.uniform(1, MINUTE)
-        kind = self.chance.choice(JOB_TYPES)
+        kind = self.chance.choice(SMART.job_types)
         return self.world.create(kind, state=state, created_at=created_at, modified_at=modified_at)
 
 
@@ -110,4 +110,4 @@ def fill_quiet(world: World, history: int) -> None:
     for place in range(history):
         state = "Failed" if place % 33 == 0 else "Finished"
         created_at = start + pause * place
-        world.create(JOB_TYPES[place % 4], state=state, created_at=created_at, modified_at=created_at + MINUTE)
+        world.create(SMART.job_types[place % 4], state=state, created_at=created_at, modified_at=created_at + MINUTE)

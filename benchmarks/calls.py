@@ -12,7 +12,7 @@ from benchmarks.figure import Figure, milliseconds, ratios
 from benchmarks.rig import connected, opened, poller
 from benchmarks.sdk import OfficialSdk
 from benchmarks.service import BUSY_KEY
-from exporter.jobs.snapshot import OPEN_STATES
+from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
 async def poll_all(service: Service, polling: Poller) -> None:
     """Makes a poll; raises AssertionError if it did not see all open jobs."""
     jobs = (await polling.poll()).jobs
-    found = sum(number for (_, state), number in jobs.items() if state in OPEN_STATES)
+    found = sum(number for (_, state), number in jobs.items() if state in SMART.open_states)
     if found != service.standing.open_jobs:
         raise AssertionError(f"the poll found {found} open jobs, not {service.standing.open_jobs}")
 

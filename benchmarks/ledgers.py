@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.rig import KEY, LOOKBACK_DAYS
-from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES
+from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import Row
 from exporter.polling.poller import window_start
 from exporter.polling.reconcile import Known, Observed, Outcome, reconcile
@@ -29,7 +29,7 @@ def begin(ledger: Ledger, open_jobs: int) -> Snapshot:
     nothing = ledger.load(KEY, ())
     store(ledger, nothing, reconcile(nothing, Observed(NOW, list(born))), NOW)
     state = ledger.start_survey(KEY, NOW, window_start(NOW, LOOKBACK_DAYS))
-    for job_state in ENDED_STATES:
+    for job_state in SMART.ended_states:
         state = ledger.store_survey_page(KEY, state, tuple(month(job_state)), "") or state
     known = ledger.load(KEY, ())
     return store(ledger, known, following(known, 0, NOW + INTERVAL_SECONDS), NOW + INTERVAL_SECONDS)
@@ -40,7 +40,7 @@ def following(known: Known, changes: int, now: int) -> Outcome:
     share = changes // 3
     running = [job for job in known.open_jobs.values() if job.job_state == "Executing"]
     waiting = [job for job in known.open_jobs.values() if job.job_state == "Created"]
-    ends = (seen(job, ENDED_STATES[place % FAILED_EVERY == 0], now) for place, job in enumerate(running[:share]))
+    ends = (seen(job, SMART.ended_states[place % FAILED_EVERY == 0], now) for place, job in enumerate(running[:share]))
     rows = [
         *(seen(job, "Created", now) for job in waiting[share:]),
         *(seen(job, "Executing", now) for job in (*waiting[:share], *running[share:])),
@@ -59,14 +59,14 @@ def store(ledger: Ledger, known: Known, outcome: Outcome, now: int) -> Snapshot:
 def month(job_state: str) -> Iterable[Row]:
     """Yields an ended job of each type for every hour of the lookback, newest first."""
     for hour in range(1, LOOKBACK_DAYS * 24):
-        for job_type in JOB_TYPES:
+        for job_type in SMART.job_types:
             created_at = NOW - hour * HOUR
             yield Row(f"{job_type}-{job_state}-{hour}", job_type, job_state, created_at, created_at + 60)
 
 
 def new(place: int, job_state: str, now: int) -> Row:
     """Returns a job born at that moment."""
-    return Row(f"{now}-{place:032}", JOB_TYPES[place % len(JOB_TYPES)], job_state, now, now)
+    return Row(f"{now}-{place:032}", SMART.job_types[place % len(SMART.job_types)], job_state, now, now)
 
 
 def seen(job: OpenJob, job_state: str, now: int) -> Row:

@@ -12,6 +12,7 @@ from benchmarks.rig import connected
 from benchmarks.sdk import OfficialSdk
 from benchmarks.service import BUSY_KEY
 from exporter.ims.client import RetryBudget
+from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import PAGE_SIZE, Labels
 from exporter.polling.reading import Reader
 from exporter.polling.reconcile import Known, Observed, reconcile
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from exporter.ims.client import ImsClient
     from exporter.polling.pagination import Row
 
-NOTHING_KNOWN = Known(polls=1, horizon=0)
+NOTHING_KNOWN = Known(SMART, polls=1, horizon=0)
 """To a ledger that knows nothing every job is new: the most that there is to reconcile."""
 
 
@@ -54,13 +55,13 @@ async def read(client: ImsClient, pages: int) -> None:
     """Reads so many pages as the poller's client does."""
     budget, token = RetryBudget(0), ""
     for _ in range(pages):
-        token = (await client.list_smart_jobs(max_results=PAGE_SIZE, next_token=token, budget=budget)).next_token
+        token = (await client.list_jobs(size=PAGE_SIZE, token=token, budget=budget)).next_token
 
 
 async def read_and_reconcile(client: ImsClient, pages: int) -> None:
     """Reads so many pages as the poller does, and reconciles them."""
     now = int(time.time())
-    reader = Reader(client, RetryBudget(0), Labels(), (), PAGE_SIZE, may_get=False, local_time=now)
+    reader = Reader(client, RetryBudget(0), Labels(SMART), (), PAGE_SIZE, may_get=False, local_time=now)
 
     def goes_on(_rows: tuple[Row, ...]) -> bool:
         return reader.list_calls < pages

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 from exporter.ims.client import ImsClient, endpoint_pool
 from exporter.ims.credentials.source import credential_source
 from exporter.ims.rate_limit import AccountLimiter
+from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import PollKey
 from exporter.jobs.target import Credentials
 from exporter.polling.ledger import Ledger
@@ -87,7 +88,7 @@ async def connected(service: Service, key: Key, calls_per_second: float = UNLIMI
     choice = Credentials(access_key_id_env="KEY_ID", access_key_secret_env="KEY_SECRET")  # noqa: S106 - a name
     async with endpoint_pool(service.standing.url, 10.0) as http:
         limiter = AccountLimiter(calls_per_second)
-        yield ImsClient(http, credential_source(choice, environ), limiter, timeout_seconds=10.0)
+        yield ImsClient(SMART, http, credential_source(choice, environ), limiter, timeout_seconds=10.0)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import json
 import sys
 
 from benchmarks.accounts import Busy, fill_quiet
-from exporter.jobs.snapshot import ENDED_STATES
+from exporter.jobs.kinds import SMART
 from exporter.polling.reconcile import SLACK_SECONDS
 from exporter.simulator.gate import Key
 from exporter.simulator.server import Simulator
@@ -38,7 +38,7 @@ def pass_time(simulator: Simulator, busy: Busy, seconds: float, changes: int) ->
 def state(simulator: Simulator, busy: Busy, pages_of_news: int = 0) -> str:
     """Returns where things stand, as a line of JSON."""
     counts = busy.world.counts()
-    ended = sum(number for (_, state), number in counts.items() if state in ENDED_STATES)
+    ended = sum(number for (_, state), number in counts.items() if state in SMART.ended_states)
     total = busy.world.total()
     standing = {
         "url": simulator.url,

@@ -8,7 +8,7 @@ from benchmarks.cost import cost
 from benchmarks.figure import Figure, milliseconds
 from benchmarks.rig import LOOKBACK_DAYS, UNLIMITED, connected, opened, poller
 from benchmarks.service import QUIET_KEY
-from exporter.jobs.snapshot import ENDED_STATES
+from exporter.jobs.kinds import SMART
 from exporter.polling.survey import WEIGHT, Survey
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ async def survey(service: Service, sizes: Sizes, folder: Path, name: str, rate: 
             took = await cost(surveying.run)
             pages = service.pass_time().list_calls - before
             jobs = (await polls.poll()).jobs
-    found = sum(number for (_, state), number in jobs.items() if state in ENDED_STATES)
+    found = sum(number for (_, state), number in jobs.items() if state in SMART.ended_states)
     if found != sizes.quiet_history:
         raise AssertionError(f"the survey found {found} jobs, not {sizes.quiet_history}")
     return pages, took

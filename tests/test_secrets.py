@@ -85,7 +85,7 @@ def test_what_httpx_quotes(error: httpx.HTTPError) -> None:
     async def scenario() -> ApiError:
         async with client_of(Script(error)) as client:
             with pytest.raises(ApiError) as raised:
-                await client.list_smart_jobs(budget=RetryBudget(0))
+                await client.list_jobs(size=10, budget=RetryBudget(0))
             return raised.value
 
     raised = asyncio.run(scenario())

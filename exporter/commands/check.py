@@ -16,9 +16,10 @@ from exporter.errors import (
     NotFoundError,
     ThrottledError,
 )
-from exporter.ims.client import GET_ACTION, LIST_ACTION, RetryBudget
+from exporter.ims.client import RetryBudget
 from exporter.ims.clients import Clients
 from exporter.ims.credentials.default_chain import NoCredentialsError
+from exporter.jobs.kinds import SMART
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -32,6 +33,7 @@ MAX_SKEW_SECONDS = 60
 QUOTA = "quota"
 KEY_ACCEPTED = "the access key and its signature are accepted"
 BESIDE_MARKS = "\n" + " " * 24
+LIST_ACTION, GET_ACTION = SMART.actions
 NO_SUCH_JOB = "ims-exporter-check"
 
 
@@ -79,7 +81,7 @@ async def check(settings: Settings, environ: Mapping[str, str], say: Callable[[s
 async def _findings(target: Target, client: ImsClient, settings: Settings) -> AsyncIterator[Finding]:
     started = time.monotonic()
     try:
-        page = await client.list_smart_jobs(max_results=1, budget=RetryBudget(settings.request_timeout_seconds))
+        page = await client.list_jobs(size=1, budget=RetryBudget(settings.request_timeout_seconds))
     except ThrottledError as error:
         for finding in _throttled(target, error):
             yield finding
@@ -112,7 +114,7 @@ async def _details(client: ImsClient) -> Finding:
     """Asks for a job that cannot exist: whoever may ask is told so, whoever may not is refused."""
     part = "details"
     try:
-        await client.get_smart_handle_job(NO_SUCH_JOB, budget=RetryBudget(0))
+        await client.get_job(NO_SUCH_JOB, budget=RetryBudget(0))
     except NotFoundError:
         pass
     except ForbiddenError:

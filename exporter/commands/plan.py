@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES
+from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import PAGE_SIZE
 from exporter.polling.reading import FEW
 from exporter.polling.reconcile import SLACK_SECONDS
@@ -46,7 +46,7 @@ def cost(settings: Settings, load: Load) -> Cost:
     interval = settings.poll_interval_seconds
     per_poll_jobs = load.jobs_per_day * interval / DAY
     new = load.jobs_per_day * (interval + SLACK_SECONDS) / DAY
-    lists = len(JOB_TYPES) * len(ENDED_STATES)
+    lists = len(SMART.job_types) * len(SMART.ended_states)
     by_lists = lists + per_poll_jobs / PAGE_SIZE
     ended = min(per_poll_jobs, by_lists) if settings.failure_details else min(per_poll_jobs * FEW, by_lists)
     details = per_poll_jobs * load.failure_ratio if settings.failure_details else 0.0

@@ -8,7 +8,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from exporter.config.address import endpoint_url
 from exporter.config.validators import account_name, credential_problems, job_type_list, known_job_type, variable_name
-from exporter.jobs.snapshot import JOB_TYPES
+from exporter.jobs.kinds import SMART
+
+JOB_TYPES = SMART.job_types
 
 if TYPE_CHECKING:
     from typing import Self

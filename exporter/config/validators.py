@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.config.address import endpoint_url, is_loopback, listen_pair
-from exporter.jobs.snapshot import JOB_TYPES
+from exporter.jobs.kinds import SMART
+
+JOB_TYPES = SMART.job_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

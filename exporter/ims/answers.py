@@ -1,6 +1,7 @@
-"""What IMS says on the wire, as typed data: parsing that takes missing, null and unknown values as they come.
+"""Typed answers of the service; a value that is missing, null or of an unexpected type never fails the decoding.
 
-Source: the API reference of ListSmartJobs and GetSmartHandleJob (version 2020-11-09) and the official Python SDK.
+A page is decoded by msgspec into just the fields that its job kind declares. An answer that msgspec refuses, such as
+one with half of a surrogate pair or an item that is no object, is decoded again by Python's own decoder.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from exporter.errors import (
     ApiError,
@@ -22,13 +25,18 @@ from exporter.errors import (
     ThrottledError,
     TokenRefusedError,
 )
+from exporter.jobs.labels import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exporter.jobs.kinds import JobKind
+    from exporter.jobs.kinds.kind import DetailsCall, Path
+
 MAX_MESSAGE = 300
-MOST_READ = 5000
-"""So much of an error's message is looked at for secrets; far less is told."""
+"""Maximum number of characters of an error message that are kept."""
+MAX_MESSAGE_READ = 5000
+"""Maximum number of characters of an error message that are searched for secrets, before it is cut."""
 HTTP_ERRORS = 400
 HTTP_FORBIDDEN = 403
 HTTP_NOT_FOUND = 404
@@ -56,111 +64,136 @@ ERROR_OF_CODE: tuple[tuple[tuple[str, ...], type[ApiError]], ...] = (
     ),
     (("NoPermission", "Forbidden", "AccessDenied", "InvalidAction.NoPermission"), ForbiddenError),
 )
-"""Which class an error code belongs to, by the code's beginning."""
+"""The class of an error code, by the beginning of the code; the first that fits counts."""
 
 
-class SmartJob(NamedTuple):  # made by the thousand: a tuple takes a third of the time
-    """One item of `SmartJobList`; times are Unix seconds, whatever is not there is None or empty."""
+LATEST_TIME = 253_370_764_800
+"""Start of the year 9999, Unix seconds; a later time, or one before 1970, is read as no time."""
+NULL = msgspec.Raw(b"null")
+
+
+class ListedJob(NamedTuple):  # created by the thousand: a tuple takes a third of the time of a dataclass
+    """One item of a list; times are Unix seconds, a value that the item lacks is None or empty."""
 
     job_id: str
     job_type: str
     job_state: str
-    create_time: int | None
-    modified_time: int | None
-    title: str = ""
-    description: str = ""
-    user_id: str = ""
+    """A state of `exporter.jobs.states`, or the service's own word where that word is not documented."""
+    created_at: int | None
+    modified_at: int | None
+    ended_at: int | None = None
+    error_code: str = ""
+    error_message: str = ""
     user_data: str = ""
-    editing_config: str = ""
-    input_file: str = ""
-    keyword: str = ""
-    output_bucket: str = ""
-    output_object: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer of ListSmartJobs; an empty `next_token` ends the list."""
+    """One page of a list; an empty `next_token` ends the list."""
 
-    jobs: tuple[SmartJob, ...]
+    jobs: tuple[ListedJob, ...]
     next_token: str = ""
-    request_id: str = ""
-    max_results: int | None = None
-    total_count: int | None = None
     server_time: int | None = None
     """The service's clock when it answered (the `Date` header), Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class SmartHandleJob:
-    """One answer of GetSmartHandleJob; error code and message are there for failed jobs only."""
+class JobDetails:
+    """One job as its details call returns it; error code and message are empty unless the job failed."""
 
-    job_id: str
-    state: str
-    error_code: str
-    error_message: str
-    job_type: str
-    create_time: int | None
-    modified_time: int | None
-    title: str = ""
-    output: str = ""
-    user_data: str = ""
-    request_id: str = ""
+    job_state: str
+    error_code: str = ""
+    error_message: str = ""
+    modified_at: int | None = None
 
 
-def parse_page(body: bytes, server_time: int | None = None) -> Page:
-    """Reads an answer of ListSmartJobs; raises BadResponseError for anything that is not one."""
+class PageDecoder:
+    """Decodes the pages of one job kind."""
+
+    def __init__(self, kind: JobKind) -> None:
+        self._kind = kind
+        self._state_of = dict(kind.states)
+        words = {name: getattr(kind.fields, name) for name in kind.fields.__slots__}
+        self._names = {name: word for name, word in words.items() if word}
+        self._item = msgspec.defstruct(
+            "Item",
+            [(name, Any, None) for name in self._names],
+            rename=self._names,
+            namespace=dict.fromkeys(words.keys() - self._names.keys()),  # fields that items of this kind lack are None
+            gc=False,
+        )
+        self._object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        self._items = msgspec.json.Decoder(list[self._item])  # type: ignore[name-defined] # made at run time
+
+    def decode(self, body: bytes, server_time: int | None = None) -> Page:
+        """Returns the page; raises BadResponseError for an answer that is no page of this list."""
+        try:
+            items = self._items.decode(self._raw(body, self._kind.items))
+            token = msgspec.json.decode(self._raw(body, self._kind.paging.answer_token))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            items, token = self._decode_leniently(body)
+        return Page(tuple(map(self._job, items)), _text(token), server_time)
+
+    def _raw(self, body: bytes | msgspec.Raw, path: Path) -> bytes | msgspec.Raw:
+        for name in path:
+            body = self._object.decode(body).get(name, NULL)
+        return body
+
+    def _decode_leniently(self, body: bytes) -> tuple[list[Any], object]:
+        answer = parse_object(body)
+        found = _at(answer, self._kind.items)
+        if found is None and answer.get("RequestId") and not answer.get("Code"):
+            found = []  # only an answer of the service itself may say that there are no jobs
+        if not isinstance(found, list):
+            raise BadResponseError(f"the answer has no list {'.'.join(self._kind.items)}", code="BadResponse")
+        items = [{name: _object(item).get(word) for name, word in self._names.items()} for item in found]
+        return [self._item(**fields) for fields in items], _at(answer, self._kind.paging.answer_token)
+
+    def _job(self, item: Any) -> ListedJob:  # noqa: ANN401 - a struct made at run time
+        job_id = _text(item.job_id)
+        if not job_id:
+            raise BadResponseError(f"a listed job has no {self._kind.fields.job_id}", code="BadResponse")
+        state = _text(item.state)
+        return ListedJob(
+            job_id,
+            (_text(item.job_type) or UNKNOWN) if self._kind.job_types else self._kind.name,
+            self._state_of.get(state, state or UNKNOWN),
+            parse_time(item.created),
+            parse_time(item.modified),
+            parse_time(item.ended),
+            _text(item.error_code),
+            _text(item.error_message),
+            _text(item.user_data),
+        )
+
+
+def parse_details(body: bytes, kind: JobKind, details: DetailsCall) -> JobDetails:
+    """Returns the answer of a details call; raises BadResponseError for an answer without a state."""
     answer = parse_object(body)
-    items = answer.get("SmartJobList")
-    if items is None and answer.get("RequestId") and not answer.get("Code"):
-        items = []  # no job; but any other object would be taken for an account without jobs, and theirs for deleted
-    if not isinstance(items, list):
-        raise BadResponseError("the answer has no SmartJobList, or it is no list", code="BadResponse")
-    return Page(
-        jobs=tuple(_job(item) for item in items),
-        next_token=_text(answer.get("NextToken")),
-        request_id=_text(answer.get("RequestId")),
-        max_results=_count(answer.get("MaxResults")),
-        total_count=_count(answer.get("TotalCount")),
-        server_time=server_time,
-    )
-
-
-def parse_handle_job(body: bytes) -> SmartHandleJob:
-    """Reads an answer of GetSmartHandleJob; raises BadResponseError for anything that is not one."""
-    answer = parse_object(body)
-    info = _object(answer.get("SmartJobInfo"))
-    state = _text(answer.get("State"))
+    state = _text(_at(answer, details.state))
     if not state:
-        raise BadResponseError("the answer has no State", code="BadResponse")
-    return SmartHandleJob(
-        job_id=_text(answer.get("JobId")),
-        state=state,
-        error_code=_text(answer.get("ErrorCode")),
-        error_message=_text(answer.get("ErrorMessage")),
-        job_type=_text(info.get("JobType")),
-        create_time=parse_time(info.get("CreateTime")),
-        modified_time=parse_time(info.get("ModifiedTime")),
-        title=_text(info.get("Title")),
-        output=_text(answer.get("Output")),
-        user_data=_text(answer.get("UserData")),
-        request_id=_text(answer.get("RequestId")),
+        raise BadResponseError(f"the answer has no {'.'.join(details.state)}", code="BadResponse")
+    return JobDetails(
+        job_state=kind.state_of(state),
+        error_code=_text(_at(answer, details.error_code)) if details.error_code else "",
+        error_message=_text(_at(answer, details.error_message)) if details.error_message else "",
+        modified_at=parse_time(_at(answer, details.modified)) if details.modified else None,
     )
 
 
 def parse_error(
     status: int, body: bytes, retry_after: float = 0.0, masked: Callable[[str], str] = lambda text: text
 ) -> ApiError:
-    """Turns an HTTP error answer into the error whose class says what to do about it.
+    """Returns the error that an HTTP error answer stands for; its class decides what the caller does.
 
-    `masked` takes out of what the answer says the secrets of the request, which services like to repeat.
+    `masked` removes the secrets of the request from the texts of the answer, since services repeat what they were sent.
     """
     try:
         answer = parse_object(body)
     except BadResponseError:
         answer = {}
     code, message, request_id = (
-        masked(_text(answer.get(name))[:MOST_READ]) for name in ("Code", "Message", "RequestId")
+        masked(_text(answer.get(name))[:MAX_MESSAGE_READ]) for name in ("Code", "Message", "RequestId")
     )
     message = message[:MAX_MESSAGE] or f"HTTP status {status} without a message"
     kind = _error_class(status, code)
@@ -188,7 +221,7 @@ def _error_class(status: int, code: str) -> type[ApiError]:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Reads a JSON object; raises BadResponseError for anything else."""
+    """Returns a JSON object; raises BadResponseError for anything else."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -199,42 +232,22 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def parse_time(value: object) -> int | None:
-    """Reads a time such as `2020-12-26T04:11:10Z` (UTC where no zone is given) as Unix seconds, else None."""
+    """Returns a time such as `2020-12-26T04:11:10Z` in Unix seconds; None for anything else.
+
+    A time without a zone is UTC.
+    """
     if not isinstance(value, str) or not value:
         return None
     try:
         moment = datetime.fromisoformat(value)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        seconds = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         return None
-
-
-def _job(item: object) -> SmartJob:
-    get = _object(item).get
-    job_id = _text(get("JobId"))
-    if not job_id:
-        raise BadResponseError("a listed job has no JobId", code="BadResponse")
-    source, result = _object(get("InputConfig")), _object(get("OutputConfig"))
-    return SmartJob(
-        job_id,
-        _text(get("JobType")) or "unknown",
-        _text(get("JobState")) or "unknown",
-        parse_time(get("CreateTime")),
-        parse_time(get("ModifiedTime")),
-        _text(get("Title")),
-        _text(get("Description")),
-        _text(get("UserId")),
-        _text(get("UserData")),
-        _text(get("EditingConfig")),
-        _text(source.get("InputFile")),
-        _text(source.get("Keyword")),
-        _text(result.get("Bucket")),
-        _text(result.get("Object")),
-    )
+    return seconds if 0 <= seconds < LATEST_TIME else None
 
 
 def _text(value: object) -> str:
-    """Reads a text; half a surrogate pair, which JSON may hold, is escaped, as UTF-8 cannot carry it."""
+    """Returns a text, or a number as a text; half of a surrogate pair is escaped, since UTF-8 cannot encode it."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     return "" if value is None or isinstance(value, bool | dict | list) else str(value)
@@ -244,7 +257,8 @@ def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _count(value: object) -> int | None:
-    """Reads a number that the service may write as a string; surrogate digits and signs are no numbers."""
-    text = _text(value)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None  # noqa: PLR2004 - int64
+def _at(value: object, path: Path) -> object:
+    """Returns the value at a path of nested objects; None where there is none."""
+    for name in path:
+        value = _object(value).get(name)
+    return value

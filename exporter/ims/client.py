@@ -30,7 +30,7 @@ from exporter.errors import (
     TransientError,
 )
 from exporter.ims import signature
-from exporter.ims.answers import HTTP_ERRORS, Page, SmartHandleJob, parse_error, parse_handle_job, parse_page
+from exporter.ims.answers import HTTP_ERRORS, JobDetails, Page, PageDecoder, parse_details, parse_error
 from exporter.ims.connections import MAX_CONNECTIONS, CallSlots
 
 if TYPE_CHECKING:
@@ -38,10 +38,9 @@ if TYPE_CHECKING:
 
     from exporter.ims.credentials.source import CredentialSource
     from exporter.ims.rate_limit import AccountLimiter
+    from exporter.jobs.kinds import JobKind
 
 API_VERSION = "2020-11-09"
-LIST_ACTION = "ListSmartJobs"
-GET_ACTION = "GetSmartHandleJob"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 ATTEMPTS = 5
 LONGEST_PAUSE = 60.0
@@ -118,7 +117,7 @@ def retry_pause(state: RetryCallState) -> float:
 
 
 class ImsClient:
-    """Calls IMS for one target.
+    """Calls IMS for one job kind of a target.
 
     `http` is the endpoint's connection pool, with as many `slots` as it has connections (both shared by its targets),
     `limiter` the account's. `observe` is told action, code and seconds of every attempt.
@@ -126,6 +125,7 @@ class ImsClient:
 
     def __init__(
         self,
+        kind: JobKind,
         http: httpx.AsyncClient,
         credentials: CredentialSource,
         limiter: AccountLimiter,
@@ -134,48 +134,55 @@ class ImsClient:
         slots: CallSlots | None = None,
         observe: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
+        self.kind = kind
+        self._decoder = PageDecoder(kind)
         self._http = http
         self._slots = slots or CallSlots()
-        self._headers = {action: headers(http, action) for action in (LIST_ACTION, GET_ACTION)}
+        self._headers = {action: headers(http, action) for action in kind.actions}
         self._auth = V3Auth(credentials)
         self._credentials = credentials
         self._limiter = limiter
         self._timeout = timeout_seconds
         self._observe = observe
 
-    async def list_smart_jobs(
+    async def list_jobs(
         self,
         *,
         job_type: str = "",
         job_state: str = "",
-        sort_by: str = "",
-        max_results: int | None = None,
-        next_token: str = "",
-        page_no: int | None = None,
-        page_size: int | None = None,
+        size: int,
+        token: str = "",
+        number: int = 0,
         budget: RetryBudget,
         weight: int = 1,
     ) -> Page:
-        """Returns one page of jobs, newest first unless `sort_by` says otherwise.
+        """Returns one page of the list, newest job first; raises ApiError.
 
-        Pages by `max_results` (1 to 100) and `next_token`, or by `page_no` (from 1) and `page_size`. Raises ApiError.
+        `job_type` and `job_state` filter the list, in the service's own words. `size` is the maximum number of jobs.
+        The page is the one that `token` leads to (`next_token` of the page before), or that has this `number`, from 1.
         """
+        filters, paging = self.kind.filters, self.kind.paging
+        order, newest_first = self.kind.newest_first
         parameters = {
-            "JobState": job_state,
-            "JobType": job_type,
-            "MaxResults": "" if max_results is None else str(max_results),
-            "NextToken": next_token,
-            "PageNo": "" if page_no is None else str(page_no),
-            "PageSize": "" if page_size is None else str(page_size),
-            "SortBy": sort_by,
+            filters.state: job_state,
+            filters.job_type: job_type,
+            order: newest_first,
+            **({paging.number: str(number), paging.number_size: str(size)} if number else {paging.size: str(size)}),
+            paging.token: token,
         }
-        body, server_time = await self._call("GET", LIST_ACTION, parameters, budget, weight)
-        return parse_page(body, server_time)
+        body, server_time = await self._call(self.kind.method, self.kind.action, parameters, budget, weight)
+        return self._decoder.decode(body, server_time)
 
-    async def get_smart_handle_job(self, job_id: str, *, budget: RetryBudget) -> SmartHandleJob:
-        """Returns one job with its failure reason; raises NotFoundError for a deleted one, and ApiError."""
-        body, _ = await self._call("POST", GET_ACTION, {"JobId": job_id}, budget, 1)
-        return parse_handle_job(body)
+    async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails:
+        """Returns one job with the reason of its failure.
+
+        Raises NotFoundError for a job that the service does not know, and ApiError. The kind must have a details call.
+        """
+        details = self.kind.details
+        if details is None:
+            raise BadRequestError(f"{self.kind.title} have no details call", code="NoDetailsCall")
+        body, _ = await self._call(details.method, details.action, {details.job_id: job_id}, budget, 1)
+        return parse_details(body, self.kind, details)
 
     async def _call(
         self, method: str, action: str, parameters: dict[str, str], budget: RetryBudget, weight: int

@@ -9,6 +9,7 @@ from exporter.ims.client import ImsClient, endpoint_pool
 from exporter.ims.connections import CallSlots
 from exporter.ims.credentials.source import credential_source
 from exporter.ims.rate_limit import AccountLimiter
+from exporter.jobs.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,6 +51,7 @@ class Clients:
             self._pools[target.endpoint] = _pool(target.endpoint, self._timeout_seconds), CallSlots()
         pool, slots = self._pools[target.endpoint]
         return ImsClient(
+            KINDS[key.job_kind],
             pool,
             credential_source(target.credentials, self._environ),
             self._limiter(key.account),

@@ -8,14 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-JOB_TYPES = ("ASR", "DynamicChart", "VideoTranslation", "TextToSpeech")
-"""The job types that the service documents (request parameter `JobType` of ListSmartJobs)."""
-
-OPEN_STATES = ("Created", "Executing")
-ENDED_STATES = ("Finished", "Failed")
-JOB_STATES = OPEN_STATES + ENDED_STATES
-"""The job states that the service documents, in the order in which a job passes them."""
-
 DURATION_BOUNDS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0)
 """Upper bounds of the job duration histogram, in seconds; +Inf follows."""
 

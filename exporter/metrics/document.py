@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import (
     DURATION_BOUNDS,
-    ENDED_STATES,
     FAILED_WINDOWS,
-    JOB_STATES,
-    JOB_TYPES,
-    OPEN_STATES,
 )
 from exporter.metrics.table import (
     ACTIONS,
@@ -22,6 +19,9 @@ from exporter.metrics.table import (
     REQUEST_BOUNDS,
     TARGET_METRICS,
 )
+
+ENDED_STATES, JOB_STATES, OPEN_STATES = SMART.ended_states, SMART.job_states, SMART.open_states
+JOB_TYPES = SMART.job_types
 
 PAGE = """\
 # Metrics

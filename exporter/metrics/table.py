@@ -6,13 +6,15 @@ import platform
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import DURATION_BOUNDS, Durations, Snapshot, TargetView
+from exporter.jobs.states import FAILED
 from exporter.metrics.row import Metric, Reading, by_pair, by_type, one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-ACTIONS = ("ListSmartJobs", "GetSmartHandleJob")
+ACTIONS = SMART.actions
 """The actions of the service that are called."""
 
 REASONS = ("auth", "forbidden", "throttled", "timeout", "network", "server", "parse", "ledger", "other")
@@ -58,7 +60,7 @@ class Counts:
 def ended(snapshot: Snapshot) -> Iterator[Reading]:
     """Reads the ended jobs, the newest failure as the example of those that failed."""
     for (job_type, job_state), count in snapshot.ended.items():
-        failed = job_state == "Failed" and count > 0
+        failed = job_state == FAILED and count > 0
         example = snapshot.last_failure.get(job_type) if failed else None
         yield Reading((job_type, job_state), count, example)
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.errors import BadResponseError
 from exporter.jobs.labels import LabelSet
-from exporter.jobs.snapshot import ENDED_STATES, JOB_STATES, JOB_TYPES
+from exporter.jobs.states import JOB_STATES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-    from exporter.ims.answers import Page, SmartJob
+    from exporter.ims.answers import ListedJob, Page
+    from exporter.jobs.kinds import JobKind
 
 PAGE_SIZE = 100
 """The service's limit for one page."""
@@ -39,11 +40,6 @@ class Row(NamedTuple):
     """Whether the service gave a time; without one, `created_at` is only that of the row above."""
     noticed_at: int | None = None
     """When a poll met the end of a job it knew as open: it stands in where the service gives no `modified_at`."""
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether the job has reached its last state."""
-        return self.job_state in ENDED_STATES
 
     @property
     def ended_at(self) -> int:
@@ -99,9 +95,9 @@ class Walk:
         return found
 
 
-def _each_once(jobs: Iterable[SmartJob]) -> Iterable[SmartJob]:
+def _each_once(jobs: Iterable[ListedJob]) -> Iterable[ListedJob]:
     """Returns the jobs in their order, a repeated one where it stands first: there the list is in order."""
-    first: dict[str, SmartJob] = {}
+    first: dict[str, ListedJob] = {}
     for job in jobs:
         first.setdefault(job.job_id, job)
     return first.values()
@@ -110,8 +106,8 @@ def _each_once(jobs: Iterable[SmartJob]) -> Iterable[SmartJob]:
 class Labels:
     """The job types and states met so far: what comes from the service becomes a label only through these."""
 
-    def __init__(self, job_types: Iterable[str] = (), job_states: Iterable[str] = ()) -> None:
-        self._types = LabelSet((*JOB_TYPES, *job_types), len(JOB_TYPES) + UNKNOWN_VALUES)
+    def __init__(self, kind: JobKind, job_types: Iterable[str] = (), job_states: Iterable[str] = ()) -> None:
+        self._types = LabelSet((*kind.known_types, *job_types), len(kind.known_types) + UNKNOWN_VALUES)
         self._states = LabelSet((*JOB_STATES, *job_states), len(JOB_STATES) + UNKNOWN_VALUES)
 
     def rows(self, page: Page, created_at: int) -> tuple[Row, ...]:
@@ -121,10 +117,10 @@ class Labels:
         """
         rows = []
         for job in _each_once(page.jobs):
-            if job.create_time is not None:
-                created_at = job.create_time
-            elif job.modified_time is not None:
-                created_at = min(created_at, job.modified_time)
+            if job.created_at is not None:
+                created_at = job.created_at
+            elif job.modified_at is not None:
+                created_at = min(created_at, job.modified_at)
             rows.append(self._row(job, created_at))
         return tuple(rows)
 
@@ -132,10 +128,11 @@ class Labels:
         """Returns the label of a job state."""
         return self._states.bounded(state)
 
-    def _row(self, job: SmartJob, created_at: int) -> Row:
-        kind = self._types.bounded(job.job_type)
-        is_dated = job.create_time is not None or job.modified_time is not None
-        return Row(job.job_id, kind, self.job_state(job.job_state), created_at, job.modified_time, is_dated)
+    def _row(self, job: ListedJob, created_at: int) -> Row:
+        job_type = self._types.bounded(job.job_type)
+        is_dated = job.created_at is not None or job.modified_at is not None
+        modified_at = job.modified_at if job.ended_at is None else job.ended_at
+        return Row(job.job_id, job_type, self.job_state(job.job_state), created_at, modified_at, is_dated)
 
 
 async def read_pages(

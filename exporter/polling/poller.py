@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter.errors import ApiError, ExporterError, ForbiddenError, NotFoundError
-from exporter.ims.client import GET_ACTION, RetryBudget
+from exporter.ims.client import RetryBudget
 from exporter.jobs.count_history import extended
 from exporter.jobs.snapshot import TargetView
+from exporter.jobs.states import FAILED, FINISHED
 from exporter.polling.pagination import Labels
 from exporter.polling.reading import Reader, Reason, observe, page_size
 from exporter.polling.reconcile import SLACK_SECONDS, reconcile
@@ -33,7 +34,7 @@ DAY = 86400
 REASONS_PER_POLL = 50
 """Failed jobs whose reason one poll asks for, at most; the others are counted as `unknown`."""
 FORBIDDEN_FOR_SECONDS = 3600.0
-"""So long GetSmartHandleJob is left alone after it was forbidden."""
+"""Seconds for which no details call is made after one was forbidden."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,21 +133,23 @@ class Poller:
         return Reader(
             api=self._api,
             budget=RetryBudget(self._settings.interval_seconds, self._beat),
-            labels=Labels(known.job_types, (job.job_state for job in known.open_jobs.values())),
+            labels=Labels(self._api.kind, known.job_types, (job.job_state for job in known.open_jobs.values())),
             job_types=self._settings.job_types,
             page_size=page_size(known.polls),
-            may_get=self._settings.failure_details and time.monotonic() >= self._get_allowed_from,
+            may_get=self._settings.failure_details
+            and self._api.kind.details is not None
+            and time.monotonic() >= self._get_allowed_from,
             local_time=int(self._now()),
         )
 
     async def _ask_reasons(self, reader: Reader, ended: Iterable[Row]) -> None:
         """Asks why jobs failed, as far as allowed; a reason not had is no error."""
-        failed = [row for row in ended if row.job_state == "Failed" and row.job_id not in reader.reasons]
+        failed = [row for row in ended if row.job_state == FAILED and row.job_id not in reader.reasons]
         for row in failed[:REASONS_PER_POLL]:
             if not reader.may_get:
                 return
             try:
-                answer = await self._api.get_smart_handle_job(row.job_id, budget=RetryBudget(0, self._beat))
+                answer = await self._api.get_job(row.job_id, budget=RetryBudget(0, self._beat))
                 reader.reasons[row.job_id] = Reason(answer.error_code, answer.error_message)
             except NotFoundError:  # deleted meanwhile: the others may still tell their reasons
                 pass
@@ -157,10 +160,10 @@ class Poller:
     def _forbid_get(self) -> None:
         is_first = self._get_allowed_from == 0.0
         self._get_allowed_from = time.monotonic() + FORBIDDEN_FOR_SECONDS
-        if is_first:
+        if is_first and (details := self._api.kind.details):
             self._log.warning(
                 "failure_details_forbidden",
-                hint=f"failures count as error_code=unknown; grant ice:{GET_ACTION}, or set failure_details off",
+                hint=f"failures count as error_code=unknown; grant ice:{details.action}, or set failure_details off",
             )
 
     def _publish(self, snapshot: Snapshot, outcome: Outcome) -> None:
@@ -192,7 +195,7 @@ class Poller:
 
     def _log_poll(self, outcome: Outcome, reader: Reader, seconds: float) -> None:
         for row in outcome.ended:
-            if row.job_state == "Failed":
+            if row.job_state == FAILED:
                 reason = reader.reasons.get(row.job_id, Reason("", ""))
                 self._log.warning(
                     "job_failed",
@@ -208,8 +211,8 @@ class Poller:
             duration_seconds=round(seconds, 3),
             list_calls=reader.list_calls,
             created=len(outcome.created_types),
-            finished=ended["Finished"],
-            failed=ended["Failed"],
+            finished=ended[FINISHED],
+            failed=ended[FAILED],
             deleted=len(outcome.deleted_types),
         )
 

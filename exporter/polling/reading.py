@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from exporter.errors import ApiError, ForbiddenError, NotFoundError
 from exporter.jobs.labels import LONGEST, OTHER, UNKNOWN
-from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
+from exporter.jobs.states import FAILED, OPEN_STATES
 from exporter.polling.pagination import PAGE_SIZE, Labels, Row, Walk, read_pages
 from exporter.polling.reconcile import READINGS_OF_A_SEAM, Observed, OpenJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from exporter.ims.answers import Page, SmartHandleJob
+    from exporter.ims.answers import JobDetails, Page
     from exporter.ims.client import RetryBudget
+    from exporter.jobs.kinds import JobKind
     from exporter.polling.reconcile import Known
 
 FEW = 2
@@ -36,18 +37,20 @@ READING_STEP = 7
 class Api(Protocol):
     """The calls of IMS that a poll makes."""
 
-    async def list_smart_jobs(  # noqa: D102 - see ImsClient
+    kind: JobKind
+
+    async def list_jobs(  # noqa: D102 - see ImsClient
         self,
         *,
         job_type: str = "",
         job_state: str = "",
-        max_results: int | None = None,
-        next_token: str = "",
+        size: int,
+        token: str = "",
         budget: RetryBudget,
         weight: int = 1,
     ) -> Page: ...
 
-    async def get_smart_handle_job(self, job_id: str, *, budget: RetryBudget) -> SmartHandleJob: ...  # noqa: D102
+    async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,11 @@ class Reader:
 
     async def page(self, job_type: str, job_state: str, token: str) -> Page:
         """Reads one page; the first one tells the service's clock, of which the earlier reading is the safe one."""
-        page = await self.api.list_smart_jobs(
+        page = await self.api.list_jobs(
             job_type=job_type or (self.job_types[0] if len(self.job_types) == 1 else ""),
             job_state=job_state,
-            max_results=self.page_size,
-            next_token=token,
+            size=self.page_size,
+            token=token,
             budget=self.budget,
         )
         if self.started_at is None:
@@ -114,11 +117,11 @@ class Reader:
     async def get(self, job: OpenJob) -> bool:
         """Asks for one job; returns whether it is deleted. Raises ApiError, but not for a deleted one."""
         try:
-            answer = await self.api.get_smart_handle_job(job.job_id, budget=self.budget)
+            answer = await self.api.get_job(job.job_id, budget=self.budget)
         except NotFoundError:
             return True
-        state = self.labels.job_state(answer.state)
-        self.rows.append(Row(job.job_id, job.job_type, state, job.created_at, answer.modified_time))
+        state = self.labels.job_state(answer.job_state)
+        self.rows.append(Row(job.job_id, job.job_type, state, job.created_at, answer.modified_at))
         self.reasons[job.job_id] = Reason(answer.error_code, answer.error_message)
         return False
 
@@ -129,7 +132,11 @@ async def observe(reader: Reader, known: Known, slack: int, lookback_seconds: in
     A job only moves forward, so reading the open lists in the order of a job's life, then all new jobs, then the
     ended lists, meets every job at least once. Raises ApiError for whatever the retries did not mend.
     """
-    walks = {state: await _open_walk(reader, state, known) for state in OPEN_STATES}
+    kind = reader.api.kind
+    walks = {state: Walk() for state in OPEN_STATES}
+    for state in kind.open_states:
+        for word in kind.filters_of(state):
+            walks[state] = await _open_walk(reader, word, known)
     for state in sorted({job.job_state for job in known.open_jobs.values()}.difference(OPEN_STATES)):
         walks[state] = await _undocumented_walk(reader, state, known)
     started_at = reader.started_at or reader.local_time
@@ -203,7 +210,7 @@ async def _search(reader: Reader, vanished: Iterable[OpenJob]) -> set[str]:
     """
     by_filter: dict[str, dict[str, OpenJob]] = defaultdict(dict)
     for job in vanished:
-        by_filter[job.job_type if job.job_type in JOB_TYPES else ""][job.job_id] = job
+        by_filter[job.job_type if job.job_type in reader.api.kind.job_types else ""][job.job_id] = job
     absent: set[str] = set()
     for job_type, wanted in by_filter.items():
         if reader.may_get and len(wanted) > FEW:
@@ -234,9 +241,11 @@ async def _get_each(reader: Reader, wanted: dict[str, OpenJob]) -> set[str]:
 
 async def _read_ended(reader: Reader, job_type: str, wanted: dict[str, OpenJob], *, while_it_pays: bool) -> None:
     """Reads the ended lists for the jobs wanted; with `while_it_pays` not for a few that failed."""
-    for state in ENDED_STATES:
-        if wanted and not (while_it_pays and state == "Failed" and len(wanted) <= ASKED_ANYWAY):
-            await _read_down(reader, job_type, state, wanted, while_it_pays=while_it_pays)
+    kind = reader.api.kind
+    for state in kind.ended_states:
+        for word in kind.filters_of(state):
+            if wanted and not (while_it_pays and state == FAILED and len(wanted) <= ASKED_ANYWAY):
+                await _read_down(reader, job_type, word, wanted, while_it_pays=while_it_pays)
 
 
 async def _read_down(

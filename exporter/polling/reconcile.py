@@ -19,12 +19,13 @@ from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from exporter.jobs.snapshot import JOB_STATES
 from exporter.polling.pagination import Row, Seam
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from collections.abc import Set as AbstractSet
+
+    from exporter.jobs.kinds import JobKind
 
 T = TypeVar("T")
 
@@ -60,6 +61,7 @@ class OpenSeam:
 class Known:
     """What the ledger knows of a target before a poll; as constructed, before its first one."""
 
+    kind: JobKind
     polls: int = 0
     horizon: int | None = None
     """Every job created before this moment has been seen."""
@@ -120,16 +122,19 @@ class Outcome:
 
 def reconcile(known: Known, observed: Observed) -> Outcome:
     """Returns what the poll changes; it depends on its arguments alone."""
-    latest = _latest(observed.rows, known.lately_ended)
+    ends = known.kind.ended_states
+    latest = _latest(observed.rows, known)
     known_ended = [
         row if row.modified_at is not None else row._replace(noticed_at=observed.started_at)
         for row in latest.values()
-        if row.is_ended and row.job_id in known.open_jobs
+        if row.job_state in ends and row.job_id in known.open_jobs
     ]
-    forgotten, kept = _split(known.open_jobs.values(), lambda job: _is_bygone(latest.get(job.job_id, job), observed))
+    forgotten, kept = _split(
+        known.open_jobs.values(), lambda job: _is_bygone(latest.get(job.job_id, job), known, observed)
+    )
     new = [row for row in latest.values() if row.job_id not in known.open_jobs and _is_new(row, known, observed)]
     baseline = observed.started_at if known.horizon is None else known.baseline
-    counted, history = _split(new, lambda row: known.horizon is not None and _counts(row, baseline))
+    counted, history = _split(new, lambda row: known.horizon is not None and _counts(row, known, baseline))
     sought = (job for job in kept if job.job_id not in observed.not_sought)
     deleted, missing = _split(_missing(sought, latest), lambda job: _is_deleted(job, observed.absent))
     horizon, seams = _advance(known, observed)
@@ -140,27 +145,28 @@ def reconcile(known: Known, observed: Observed) -> Outcome:
         seams=seams,
         baseline=baseline,
         open_jobs=(
-            *(_open(row) for row in new if not row.is_ended),
-            *_moved(kept, latest),
+            *(_open(row) for row in new if row.job_state not in ends),
+            *_moved(kept, latest, ends),
             *missing,
         ),
         closed_ids=(*(row.job_id for row in known_ended), *(job.job_id for job in (*deleted, *forgotten))),
-        ended=(*known_ended, *(row for row in counted if row.is_ended)),
-        history=tuple(row for row in history if row.is_ended),
+        ended=(*known_ended, *(row for row in counted if row.job_state in ends)),
+        history=tuple(row for row in history if row.job_state in ends),
         created_types=tuple(row.job_type for row in counted if row.created_at >= max(baseline, known.horizon or 0)),
         deleted_types=tuple(job.job_type for job in deleted),
         is_truncated=observed.is_truncated,
     )
 
 
-def _latest(rows: Iterable[Row], lately_ended: AbstractSet[str]) -> dict[str, Row]:
+def _latest(rows: Iterable[Row], known: Known) -> dict[str, Row]:
     """Returns the last sighting of each job that is not counted yet; an end once seen stays."""
+    ends = known.kind.ended_states
     latest: dict[str, Row] = {}
     for row in rows:
-        if row.job_id in lately_ended:
+        if row.job_id in known.lately_ended:
             continue
         before = latest.get(row.job_id)
-        if before is None or row.is_ended or not before.is_ended:
+        if before is None or row.job_state in ends or before.job_state not in ends:
             latest[row.job_id] = row
     return latest
 
@@ -175,27 +181,27 @@ def _split(items: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], l
 
 
 def _is_new(row: Row, known: Known, observed: Observed) -> bool:
-    if not row.is_ended:
-        return not _is_bygone(row, observed)
+    if row.job_state not in known.kind.ended_states:
+        return not _is_bygone(row, known, observed)
     return known.horizon is None or (row.is_dated and row.created_at >= known.horizon)
 
 
-def _is_bygone(job: Row | OpenJob, observed: Observed) -> bool:
-    return job.job_state not in JOB_STATES and job.created_at < observed.oldest
+def _is_bygone(job: Row | OpenJob, known: Known, observed: Observed) -> bool:
+    return job.job_state not in known.kind.job_states and job.created_at < observed.oldest
 
 
-def _counts(row: Row, baseline: int) -> bool:
-    return not row.is_ended or row.ended_at >= baseline
+def _counts(row: Row, known: Known, baseline: int) -> bool:
+    return row.job_state not in known.kind.ended_states or row.ended_at >= baseline
 
 
 def _open(row: Row) -> OpenJob:
     return OpenJob(row.job_id, row.job_type, row.job_state, row.created_at)
 
 
-def _moved(known_jobs: Iterable[OpenJob], latest: Mapping[str, Row]) -> Iterable[OpenJob]:
+def _moved(known_jobs: Iterable[OpenJob], latest: Mapping[str, Row], ends: Collection[str]) -> Iterable[OpenJob]:
     for job in known_jobs:
         row = latest.get(job.job_id)
-        if row and not row.is_ended and (job.missing_polls or row.job_state != job.job_state):
+        if row and row.job_state not in ends and (job.missing_polls or row.job_state != job.job_state):
             yield replace(job, job_state=row.job_state, missing_polls=0)
 
 

@@ -77,7 +77,7 @@ class Survey:
         state, last = await to_thread_shielded(self._ledger.survey_state, self._key, start)
         self._poller.update_health(survey_complete=last.is_complete, catchup_truncated=last.is_truncated)
         if state is not None and now - state.started_at < TOO_OLD_SECONDS:
-            self._log.info("survey", outcome="resumed", progress_ratio=round(state.progress, 3))
+            self._log.info("survey", outcome="resumed", progress_ratio=round(state.progress(self._api.kind), 3))
             return state
         if last.is_complete and not last.is_truncated and now - (last.started_at or 0) < self._interval:
             self._poller.update_health(survey_progress=1.0)
@@ -92,7 +92,7 @@ class Survey:
         )
 
     async def _read(self, state: SurveyState) -> None:
-        labels = Labels()
+        labels = Labels(self._api.kind)
         self._idle_pages = 0
         resumed = bool(state.next_token)
         going: SurveyState | None = state
@@ -108,11 +108,11 @@ class Survey:
             going = following
 
     async def _page(self, state: SurveyState, labels: Labels) -> SurveyState | None:
-        page = await self._api.list_smart_jobs(
+        page = await self._api.list_jobs(
             job_type=self._job_types[0] if len(self._job_types) == 1 else "",
             job_state=state.job_state,
-            max_results=PAGE_SIZE,
-            next_token=state.next_token,
+            size=PAGE_SIZE,
+            token=state.next_token,
             budget=RetryBudget(RETRY_SECONDS),
             weight=WEIGHT,
         )
@@ -126,10 +126,10 @@ class Survey:
             self._poller.update_health(survey_complete=True, survey_progress=1.0, catchup_truncated=False)
             self._log.info("survey", outcome="complete")
             return
-        self._poller.update_health(survey_progress=after.progress)
+        self._poller.update_health(survey_progress=after.progress(self._api.kind))
         self._watch(before, after)
-        if int(after.progress * LOG_STEPS) > int(before.progress * LOG_STEPS):
-            self._log.info("survey", outcome="going on", progress_ratio=round(after.progress, 3))
+        if int(after.progress(self._api.kind) * LOG_STEPS) > int(before.progress(self._api.kind) * LOG_STEPS):
+            self._log.info("survey", outcome="going on", progress_ratio=round(after.progress(self._api.kind), 3))
 
     def _watch(self, before: SurveyState, after: SurveyState) -> None:
         moved = (before.job_state, before.cursor_at, before.cursor_ids) != (

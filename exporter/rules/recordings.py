@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.jobs.snapshot import JOB_TYPES
+from exporter.jobs.kinds import SMART
 from exporter.rules.promql import Counter, any_of, duration, highest, lasting, lowest, risen
 from exporter.rules.rule import Recording
 from exporter.rules.thresholds import HOUR
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from exporter.rules.promql import Series
     from exporter.rules.thresholds import Thresholds
 
+JOB_TYPES = SMART.job_types
 FAILED = 'job_state="Failed"'
 FINISHED = 'job_state="Finished"'
 WAITING = 'job_state="Created"'

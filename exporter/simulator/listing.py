@@ -8,13 +8,15 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.jobs.snapshot import JOB_STATES, JOB_TYPES
+from exporter.jobs.kinds import SMART
 from exporter.simulator.refusal import RefusedError, invalid_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.simulator.world import World
+
+JOB_STATES, JOB_TYPES = SMART.job_states, SMART.job_types
 
 MAX_PAGE = 100
 

@@ -8,7 +8,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from exporter.jobs.snapshot import ENDED_STATES
+from exporter.jobs.kinds import SMART
+
+ENDED_STATES = SMART.ended_states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from exporter.jobs.snapshot import JOB_STATES, JOB_TYPES
+from exporter.jobs.kinds import SMART
 from tests.fuzz.mutation import mutated, spoiled
 from tests.ims.test_answers import ANY_JSON, DETAILS, ITEM, LIST
 
@@ -65,7 +65,7 @@ ODD: st.SearchStrategy[Any] = (
     | st.sampled_from([standing_in for standing_in, raw in RAW.items() if raw.startswith('"')])
     | st.sampled_from(sorted(RAW))
     | st.sampled_from(
-        ("a", "b", *JOB_STATES, *JOB_TYPES, "unknown", "other", "x" * 5000, 'a"b\\c\nd', "\u2028\U0001f600")
+        ("a", "b", *SMART.job_states, *SMART.job_types, "unknown", "other", "x" * 5000, 'a"b\\c\nd', "\u2028\U0001f600")
     )
     | st.text(st.characters(exclude_categories=()), max_size=20)
     | ANY_JSON
@@ -76,8 +76,8 @@ MOMENTS = (st.integers(-300, 300) | st.integers(-7200, 300)).map(
 )
 FIELDS = {
     "JobId": st.sampled_from("abcdef"),
-    "JobType": st.sampled_from((*JOB_TYPES, "Hologram")),
-    "JobState": st.sampled_from((*JOB_STATES, "Paused")),
+    "JobType": st.sampled_from((*SMART.job_types, "Hologram")),
+    "JobState": st.sampled_from((*SMART.job_states, "Paused")),
     "CreateTime": MOMENTS,
     "ModifiedTime": MOMENTS,
 }
@@ -95,7 +95,7 @@ PAGES = st.builds(
     st.lists(JOBS | ODD_JOBS, max_size=6),
     st.sampled_from(("", "", "", "t", "u")),
 )
-ONE_JOB = st.builds(lambda state: {**DETAILS, "State": state}, st.sampled_from((*JOB_STATES, "Paused")))
+ONE_JOB = st.builds(lambda state: {**DETAILS, "State": state}, st.sampled_from((*SMART.job_states, "Paused")))
 ERRORS = st.builds(
     lambda code: {"Code": code, "Message": "words", "RequestId": "r"},
     st.sampled_from(

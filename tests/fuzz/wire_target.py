@@ -6,30 +6,31 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from exporter.errors import ApiError, BadResponseError
-from exporter.ims.answers import parse_error, parse_handle_job, parse_page
+from exporter.ims.answers import PageDecoder, parse_details, parse_error
+from exporter.jobs.kinds import SMART
 from tests.fuzz.answers import BODIES
 from tests.fuzz.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+DECODER = PageDecoder(SMART)
 INT64 = range(-(2**63), 2**63)
 
 
 def check(body: bytes) -> None:
     """Reads an answer as each of the three that it may be; what was read can be stored and shown."""
     with suppress(BadResponseError):
-        page = parse_page(body)
+        page = DECODER.decode(body)
         for part in (
             page.next_token,
-            page.max_results,
-            page.total_count,
             *(field for job in page.jobs for field in job),
         ):
             _fits(part)
+    assert SMART.details
     with suppress(BadResponseError):
-        job = parse_handle_job(body)
-        for part in (job.job_id, job.state, job.error_code, job.error_message, job.create_time, job.modified_time):
+        job = parse_details(body, SMART, SMART.details)
+        for part in (job.job_state, job.error_code, job.error_message, job.modified_at):
             _fits(part)
     error = parse_error(400, body)
     assert isinstance(error, ApiError)

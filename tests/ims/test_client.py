@@ -21,6 +21,7 @@ from exporter.errors import (
 )
 from exporter.ims.client import MAX_BODY_BYTES, ImsClient, RetryBudget, V3Auth, endpoint_pool, translated
 from exporter.ims.rate_limit import AccountLimiter
+from exporter.jobs.kinds import SMART
 from exporter.simulator.faults import Fault
 from exporter.simulator.gate import Key
 from exporter.simulator.server import DEMO_KEY, Simulator
@@ -34,12 +35,11 @@ if TYPE_CHECKING:
 NO_RETRIES = RetryBudget(0)
 TEMPORARY = Key("STS.id", SECRET, token=f"{TOKEN}+/==")
 PARAMETERS = [
-    ({}, ""),
-    ({"job_type": "ASR"}, "JobType=ASR"),
-    ({"job_state": "Failed"}, "JobState=Failed"),
-    ({"sort_by": "CreationTime:Asc"}, "SortBy=CreationTime%3AAsc"),
-    ({"max_results": 100, "next_token": "a+b/c="}, "MaxResults=100&NextToken=a%2Bb%2Fc%3D"),
-    ({"page_no": 2, "page_size": 50}, "PageNo=2&PageSize=50"),
+    ({"size": 10}, "MaxResults=10&SortBy=CreationTime%3ADesc"),
+    ({"size": 10, "job_type": "ASR"}, "JobType=ASR&MaxResults=10&SortBy=CreationTime%3ADesc"),
+    ({"size": 10, "job_state": "Failed"}, "JobState=Failed&MaxResults=10&SortBy=CreationTime%3ADesc"),
+    ({"size": 100, "token": "a+b/c="}, "MaxResults=100&NextToken=a%2Bb%2Fc%3D&SortBy=CreationTime%3ADesc"),
+    ({"size": 50, "number": 2}, "PageNo=2&PageSize=50&SortBy=CreationTime%3ADesc"),
 ]
 
 
@@ -51,7 +51,9 @@ def with_simulator(
     async def run() -> None:
         async with Simulator(keys=[DEMO_KEY, TEMPORARY]) as simulator, endpoint_pool(simulator.url, 30) as http:
             source = source_of(key.key_id, key.secret, key.token)
-            await scenario(simulator, ImsClient(http, source, AccountLimiter(1000), timeout_seconds=timeout_seconds))
+            await scenario(
+                simulator, ImsClient(SMART, http, source, AccountLimiter(1000), timeout_seconds=timeout_seconds)
+            )
 
     asyncio.run(run())
 
@@ -63,7 +65,7 @@ def test_parameters_on_the_wire(arguments: dict[str, Any], query: str) -> None:
 
     async def scenario() -> None:
         async with client_of(script) as client:
-            await client.list_smart_jobs(**arguments, budget=NO_RETRIES)
+            await client.list_jobs(**arguments, budget=NO_RETRIES)
 
     asyncio.run(scenario())
 
@@ -78,7 +80,7 @@ def test_headers_on_the_wire() -> None:
 
     async def scenario() -> None:
         async with client_of(script, source_of(token=TOKEN)) as client:
-            await client.get_smart_handle_job("a/b", budget=NO_RETRIES)
+            await client.get_job("a/b", budget=NO_RETRIES)
 
     asyncio.run(scenario())
 
@@ -105,13 +107,13 @@ def test_both_forms_of_paging(key: Key) -> None:
         created = [simulator.world.create("ASR", state="Failed", created_at=1000 + number) for number in range(25)]
         by_token, token = [], ""
         for _ in range(3):
-            page = await client.list_smart_jobs(max_results=10, next_token=token, budget=NO_RETRIES)
+            page = await client.list_jobs(size=10, token=token, budget=NO_RETRIES)
             by_token += [job.job_id for job in page.jobs]
             token = page.next_token
         by_number = [
             job.job_id
             for number in (1, 2, 3)
-            for job in (await client.list_smart_jobs(page_no=number, page_size=10, budget=NO_RETRIES)).jobs
+            for job in (await client.list_jobs(number=number, size=10, budget=NO_RETRIES)).jobs
         ]
 
         assert by_token == by_number == created[::-1]
@@ -126,13 +128,13 @@ def test_one_job() -> None:
     async def scenario(simulator: Simulator, client: ImsClient) -> None:
         job_id = simulator.world.create("ASR", state="Failed", error=("Code", "words"))
 
-        job = await client.get_smart_handle_job(job_id, budget=NO_RETRIES)
+        job = await client.get_job(job_id, budget=NO_RETRIES)
         with pytest.raises(NotFoundError):
-            await client.get_smart_handle_job("nobody", budget=NO_RETRIES)
+            await client.get_job("nobody", budget=NO_RETRIES)
         with pytest.raises(BadRequestError):
-            await client.list_smart_jobs(job_state="Nowhere", budget=NO_RETRIES)
+            await client.list_jobs(size=10, job_state="Nowhere", budget=NO_RETRIES)
 
-        assert (job.state, job.error_code, job.error_message) == ("Failed", "Code", "words")
+        assert (job.job_state, job.error_code, job.error_message) == ("Failed", "Code", "words")
 
     with_simulator(scenario)
 
@@ -197,7 +199,7 @@ def test_faults_of_the_wire(fault: Fault, kind: type[ApiError], code: str) -> No
     async def scenario(simulator: Simulator, client: ImsClient) -> None:
         simulator.faults.add(fault)
         with pytest.raises(kind) as caught:
-            await client.list_smart_jobs(budget=NO_RETRIES)
+            await client.list_jobs(size=10, budget=NO_RETRIES)
         assert caught.value.code == code
 
     with_simulator(scenario, timeout_seconds=0.5 if kind is TimedOutError else 30)
@@ -208,8 +210,8 @@ def test_nobody_there() -> None:
 
     async def call(url: str) -> None:
         async with endpoint_pool(url, 5) as http:
-            client = ImsClient(http, source_of(), AccountLimiter(1000), timeout_seconds=5)
-            await client.list_smart_jobs(budget=NO_RETRIES)
+            client = ImsClient(SMART, http, source_of(), AccountLimiter(1000), timeout_seconds=5)
+            await client.list_jobs(size=10, budget=NO_RETRIES)
 
     with dead_endpoint() as url, pytest.raises(NetworkError):
         asyncio.run(call(url))
@@ -223,15 +225,18 @@ def test_nothing_is_kept_from_call_to_call() -> None:
 
     async def scenario() -> None:
         async with client_of(script) as client:
-            await client.list_smart_jobs(job_type="ASR", budget=NO_RETRIES)
-            await client.get_smart_handle_job("a", budget=NO_RETRIES)
+            await client.list_jobs(size=10, job_type="ASR", budget=NO_RETRIES)
+            await client.get_job("a", budget=NO_RETRIES)
 
     asyncio.run(scenario())
 
     first, second = script.requests
     assert "cookie" not in second.headers
     assert (first.headers["x-acs-action"], second.headers["x-acs-action"]) == ("ListSmartJobs", "GetSmartHandleJob")
-    assert (first.url.raw_path, second.url.raw_path) == (b"/?JobType=ASR", b"/?JobId=a")
+    assert (first.url.raw_path, second.url.raw_path) == (
+        b"/?JobType=ASR&MaxResults=10&SortBy=CreationTime%3ADesc",
+        b"/?JobId=a",
+    )
 
 
 def test_redirects_are_not_followed() -> None:
@@ -250,9 +255,9 @@ def test_redirects_are_not_followed() -> None:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         async with endpoint_pool(url, 5) as http:
-            client = ImsClient(http, source_of(), AccountLimiter(1000), timeout_seconds=5)
+            client = ImsClient(SMART, http, source_of(), AccountLimiter(1000), timeout_seconds=5)
             with pytest.raises(BadResponseError, match="302"):
-                await client.list_smart_jobs(budget=RetryBudget(60))
+                await client.list_jobs(size=10, budget=RetryBudget(60))
         await runner.cleanup()
 
     asyncio.run(scenario())

@@ -152,10 +152,10 @@ def test_budget_is_shared() -> None:
         budget = RetryBudget(65)
         async with client_of(slow_at_first) as client:
             for _ in range(3):
-                await client.list_smart_jobs(budget=budget)
+                await client.list_jobs(size=10, budget=budget)
                 await asyncio.sleep(100)
             with pytest.raises(ThrottledError):
-                await client.list_smart_jobs(budget=budget)
+                await client.list_jobs(size=10, budget=budget)
 
     run_skipping_time(scenario)
 
@@ -169,8 +169,8 @@ def test_throttling_holds_back_other_calls() -> None:
     async def scenario() -> None:
         async with client_of(script) as client:
             with pytest.raises(ThrottledError):
-                await client.list_smart_jobs(budget=RetryBudget(0))
-            await client.get_smart_handle_job("a", budget=RetryBudget(0))
+                await client.list_jobs(size=10, budget=RetryBudget(0))
+            await client.get_job("a", budget=RetryBudget(0))
 
     run_skipping_time(scenario)
 
@@ -184,7 +184,7 @@ def test_good_calls_speed_up_again() -> None:
     async def scenario() -> None:
         async with client_of(script, calls_per_second=10) as client:
             for _ in range(70):
-                await client.list_smart_jobs(budget=RetryBudget(60))
+                await client.list_jobs(size=10, budget=RetryBudget(60))
 
     run_skipping_time(scenario)
 
@@ -210,7 +210,7 @@ def test_a_rotated_key_is_picked_up(code: str) -> None:
     async def scenario() -> None:
         async with client_of(script, rotating("old", "new")) as client:
             for _ in range(2):
-                await client.list_smart_jobs(budget=RetryBudget(0))
+                await client.list_jobs(size=10, budget=RetryBudget(0))
 
     run_skipping_time(scenario)
 
@@ -256,7 +256,7 @@ def test_a_call_that_is_cut_short_is_not_told_as_good() -> None:
     async def scenario() -> None:
         async with client_of(never, observe=lambda _action, code, _seconds: told.append(code)) as client:
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.list_smart_jobs(budget=RetryBudget(0)), 1)
+                await asyncio.wait_for(client.list_jobs(size=10, budget=RetryBudget(0)), 1)
 
     run_skipping_time(scenario)
 

@@ -58,7 +58,7 @@ def test_a_wait_for_a_slot_is_not_part_of_the_timeout() -> None:
 
     async def scenario() -> int:
         async with client_of(slow, timeout_seconds=10) as client:
-            pages = (client.list_smart_jobs(budget=RetryBudget(0)) for _ in range(3 * MAX_CONNECTIONS))
+            pages = (client.list_jobs(size=10, budget=RetryBudget(0)) for _ in range(3 * MAX_CONNECTIONS))
             return len(await asyncio.gather(*pages))
 
     assert run_skipping_time(scenario) == 3 * MAX_CONNECTIONS

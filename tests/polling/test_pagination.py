@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from exporter.errors import BadResponseError
-from exporter.ims.answers import Page, SmartJob
+from exporter.ims.answers import ListedJob, Page
+from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import UNKNOWN_VALUES, Labels, Row, Seam, Walk, read_pages
 
 NOW = 1000
@@ -23,9 +24,9 @@ def page(*created: int) -> tuple[Row, ...]:
     return tuple(row(f"at {moment}", moment) for moment in created)
 
 
-def job(job_id: str = "a", kind: str = "ASR", state: str = "Created", created_at: int | None = 1) -> SmartJob:
+def job(job_id: str = "a", kind: str = "ASR", state: str = "Created", created_at: int | None = 1) -> ListedJob:
     """Returns an item of a list."""
-    return SmartJob(job_id, kind, state, created_at, None)
+    return ListedJob(job_id, kind, state, created_at, None)
 
 
 def read(*pages: Page) -> list[tuple[tuple[Row, ...], bool]]:
@@ -35,7 +36,7 @@ def read(*pages: Page) -> list[tuple[tuple[Row, ...], bool]]:
         return pages[int(token or 0)]
 
     async def scenario() -> list[tuple[tuple[Row, ...], bool]]:
-        return [found async for found in read_pages(ask, Labels(), NOW)]
+        return [found async for found in read_pages(ask, Labels(SMART), NOW)]
 
     return asyncio.run(scenario())
 
@@ -140,7 +141,7 @@ def test_a_row_repeated_on_a_page_counts_once() -> None:
     """A job that a page shows twice stands where it was first, and moves none of the undated ones below it."""
     jobs = (job("a", created_at=9), job("b", created_at=5), job("a", created_at=9), job("c", created_at=None))
 
-    rows = Labels().rows(Page(jobs), NOW)
+    rows = Labels(SMART).rows(Page(jobs), NOW)
 
     assert [(each.job_id, each.created_at) for each in rows] == [("a", 9), ("b", 5), ("c", 5)]
 
@@ -148,7 +149,7 @@ def test_a_row_repeated_on_a_page_counts_once() -> None:
 def test_undocumented_values_are_bounded() -> None:
     """Undocumented types and states are kept as they are, twenty of each; later ones are `other`."""
     jobs = tuple(job(str(number), f"Type{number}", f"State{number}") for number in range(UNKNOWN_VALUES + 2))
-    labels = Labels()
+    labels = Labels(SMART)
 
     rows = labels.rows(Page(jobs), NOW)
     again = labels.rows(Page((job("a", "Type0", "Failed"), job("b", " ", "x" * 99))), NOW)
@@ -160,7 +161,7 @@ def test_undocumented_values_are_bounded() -> None:
 
 def test_values_met_before_keep_their_label() -> None:
     """The types and states that the ledger knows count towards the bound, and always stay."""
-    labels = Labels([f"Type{number}" for number in range(UNKNOWN_VALUES + 5)], ["Paused"])
+    labels = Labels(SMART, [f"Type{number}" for number in range(UNKNOWN_VALUES + 5)], ["Paused"])
 
     rows = labels.rows(Page((job("a", "Type24", "Paused"), job("b", "New", "x" * 99))), NOW)
 
@@ -177,11 +178,11 @@ def test_when_a_job_ended() -> None:
 def test_a_job_without_a_creation_time_keeps_its_age() -> None:
     """It is dated by its last modification, which does not change; only one without any time is undated."""
     jobs = (
-        SmartJob("top", "ASR", "Failed", None, 500),
-        SmartJob("next", "ASR", "Failed", 400, 450),
-        SmartJob("none", "ASR", "Failed", None, None),
+        ListedJob("top", "ASR", "Failed", None, 500),
+        ListedJob("next", "ASR", "Failed", 400, 450),
+        ListedJob("none", "ASR", "Failed", None, None),
     )
 
-    rows = Labels().rows(Page(jobs), 1_000)
+    rows = Labels(SMART).rows(Page(jobs), 1_000)
 
     assert [(row.created_at, row.is_dated) for row in rows] == [(500, True), (400, True), (400, False)]

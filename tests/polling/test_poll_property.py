@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.jobs.snapshot import ENDED_STATES, OPEN_STATES
+from exporter.jobs.kinds import SMART
 from tests.support.random_history import STRANGE_STATES, EventRates, History, InlineExecutor, random_event_rates
 
 pytestmark = pytest.mark.property
@@ -66,13 +66,13 @@ async def check(seed: int, folder: str) -> None:
     try:
         await live_through(history)
         await come_to_rest(history)
-        assert_counts(history, OPEN_STATES if history.has_changed else (*OPEN_STATES, *STRANGE_STATES))
+        assert_counts(history, SMART.open_states if history.has_changed else (*SMART.open_states, *STRANGE_STATES))
         assert_each_end_counted_once(history)
         assert_births_and_deletions(history)
         if is_surveyed(history):
-            assert_counts(history, ENDED_STATES)
+            assert_counts(history, SMART.ended_states)
         await survey_at_rest(history)
-        assert_counts(history, ENDED_STATES)
+        assert_counts(history, SMART.ended_states)
     finally:
         history.ledger.close()
 
@@ -82,7 +82,7 @@ def is_surveyed(history: History) -> bool:
     service, snapshot = history.service, history.poller.view.snapshot
     assert snapshot is not None
     is_seen = not (service.deleted & service.ended_at.keys() or history.is_strange or service.temper.hides_creation)
-    return is_seen and any(state in ENDED_STATES for _, state in snapshot.jobs)
+    return is_seen and any(state in SMART.ended_states for _, state in snapshot.jobs)
 
 
 def assert_counts(history: History, states: tuple[str, ...]) -> None:
@@ -96,7 +96,7 @@ def assert_counts(history: History, states: tuple[str, ...]) -> None:
         if job.state in states
         and history.is_polled(job.job_id)
         and (job.state not in STRANGE_STATES or job.job_id in history.remembered)
-        and (job.state not in ENDED_STATES or job.created_at >= history.window_start)
+        and (job.state not in SMART.ended_states or job.created_at >= history.window_start)
     )
     assert shown == truth, (shown, truth)
 

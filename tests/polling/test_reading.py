@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from exporter.errors import BadRequestError, BadResponseError
+from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import Seam
 from exporter.polling.reading import page_size
 from exporter.polling.reconcile import READINGS_OF_A_SEAM, SLACK_SECONDS, Known
@@ -66,7 +67,7 @@ def test_a_first_poll_reads_no_history() -> None:
     for age in (10, SLACK_SECONDS + 10, 5000, 6000):
         service.create(f"{age}", age=age, state="Finished")
 
-    observed = look(reader_of(service), Known())
+    observed = look(reader_of(service), Known(SMART))
 
     assert service.calls == IDLE
     assert not observed.is_truncated
@@ -123,7 +124,7 @@ def test_a_first_poll_reads_seams_again() -> None:
     for number in range(150):
         service.create(f"{number}", age=3600 - number)
 
-    look(reader_of(service), Known())
+    look(reader_of(service), Known(SMART))
 
     assert service.calls[:4] == ["* Created 0", "* Created 100", "* Created 0", "* Created 93"]
     assert service.calls.count("* Created 0") == 2
@@ -135,7 +136,7 @@ def test_a_first_poll_gives_up_on_a_seam_it_cannot_cover() -> None:
     for number in range(200):
         service.create(f"{number}", age=3600)
 
-    look(reader_of(service), Known())
+    look(reader_of(service), Known(SMART))
 
     assert service.calls.count("* Created 0") == 1 + READINGS_OF_A_SEAM
 

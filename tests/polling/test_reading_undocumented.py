@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.errors import ApiError, BadRequestError, NotFoundError, ServerError
-from exporter.jobs.snapshot import JOB_STATES
+from exporter.jobs.kinds import SMART
 from exporter.polling.reading import UNLISTED_JOBS
 from exporter.polling.reconcile import OpenJob
 from tests.support.fake_service import START, FakeService
@@ -29,10 +29,10 @@ def service_calls(service: FakeService, known: Known) -> list[str]:
 class Deaf(FakeService):
     """A service that ignores the filter for a state it does not document."""
 
-    async def list_smart_jobs(self, **options: Any) -> Page:  # noqa: ANN401 - those of the class above
+    async def list_jobs(self, **options: Any) -> Page:  # noqa: ANN401 - those of the class above
         """Returns one page."""
         state = options.pop("job_state", "")
-        return await super().list_smart_jobs(**options, job_state=state if state in JOB_STATES else "")
+        return await super().list_jobs(**options, job_state=state if state in SMART.job_states else "")
 
 
 def undocumented(service: FakeService, number: int, state: str = "Cancelled") -> Known:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import Row, Seam
 from exporter.polling.reconcile import (
     POLLS_UNTIL_DELETED,
@@ -24,7 +25,7 @@ BASELINE = 5_000
 HORIZON = 10_000
 NOW = HORIZON + SLACK_SECONDS + 60
 OPEN = OpenJob("a", "ASR", "Created", HORIZON - 500)
-KNOWN = Known(polls=3, horizon=HORIZON, proven_to=HORIZON, baseline=BASELINE, open_jobs={"a": OPEN})
+KNOWN = Known(SMART, polls=3, horizon=HORIZON, proven_to=HORIZON, baseline=BASELINE, open_jobs={"a": OPEN})
 EMPTY = replace(KNOWN, open_jobs={})
 
 
@@ -53,7 +54,7 @@ def test_the_first_poll_counts_nothing() -> None:
     """What is there at a target's first poll is history: the open jobs are remembered, the ended ones too."""
     old = row("Created", 100, job_id="old"), row("Failed", NOW - 50, NOW - 10, job_id="failed")
 
-    outcome = poll(Known(), *old)
+    outcome = poll(Known(SMART), *old)
 
     assert (outcome.ended, outcome.created_types, outcome.deleted_types) == ((), (), ())
     assert outcome.open_jobs == (OpenJob("old", "ASR", "Created", 100),)

@@ -23,7 +23,8 @@ import httpx
 from exporter import __version__
 from exporter.ims.client import ImsClient
 from exporter.ims.rate_limit import AccountLimiter
-from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES, PollKey
+from exporter.jobs.kinds import SMART
+from exporter.jobs.snapshot import PollKey
 from exporter.logs import configure_logging
 from exporter.metrics.exposition import Collector, Instruments, make_registry, render
 from exporter.metrics.table import Process
@@ -93,8 +94,8 @@ class Workload:
     def go_on(self) -> None:
         """Lets something happen."""
         for _ in range(self._dice.randrange(self.events + 1)):
-            if self._dice.random() < 0.3 and sum(map(self._open, OPEN_STATES)) < OPEN_JOBS:
-                self._world.create(self._dice.choice(JOB_TYPES))
+            if self._dice.random() < 0.3 and sum(map(self._open, SMART.open_states)) < OPEN_JOBS:
+                self._world.create(self._dice.choice(SMART.job_types))
             else:
                 self._move()
         self._forget()
@@ -103,18 +104,18 @@ class Workload:
         return self._world.total(job_state=state)
 
     def _move(self) -> None:
-        state = self._dice.choice(OPEN_STATES)
+        state = self._dice.choice(SMART.open_states)
         if not (total := self._open(state)):
             return
         (job,) = self._world.page(job_state=state, offset=self._dice.randrange(total), limit=1)
-        following = self._dice.choice(("Executing", *ENDED_STATES) if state == "Created" else ENDED_STATES)
+        following = self._dice.choice(("Executing", *SMART.ended_states) if state == "Created" else SMART.ended_states)
         self._world.move(job.job_id, following, error=("Timeout", "took too long") if following == "Failed" else None)
-        if following in ENDED_STATES:
+        if following in SMART.ended_states:
             self._book.end(job.job_id)
 
     def _forget(self) -> None:
         for job in self._world.page(limit=2, ascending=True):
-            if job.state in ENDED_STATES and job.created_at < self._world.now() - STAY_SECONDS:
+            if job.state in SMART.ended_states and job.created_at < self._world.now() - STAY_SECONDS:
                 self._book.leave(job.job_id)
                 self._world.delete(job.job_id)
 
@@ -201,8 +202,8 @@ class Soak:
         began = time.monotonic()
         self.world = World(lambda: START + time.monotonic() - began)
         for number in range(HISTORY):
-            state = ENDED_STATES[number % 9 == 0]
-            self.world.create(JOB_TYPES[number % 4], state=state, created_at=START - (HISTORY - number) * 40)
+            state = SMART.ended_states[number % 9 == 0]
+            self.world.create(SMART.job_types[number % 4], state=state, created_at=START - (HISTORY - number) * 40)
         self.life = Workload(self.world, self.dice, self.book)
         self.wire = FaultyTransport(Simulator(world=self.world, seed=seed), self.dice, self.life.go_on)
         self._http = httpx.AsyncClient(base_url=BASE_URL, transport=self.wire)
@@ -226,6 +227,7 @@ class Soak:
         """Starts the exporter on whatever the ledger holds."""
         self.ledger = WatchedLedger(self._path, self.book)
         self._api = ImsClient(
+            SMART,
             self._http,
             source_of(),
             AccountLimiter(10),
@@ -270,7 +272,7 @@ class Soak:
         there = Counter(
             (job.job_type, job.state)
             for job in self.world.page(limit=1_000_000)
-            if job.state in OPEN_STATES or job.created_at >= since
+            if job.state in SMART.open_states or job.created_at >= since
         )
         shown = {key: number for key, number in snapshot.jobs.items() if number}
         self.record.is_exact = shown == there and sum(snapshot.ended.values()) == self.book.ends

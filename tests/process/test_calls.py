@@ -13,7 +13,7 @@ import pytest
 
 from exporter.app import assembled
 from exporter.config.load import load_settings
-from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
+from exporter.jobs.kinds import SMART
 from exporter.simulator.gate import ACTIONS, Key
 from exporter.simulator.server import DEMO_KEY, Simulator
 
@@ -76,18 +76,18 @@ async def service(key: Key = DEMO_KEY) -> AsyncIterator[Service]:
 def fill(world: World, dice: random.Random, oldest_open: float) -> None:
     """Creates a month of ended jobs, and open ones of various ages; none in the last minutes."""
     now = world.now()
-    births = [(now - dice.uniform(HOUR / 6, 30 * DAY), dice.choice(ENDED_STATES)) for _ in range(HISTORY)]
-    births += [(now - dice.uniform(HOUR / 12, oldest_open), dice.choice(OPEN_STATES)) for _ in range(OPEN)]
+    births = [(now - dice.uniform(HOUR / 6, 30 * DAY), dice.choice(SMART.ended_states)) for _ in range(HISTORY)]
+    births += [(now - dice.uniform(HOUR / 12, oldest_open), dice.choice(SMART.open_states)) for _ in range(OPEN)]
     for created_at, state in sorted(births):
-        world.create(dice.choice(JOB_TYPES), state=state, created_at=created_at)
+        world.create(dice.choice(SMART.job_types), state=state, created_at=created_at)
 
 
 def change(world: World, dice: random.Random) -> None:
     """Makes 500 changes: jobs are born, begin to run, and end."""
-    jobs = [job for state in OPEN_STATES for job in world.page(job_state=state, limit=OPEN)]
+    jobs = [job for state in SMART.open_states for job in world.page(job_state=state, limit=OPEN)]
     dice.shuffle(jobs)
     for _ in range(BIRTHS):
-        world.create(dice.choice(JOB_TYPES))
+        world.create(dice.choice(SMART.job_types))
     for job in [job for job in jobs if job.state == "Created"][:MOVES]:
         world.move(job.job_id, "Executing")
         jobs.remove(job)
@@ -103,7 +103,7 @@ def end(world: World, job: Job, dice: random.Random) -> None:
 
 def open_counts(counts: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
     """Returns what is counted of the open jobs."""
-    return {key: number for key, number in counts.items() if key[1] in OPEN_STATES}
+    return {key: number for key, number in counts.items() if key[1] in SMART.open_states}
 
 
 def test_idle_poll_costs_three_calls() -> None:
@@ -114,7 +114,7 @@ def test_idle_poll_costs_three_calls() -> None:
             now = target.world.now()
             for age in range(2000, 0, -1):
                 target.world.create("ASR", state="Failed", created_at=now - 180 - age)
-            for state in OPEN_STATES:
+            for state in SMART.open_states:
                 for age in range(40):
                     target.world.create("ASR", state=state, created_at=now - 3600 - age)
             return [await target.poll() for _ in range(11)]

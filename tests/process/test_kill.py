@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES, OPEN_STATES
+from exporter.jobs.kinds import SMART
 from exporter.simulator.server import Simulator
 from tests.support.expected_counts import Truth, told, wait_for_counts
 from tests.support.exporter_process import Scrape, environment, exporter
@@ -49,25 +49,27 @@ class Life:
     def _begin(self, now: float) -> None:
         for number in range(3000):
             age = (3000 - number) * 300
-            self._world.create(JOB_TYPES[number % 4], state=ENDED_STATES[number % 7 == 0], created_at=now - age)
+            self._world.create(
+                SMART.job_types[number % 4], state=SMART.ended_states[number % 7 == 0], created_at=now - age
+            )
         for number in range(40):
-            self._world.create(JOB_TYPES[number % 4], state=OPEN_STATES[number % 2])
+            self._world.create(SMART.job_types[number % 4], state=SMART.open_states[number % 2])
 
     async def run(self) -> None:
         """Lives until cancelled."""
         while True:
             await asyncio.sleep(self._dice.uniform(0, 0.06))
             if self._dice.random() < 0.4:
-                self._world.create(self._dice.choice(JOB_TYPES))
+                self._world.create(self._dice.choice(SMART.job_types))
             else:
                 self._move_one()
 
     def _move_one(self) -> None:
-        state = self._dice.choice(OPEN_STATES)
+        state = self._dice.choice(SMART.open_states)
         if not (total := self._world.total(job_state=state)):
             return
         (job,) = self._world.page(job_state=state, offset=self._dice.randrange(total), limit=1)
-        following = self._dice.choice(("Executing", *ENDED_STATES) if state == "Created" else ENDED_STATES)
+        following = self._dice.choice(("Executing", *SMART.ended_states) if state == "Created" else SMART.ended_states)
         error = self._dice.choice(REASONS) if following == "Failed" else None
         self._world.move(job.job_id, following, error=error)
 

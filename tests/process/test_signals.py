@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.jobs.snapshot import ENDED_STATES
+from exporter.jobs.kinds import SMART
 from exporter.simulator.faults import Fault
 from exporter.simulator.server import Simulator
 from tests.support.expected_counts import Truth, told, wait_for_counts
@@ -44,7 +44,7 @@ def open_jobs(world: World) -> list[str]:
 def changes(world: World, running_ids: list[str]) -> None:
     """Lets jobs end, and others be born; some do both at once."""
     for number, job_id in enumerate(running_ids[:4]):
-        world.move(job_id, ENDED_STATES[number % 2], error=REASON if number % 2 else None)
+        world.move(job_id, SMART.ended_states[number % 2], error=REASON if number % 2 else None)
     for state in ("Created", "Executing", "Finished", "Failed"):
         world.create("TextToSpeech", state=state)
 

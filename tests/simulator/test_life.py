@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES
+from exporter.jobs.kinds import SMART
 from exporter.simulator.life import DAY, Life
 from exporter.simulator.world import World
 
@@ -49,7 +49,7 @@ def test_two_minutes_show_something(seed: int) -> None:
     """Within two minutes jobs of every type are born, some finish and at least one fails."""
     world, _ = lived(120, seed=seed)
 
-    assert set(world.created_ever) == set(JOB_TYPES)
+    assert set(world.created_ever) == set(SMART.job_types)
     assert ends(world, "Finished") >= 20
     assert ends(world, "Failed") >= 1
 
@@ -68,10 +68,10 @@ def test_history_lies_in_its_days() -> None:
     world, _ = lived(0, history=5_000)
     now = world.now()
 
-    past = [job for state in ENDED_STATES for job in world.page(job_state=state, limit=10_000)]
+    past = [job for state in SMART.ended_states for job in world.page(job_state=state, limit=10_000)]
 
     assert len(past) == 5_000
-    assert {job.job_type for job in past if job.state == "Failed"} == set(JOB_TYPES)
+    assert {job.job_type for job in past if job.state == "Failed"} == set(SMART.job_types)
     assert len({int(job.created_at // DAY) for job in past}) >= 30
     assert all(now - 30 * DAY <= job.created_at <= job.modified_at <= now for job in past)
 

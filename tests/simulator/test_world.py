@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.jobs.snapshot import JOB_STATES, JOB_TYPES
+from exporter.jobs.kinds import SMART
 from exporter.simulator.world import World
 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["create", "move", "delete"]),
         st.integers(0, 30),
-        st.sampled_from([*JOB_TYPES, "Novel"]),
-        st.sampled_from([*JOB_STATES, "Paused"]),
+        st.sampled_from([*SMART.job_types, "Novel"]),
+        st.sampled_from([*SMART.job_states, "Paused"]),
         st.integers(0, 5),
     ),
     max_size=60,
@@ -58,8 +58,8 @@ def test_lists_counts_and_jobs_agree(steps: list[tuple[str, int, str, str, int]]
     jobs = [job for job in map(world.get, ids) if job]
     assert len(jobs) == len(ids)
     assert world.counts() == Counter((job.job_type, job.state) for job in jobs)
-    for job_type in (None, *JOB_TYPES, "Novel"):
-        for state in (None, *JOB_STATES, "Paused"):
+    for job_type in (None, *SMART.job_types, "Novel"):
+        for state in (None, *SMART.job_states, "Paused"):
             expected = sorted(
                 (job for job in jobs if job_type in {None, job.job_type} and state in {None, job.state}),
                 key=lambda job: (job.created_at, job.sequence),

@@ -12,6 +12,7 @@ from alibabacloud_credentials.provider import StaticAKCredentialsProvider, Stati
 from exporter.ims.client import ImsClient, RetryBudget
 from exporter.ims.credentials.source import CredentialSource
 from exporter.ims.rate_limit import AccountLimiter
+from exporter.jobs.kinds import SMART
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -81,10 +82,10 @@ async def client_of(
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http:
         limiter = AccountLimiter(calls_per_second, monotonic=time.monotonic)
         source = credentials or source_of()
-        yield ImsClient(http, source, limiter, timeout_seconds=timeout_seconds, observe=observe)
+        yield ImsClient(SMART, http, source, limiter, timeout_seconds=timeout_seconds, observe=observe)
 
 
 async def list_with(handler: Handler, budget: RetryBudget | None = None, **options: Any) -> Page:  # noqa: ANN401 - for client_of
     """Makes one call of ListSmartJobs; without a budget it is not repeated."""
     async with client_of(handler, **options) as client:
-        return await client.list_smart_jobs(budget=budget or RetryBudget(0))
+        return await client.list_jobs(size=10, budget=budget or RetryBudget(0))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from exporter.errors import BadRequestError, ForbiddenError, NotFoundError
-from exporter.ims.answers import Page, SmartHandleJob, SmartJob
-from exporter.jobs.snapshot import JOB_STATES
+from exporter.ims.answers import JobDetails, ListedJob, Page
+from exporter.jobs.kinds import SMART, JobKind
 from exporter.simulator.world import World
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class FakeService:
     """
 
     now: int = START
+    kind: JobKind = SMART
     rows_per_page: int = 100
     """More than this are never served, whatever is asked for."""
     may_get: bool = True
@@ -41,31 +42,31 @@ class FakeService:
     def __post_init__(self) -> None:
         self.world = World(lambda: self.now)
 
-    async def list_smart_jobs(
+    async def list_jobs(
         self,
         *,
         job_type: str = "",
         job_state: str = "",
-        max_results: int | None = None,
-        next_token: str = "",
+        size: int,
+        token: str = "",
         budget: RetryBudget,
         weight: int = 1,
     ) -> Page:
         """Returns one page."""
         del budget
         self.weights.append(weight)
-        offset = int(next_token or 0)
+        offset = int(token or 0)
         self._begin(f"{job_type or '*'} {job_state or '*'} {offset}")
-        if job_state and job_state not in JOB_STATES and not self.world.knows(job_state=job_state):
+        if job_state and job_state not in SMART.job_states and not self.world.knows(job_state=job_state):
             raise BadRequestError("no such state", code="InvalidParameter")
-        limit = min(max_results or 10, self.rows_per_page)
+        limit = min(size, self.rows_per_page)
         jobs = self.world.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
         following = (
             str(offset + limit) if offset + limit < self.world.total(job_type or None, job_state or None) else ""
         )
         return Page(tuple(map(listed, jobs)), following, server_time=self.now)
 
-    async def get_smart_handle_job(self, job_id: str, *, budget: RetryBudget) -> SmartHandleJob:
+    async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails:
         """Returns one job with its reason."""
         del budget
         self._begin(f"get {job_id}")
@@ -75,7 +76,7 @@ class FakeService:
         if job is None:
             raise NotFoundError("no such job", code="JobNotFound")
         code, message = job.error or ("", "")
-        return SmartHandleJob(job_id, job.state, code, message, job.job_type, int(job.created_at), int(job.modified_at))
+        return JobDetails(job.state, code, message, int(job.modified_at))
 
     def create(
         self, job_id: str, age: int = 0, *, job_type: str = "ASR", state: str = "Created", ended: int = 0
@@ -104,6 +105,6 @@ class FakeService:
             happens()
 
 
-def listed(job: Job) -> SmartJob:
+def listed(job: Job) -> ListedJob:
     """Returns a job as a list shows it."""
-    return SmartJob(job.job_id, job.job_type, job.state, int(job.created_at), int(job.modified_at))
+    return ListedJob(job.job_id, job.job_type, job.state, int(job.created_at), int(job.modified_at))

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from exporter.errors import BadRequestError, ExporterError, ForbiddenError, NotFoundError, ServerError, TimedOutError
-from exporter.ims.answers import Page, SmartHandleJob, SmartJob
-from exporter.jobs.snapshot import ENDED_STATES, PollKey
+from exporter.ims.answers import JobDetails, ListedJob, Page
+from exporter.jobs.kinds import SMART, JobKind
+from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger
 from exporter.polling.poller import DAY, Poller, PollSettings
 from exporter.polling.survey import Survey
@@ -60,6 +61,7 @@ class ModelService:
     """Serves pages of 2 to 4 jobs, by the page size asked for, so that few jobs make many pages."""
 
     random: random.Random
+    kind: JobKind = SMART
     temper: EventRates = field(default_factory=EventRates)
     time: float = START
     world: World = field(init=False)
@@ -76,13 +78,13 @@ class ModelService:
     def __post_init__(self) -> None:
         self.world = World(lambda: int(self.time))
 
-    async def list_smart_jobs(
+    async def list_jobs(
         self,
         *,
         job_type: str = "",
         job_state: str = "",
-        max_results: int | None = None,
-        next_token: str = "",
+        size: int,
+        token: str = "",
         budget: RetryBudget,
         weight: int = 1,
     ) -> Page:
@@ -92,8 +94,8 @@ class ModelService:
         self.list_calls += 1
         if job_state in STRANGE_STATES and not self.temper.lists_strange:
             raise BadRequestError("no such state", code="InvalidParameter")
-        limit = 2 + (max_results or 10) % 3
-        offset = int(next_token or 0)
+        limit = 2 + size % 3
+        offset = int(token or 0)
         jobs = self.world.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
         total = self.world.total(job_type or None, job_state or None)
         rows = [self._row(job) for job in jobs]
@@ -102,7 +104,7 @@ class ModelService:
         following = str(offset + limit) if offset + limit < total else ""
         return Page(tuple(rows), next_token=following, server_time=int(self.time))
 
-    async def get_smart_handle_job(self, job_id: str, *, budget: RetryBudget) -> SmartHandleJob:
+    async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails:
         """One job with its reason."""
         del budget
         await self._between_calls()
@@ -112,7 +114,7 @@ class ModelService:
         if job is None:
             raise NotFoundError("no such job", code="JobNotFound")
         code, message = job.error or ("", "")
-        return SmartHandleJob(job_id, job.state, code, message, job.job_type, int(job.created_at), int(job.modified_at))
+        return JobDetails(job.state, code, message, int(job.modified_at))
 
     def live(self, events: int) -> None:
         """Lets the world live through some events."""
@@ -140,7 +142,7 @@ class ModelService:
             del self.open_ids[at]
         if is_strange:
             self.strange_ever.add(job_id)
-        if state in ENDED_STATES:
+        if state in SMART.ended_states:
             self.ended_at[job_id] = self.time
 
     def _event(self) -> None:
@@ -169,9 +171,9 @@ class ModelService:
         if self.random.random() < self.temper.crashes:
             raise Crash
 
-    def _row(self, job: Job) -> SmartJob:
+    def _row(self, job: Job) -> ListedJob:
         created_at = None if self.temper.hides_creation and job.sequence % 8 == 0 else int(job.created_at)
-        return SmartJob(job.job_id, job.job_type, job.state, created_at, int(job.modified_at))
+        return ListedJob(job.job_id, job.job_type, job.state, created_at, int(job.modified_at))
 
 
 T = TypeVar("T")

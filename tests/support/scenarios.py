@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import (
     DURATION_BOUNDS,
-    ENDED_STATES,
     FAILED_WINDOWS,
-    JOB_STATES,
-    JOB_TYPES,
     Durations,
     FailedJob,
     Health,
@@ -68,12 +66,12 @@ EMPTY = Snapshot(
 NO_DURATIONS = Durations((0,) * (len(DURATION_BOUNDS) + 1), 0.0)
 ZERO = replace(
     EMPTY,
-    jobs={(job_type, state): 0 for job_type in JOB_TYPES for state in JOB_STATES},
-    failed_recent={(job_type, window): 0 for job_type in JOB_TYPES for window, _ in FAILED_WINDOWS},
-    created=dict.fromkeys(JOB_TYPES, 0),
-    ended={(job_type, state): 0 for job_type in JOB_TYPES for state in ENDED_STATES},
-    deleted=dict.fromkeys(JOB_TYPES, 0),
-    durations={(job_type, state): NO_DURATIONS for job_type in JOB_TYPES for state in ENDED_STATES},
+    jobs={(job_type, state): 0 for job_type in SMART.job_types for state in SMART.job_states},
+    failed_recent={(job_type, window): 0 for job_type in SMART.job_types for window, _ in FAILED_WINDOWS},
+    created=dict.fromkeys(SMART.job_types, 0),
+    ended={(job_type, state): 0 for job_type in SMART.job_types for state in SMART.ended_states},
+    deleted=dict.fromkeys(SMART.job_types, 0),
+    durations={(job_type, state): NO_DURATIONS for job_type in SMART.job_types for state in SMART.ended_states},
 )
 BUSY = replace(
     ZERO,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from exporter.ims.client import RetryBudget
+from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import Labels
 from exporter.polling.reading import Reader, observe
 from exporter.polling.reconcile import SLACK_SECONDS, Known, Observed, OpenJob
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 DAY = 86400
 OPEN_LISTS = ["* Created 0", "* Executing 0"]
 IDLE = [*OPEN_LISTS, "* * 0"]
-KNOWN = Known(polls=3, horizon=START - SLACK_SECONDS - 60, proven_to=START - SLACK_SECONDS - 60)
+KNOWN = Known(SMART, polls=3, horizon=START - SLACK_SECONDS - 60, proven_to=START - SLACK_SECONDS - 60)
 
 
 def crowded(rows_per_page: int = 100, **options: Any) -> FakeService:  # noqa: ANN401 - for FakeService
@@ -32,7 +33,7 @@ def crowded(rows_per_page: int = 100, **options: Any) -> FakeService:  # noqa: A
 def reader_of(service: FakeService, **options: Any) -> Reader:  # noqa: ANN401 - for Reader
     """Returns a reader that may ask for single jobs, and asks for pages of 100."""
     defaults = {"job_types": (), "page_size": 100, "may_get": True, "local_time": START}
-    return Reader(service, RetryBudget(0), Labels(), **{**defaults, **options})
+    return Reader(service, RetryBudget(0), Labels(SMART), **{**defaults, **options})
 
 
 def look(reader: Reader, known: Known = KNOWN, lookback_seconds: int = 30 * DAY) -> Observed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.jobs.snapshot import JOB_TYPES, OPEN_STATES
+from exporter.jobs.kinds import SMART
 from exporter.rules import Thresholds
 from tools.dashboards.panels import ORANGE, RED, YELLOW, About, Query, graph, heat, number, ranking
 from tools.dashboards.promql import (
@@ -221,4 +221,4 @@ def heat_of_durations(width: int = 8) -> Panel:
 
 def names(by: str) -> tuple[str, ...]:
     """Returns the values of a label that have colours of their own."""
-    return {"job_type": JOB_TYPES, "job_state": OPEN_STATES}.get(by, ())
+    return {"job_type": SMART.job_types, "job_state": SMART.open_states}.get(by, ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.jobs.snapshot import OPEN_STATES
+from exporter.jobs.kinds import SMART
 from tools.dashboards.frame import dashboard_json, target_variables, type_variable
 from tools.dashboards.job_panels import (
     LIMITS,
@@ -105,7 +105,7 @@ def throughput() -> list[Panel]:
             About("Backlog by state", "Jobs that wait (Created) or run (Executing).", "short", alerts=QUEUE_ALERTS),
             Query(total("job_state", value("ims_jobs", OPEN)), "{{job_state}}"),
             stacked=True,
-            names=OPEN_STATES,
+            names=SMART.open_states,
         ),
         graph(
             About(
@@ -117,7 +117,7 @@ def throughput() -> list[Panel]:
                 steps={stuck: RED},
             ),
             Query(age(f"min by (job_state) ({lowest(OLDEST)})"), "{{job_state}}"),
-            names=OPEN_STATES,
+            names=SMART.open_states,
         ),
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.jobs.snapshot import JOB_TYPES
+from exporter.jobs.kinds import SMART
 from tools.dashboards.frame import dashboard_json, target_variables, types_variable
 from tools.dashboards.job_panels import (
     DURATION,
@@ -112,7 +112,7 @@ def throughput_by_type() -> Panel:
         About("Throughput by type", "Jobs that ended, well or not, a minute.", "cpm", 6),
         Query(per_minute("job_type"), "{{job_type}}"),
         stacked=True,
-        names=JOB_TYPES,
+        names=SMART.job_types,
     )
 
 
@@ -158,7 +158,7 @@ def durations() -> list[Panel]:
                 "s",
             ),
             Query(quantile(0.9, rate(DURATION, FINISHED), "job_type"), "{{job_type}}"),
-            names=JOB_TYPES,
+            names=SMART.job_types,
         ),
         quantiles(FINISHED, "Duration of finished jobs"),
         heat_of_durations(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.jobs.snapshot import ENDED_STATES, OPEN_STATES
+from exporter.jobs.kinds import SMART
 from exporter.metrics.table import METRICS
 
 STEP = "$__rate_interval"
@@ -12,9 +12,9 @@ RANGE = "$__range"
 
 FAILED = 'job_state="Failed"'
 FINISHED = 'job_state="Finished"'
-OPEN = f'job_state=~"{"|".join(OPEN_STATES)}"'
-ENDED = f'job_state=~"{"|".join(ENDED_STATES)}"'
-STATES = (*OPEN_STATES, *ENDED_STATES)
+OPEN = f'job_state=~"{"|".join(SMART.open_states)}"'
+ENDED = f'job_state=~"{"|".join(SMART.ended_states)}"'
+STATES = (*SMART.open_states, *SMART.ended_states)
 
 VARIABLES = ("account", "region_id", "job_kind", "job_type")
 LABELS = {metric.name: metric.labels for metric in METRICS}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from exporter.jobs.labels import LabelSet
 from exporter.jobs.snapshot import DURATION_BOUNDS
+from exporter.jobs.states import FAILED
 
 if TYPE_CHECKING:
     import sqlite3
@@ -58,7 +59,7 @@ def count(db: sqlite3.Connection, target_id: int, outcome: Outcome, reasons: Map
     _add(db, target_id, "deleted", ((job_type, "") for job_type in outcome.deleted_types))
     _add(db, target_id, "ended", ((row.job_type, row.job_state) for row in outcome.ended))
     _observe_durations(db, target_id, outcome.ended)
-    failed = [row for row in outcome.ended if row.job_state == "Failed"]
+    failed = [row for row in outcome.ended if row.job_state == FAILED]
     codes = LabelSet(_error_codes(db, target_id), ERROR_CODES)
     labels = {row.job_id: codes.bounded(_code(row, reasons)) for row in failed}
     _add(db, target_id, "failures", ((row.job_type, labels[row.job_id]) for row in failed))
@@ -67,7 +68,7 @@ def count(db: sqlite3.Connection, target_id: int, outcome: Outcome, reasons: Map
 
 def fold(db: sqlite3.Connection, target_id: int, horizon: int) -> None:
     """Keeps only counts of the ended jobs that no poll can take for new any more."""
-    values = {"id": target_id, "horizon": horizon, "hours": BY_HOUR, "minutes": BY_MINUTE}
+    values = {"id": target_id, "horizon": horizon, "hours": BY_HOUR, "minutes": BY_MINUTE, "failed": FAILED}
     db.execute(
         "INSERT INTO bucket (target_id, series, job_type, job_state, start, live)"
         " SELECT target_id, :hours, job_type, job_state, created_at / 3600 * 3600 AS hour, COUNT(*) FROM ended_job"
@@ -78,7 +79,7 @@ def fold(db: sqlite3.Connection, target_id: int, horizon: int) -> None:
     db.execute(
         "INSERT INTO bucket (target_id, series, job_type, job_state, start, live)"
         " SELECT target_id, :minutes, job_type, job_state, ended_at / 60 * 60 AS minute, COUNT(*) FROM ended_job"
-        " WHERE target_id = :id AND MAX(created_at, ended_at) < :horizon AND job_state = 'Failed'"
+        " WHERE target_id = :id AND MAX(created_at, ended_at) < :horizon AND job_state = :failed"
         " GROUP BY job_type, job_state, minute ON CONFLICT DO UPDATE SET live = live + excluded.live",
         values,
     )

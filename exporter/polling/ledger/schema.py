@@ -137,7 +137,7 @@ MIGRATIONS = (
       target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
       job_id TEXT NOT NULL,
       job_type TEXT NOT NULL,
-      job_state TEXT NOT NULL CHECK (job_state NOT IN ('Finished', 'Failed', 'Cancelled')),
+      job_state TEXT NOT NULL CHECK (job_state NOT IN ('Finished', 'Failed')),
       created_at INTEGER NOT NULL,
       missing_polls INTEGER NOT NULL CHECK (missing_polls >= 0),
       PRIMARY KEY (target_id, job_id)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter.errors import LedgerDamagedError, LedgerError, LedgerInUseError
+from exporter.jobs.kinds import KINDS
 from exporter.polling.ledger import counting, survey, totals
 from exporter.polling.ledger.aside import set_aside
 from exporter.polling.ledger.schema import DAMAGE, check, check_file, check_tables, migrate
@@ -22,6 +23,7 @@ from exporter.polling.reconcile import Known, OpenJob, OpenSeam
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from exporter.jobs.kinds import JobKind
     from exporter.jobs.snapshot import PollKey, Snapshot
     from exporter.polling.ledger.survey import SurveyState
     from exporter.polling.pagination import Row
@@ -74,7 +76,7 @@ class Ledger:
         with self._atomic() as db:
             target_id = _target_id(db, key)
             _choose(db, target_id, job_types)
-            return _load(db, target_id, job_types)
+            return _load(db, target_id, KINDS[key.job_kind], job_types)
 
     def commit(
         self,
@@ -101,7 +103,9 @@ class Ledger:
             if survey.state_of(db, target_id) is None:
                 counting.fold(db, target_id, outcome.horizon)
             counting.prune(db, target_id, window_start, outcome.started_at)
-            return totals.read(db, target_id, taken_at=taken_at, now=outcome.started_at, window_start=window_start)
+            return totals.read(
+                db, target_id, KINDS[key.job_kind], taken_at=taken_at, now=outcome.started_at, window_start=window_start
+            )
 
     def belong_to(self, shard: int, elsewhere: Iterable[PollKey]) -> list[PollKey]:
         """Notes whose ledger this is, and drops what is known of the targets that other shards poll.
@@ -130,7 +134,7 @@ class Ledger:
         """Begins a survey anew; the target must have been polled."""
         with self._atomic() as db:
             target_id = _target_id(db, key)
-            state = survey.start(db, target_id, now, window_start)
+            state = survey.start(db, target_id, KINDS[key.job_kind], now, window_start)
             counting.fold(db, target_id, state.horizon)
             return state
 
@@ -145,7 +149,7 @@ class Ledger:
             target_id = _target_id(db, key)
             if survey.state_of(db, target_id) != state:
                 raise LedgerError("another process has moved this target's survey on: only one may use a ledger")
-            return survey.store_page(db, target_id, state, rows, next_token)
+            return survey.store_page(db, target_id, KINDS[key.job_kind], state, rows=rows, next_token=next_token)
 
     def _opened_or_begun(self) -> sqlite3.Connection:
         """Opens the ledger; one that is found damaged twice is moved aside, and a new one begun."""
@@ -269,7 +273,7 @@ def _choose(db: sqlite3.Connection, target_id: int, job_types: tuple[str, ...]) 
         db.execute("DELETE FROM survey WHERE target_id = :id", values)
 
 
-def _load(db: sqlite3.Connection, target_id: int, job_types: tuple[str, ...]) -> Known:
+def _load(db: sqlite3.Connection, target_id: int, kind: JobKind, job_types: tuple[str, ...]) -> Known:
     polls, horizon, proven_to, seams, baseline = db.execute(
         "SELECT polls, horizon, proven_to, seams, baseline FROM target WHERE id = ?", (target_id,)
     ).fetchone()
@@ -279,6 +283,7 @@ def _load(db: sqlite3.Connection, target_id: int, job_types: tuple[str, ...]) ->
     )
     ended = db.execute("SELECT job_id FROM ended_job WHERE target_id = ?", (target_id,))
     return Known(
+        kind=kind,
         polls=polls,
         horizon=horizon,
         proven_to=proven_to,

@@ -12,12 +12,13 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from exporter.jobs.snapshot import ENDED_STATES
+from exporter.jobs.states import FAILED
 from exporter.polling.ledger.counting import BY_HOUR, BY_MINUTE, DAY, HOUR, MINUTE
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from exporter.jobs.kinds import JobKind
     from exporter.polling.pagination import Row
 
 
@@ -36,13 +37,12 @@ class SurveyState:
     cursor_ids: tuple[str, ...]
     """The jobs of that very second that have been counted."""
 
-    @property
-    def progress(self) -> float:
-        """How far the survey has come through the window, 0 to 1."""
-        done = ENDED_STATES.index(self.job_state)
+    def progress(self, kind: JobKind) -> float:
+        """Returns how much of the window has been read, 0 to 1."""
+        lists = ended_lists(kind)
         position = self.started_at if self.cursor_at is None else self.cursor_at
         share = (self.started_at - position) / max(1, self.started_at - self.window_start)
-        return (done + min(1.0, max(0.0, share))) / len(ENDED_STATES)
+        return (lists.index(self.job_state) + min(1.0, max(0.0, share))) / len(lists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,11 @@ class LastSurvey:
     is_complete: bool
     is_truncated: bool
     """Whether a poll has missed ended jobs since: the exporter was away for longer than `lookback`."""
+
+
+def ended_lists(kind: JobKind) -> tuple[str, ...]:
+    """Returns the filters of the lists that a survey reads, in its order."""
+    return tuple(word for state in kind.ended_states for word in kind.filters_of(state))
 
 
 def state_of(db: sqlite3.Connection, target_id: int) -> SurveyState | None:
@@ -79,17 +84,17 @@ def last(db: sqlite3.Connection, target_id: int, window_start: int) -> LastSurve
     )
 
 
-def start(db: sqlite3.Connection, target_id: int, now: int, window_start: int) -> SurveyState:
+def start(db: sqlite3.Connection, target_id: int, kind: JobKind, now: int, window_start: int) -> SurveyState:
     """Begins a survey anew."""
     (horizon,) = db.execute("SELECT horizon FROM target WHERE id = ?", (target_id,)).fetchone()
-    state = SurveyState(now, horizon, window_start, ENDED_STATES[0], "", None, ())
+    state = SurveyState(now, horizon, window_start, ended_lists(kind)[0], "", None, ())
     db.execute("UPDATE bucket SET surveyed = 0 WHERE target_id = ?", (target_id,))
     _store(db, target_id, state)
     return state
 
 
 def store_page(
-    db: sqlite3.Connection, target_id: int, state: SurveyState, rows: tuple[Row, ...], next_token: str
+    db: sqlite3.Connection, target_id: int, kind: JobKind, state: SurveyState, *, rows: tuple[Row, ...], next_token: str
 ) -> SurveyState | None:
     """Counts a page; returns where the survey goes on, or None when it is complete."""
     fresh = list({row.job_id: row for row in rows if _is_beyond(row, state)}.values())
@@ -101,8 +106,8 @@ def store_page(
             _count(db, target_id, row, state.started_at)
     if next_token and not (rows and rows[-1].created_at < state.window_start):
         moved = replace(_moved(state, fresh), next_token=next_token)
-    elif state.job_state != ENDED_STATES[-1]:
-        following = ENDED_STATES[ENDED_STATES.index(state.job_state) + 1]
+    elif state.job_state != ended_lists(kind)[-1]:
+        following = ended_lists(kind)[ended_lists(kind).index(state.job_state) + 1]
         moved = replace(state, job_state=following, next_token="", cursor_at=None, cursor_ids=())
     else:
         _finish(db, target_id, state)
@@ -135,7 +140,7 @@ def _is_accounted(db: sqlite3.Connection, target_id: int, row: Row) -> bool:
 
 def _count(db: sqlite3.Connection, target_id: int, row: Row, now: int) -> None:
     starts = [(BY_HOUR, row.created_at // HOUR * HOUR)]
-    if row.job_state == "Failed" and row.modified_at is not None and row.ended_at >= now - DAY - HOUR:
+    if row.job_state == FAILED and row.modified_at is not None and row.ended_at >= now - DAY - HOUR:
         starts.append((BY_MINUTE, row.ended_at // MINUTE * MINUTE))
     db.executemany(
         "INSERT INTO bucket (target_id, series, job_type, job_state, start, surveyed) VALUES (?, ?, ?, ?, ?, 1)"

@@ -7,45 +7,49 @@ from typing import TYPE_CHECKING, TypeVar
 
 from exporter.jobs.labels import UNKNOWN
 from exporter.jobs.snapshot import (
-    ENDED_STATES,
     FAILED_JOBS_SHOWN,
     FAILED_WINDOWS,
-    JOB_TYPES,
     OLDEST_JOBS_SHOWN,
-    OPEN_STATES,
     Durations,
     FailedJob,
     Snapshot,
     WaitingJob,
 )
+from exporter.jobs.states import FAILED
 from exporter.polling.ledger import survey
 from exporter.polling.ledger.counting import BOUNDS, BY_HOUR, BY_MINUTE
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from exporter.jobs.kinds import JobKind
+
 Key = TypeVar("Key", str, tuple[str, str])
 Value = TypeVar("Value")
 
 
-def read(db: sqlite3.Connection, target_id: int, *, taken_at: float, now: int, window_start: int) -> Snapshot:
+def read(
+    db: sqlite3.Connection, target_id: int, kind: JobKind, *, taken_at: float, now: int, window_start: int
+) -> Snapshot:
     """Returns the totals of a target, with zeros for the documented types; of all types met, or those chosen only."""
-    types = survey.chosen_types(db, target_id) or tuple(dict.fromkeys((*JOB_TYPES, *sorted(job_types(db, target_id)))))
+    met = sorted(job_types(db, target_id))
+    types = survey.chosen_types(db, target_id) or tuple(dict.fromkeys((*kind.known_types, *met)))
     is_surveyed = survey.last(db, target_id, window_start).is_complete
-    ended = {(kind, state): 0 for kind in types for state in ENDED_STATES}
-    unknown = {(kind, UNKNOWN): 0 for kind in types}
+    opened = {(job_type, state): 0 for job_type in types for state in kind.open_states}
+    ended = {(job_type, state): 0 for job_type in types for state in kind.ended_states}
+    unknown = {(job_type, UNKNOWN): 0 for job_type in types}
     return Snapshot(
         taken_at=taken_at,
         jobs=_of(
             types,
-            _open(db, target_id, types) | (_ended(db, target_id, types, window_start) if is_surveyed else {}),
+            opened | _open(db, target_id) | ((ended | _ended(db, target_id, window_start)) if is_surveyed else {}),
         ),
         failed_recent=_of(types, _failed_recent(db, target_id, types, now)) if is_surveyed else {},
         created=_of(types, _by_type(db, target_id, "created", types)),
         ended=_of(types, _by_label(db, target_id, "ended", ended)),
         failures=_of(types, _by_label(db, target_id, "failures", unknown)),
         deleted=_of(types, _by_type(db, target_id, "deleted", types)),
-        durations=_of(types, _durations(db, target_id, types)),
+        durations=_of(types, _durations(db, target_id, ended)),
         oldest_open=_of(types, _oldest_open(db, target_id)),
         last_failure=_of(types, _last_failure(db, target_id)),
         ledger_jobs=_ledger_jobs(db, target_id),
@@ -70,17 +74,15 @@ def job_types(db: sqlite3.Connection, target_id: int) -> frozenset[str]:
     return frozenset(job_type for (job_type,) in rows)
 
 
-def _open(db: sqlite3.Connection, target_id: int, types: tuple[str, ...]) -> dict[tuple[str, str], int]:
+def _open(db: sqlite3.Connection, target_id: int) -> dict[tuple[str, str], int]:
     rows = db.execute(
         "SELECT job_type, job_state, COUNT(*) FROM open_job WHERE target_id = ? GROUP BY job_type, job_state",
         (target_id,),
     )
-    return {(kind, state): 0 for kind in types for state in OPEN_STATES} | {(row[0], row[1]): row[2] for row in rows}
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
-def _ended(
-    db: sqlite3.Connection, target_id: int, types: tuple[str, ...], window_start: int
-) -> dict[tuple[str, str], int]:
+def _ended(db: sqlite3.Connection, target_id: int, window_start: int) -> dict[tuple[str, str], int]:
     rows = db.execute(
         "SELECT job_type, job_state, SUM(n) FROM ("
         " SELECT job_type, job_state, live AS n FROM bucket"
@@ -89,7 +91,7 @@ def _ended(
         ") GROUP BY job_type, job_state",
         {"id": target_id, "series": BY_HOUR, "start": window_start},
     )
-    return {(kind, state): 0 for kind in types for state in ENDED_STATES} | {(row[0], row[1]): row[2] for row in rows}
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def _failed_recent(
@@ -101,9 +103,9 @@ def _failed_recent(
             "SELECT job_type, SUM(n) FROM ("
             " SELECT job_type, live AS n FROM bucket WHERE target_id = :id AND series = :series AND start >= :start"
             " UNION ALL SELECT job_type, 1 FROM ended_job"
-            "  WHERE target_id = :id AND job_state = 'Failed' AND ended_at >= :start"
+            "  WHERE target_id = :id AND job_state = :failed AND ended_at >= :start"
             ") GROUP BY job_type",
-            {"id": target_id, "series": BY_MINUTE, "start": now - seconds},
+            {"id": target_id, "series": BY_MINUTE, "start": now - seconds, "failed": FAILED},
         )
         found |= {(kind, window): number for kind, number in rows}
     return found
@@ -121,8 +123,10 @@ def _by_label(
     return zeros | {(row[0], row[1]): row[2] for row in rows}
 
 
-def _durations(db: sqlite3.Connection, target_id: int, types: tuple[str, ...]) -> dict[tuple[str, str], Durations]:
-    counts: dict[tuple[str, str], dict[float, int]] = {(kind, state): {} for kind in types for state in ENDED_STATES}
+def _durations(
+    db: sqlite3.Connection, target_id: int, zeros: dict[tuple[str, str], int]
+) -> dict[tuple[str, str], Durations]:
+    counts: dict[tuple[str, str], dict[float, int]] = {key: {} for key in zeros}
     sums = dict.fromkeys(counts, 0)
     rows = db.execute(
         "SELECT job_type, job_state, bound, count, sum_seconds FROM duration WHERE target_id = ?",

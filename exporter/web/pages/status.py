@@ -7,7 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from exporter.jobs.count_history import POINTS, series
-from exporter.jobs.snapshot import JOB_STATES, JOB_TYPES, OLDEST_JOBS_SHOWN, OPEN_STATES
+from exporter.jobs.kinds import SMART
+from exporter.jobs.snapshot import OLDEST_JOBS_SHOWN
 from exporter.web.pages.layout import document
 from exporter.web.pages.parts import ago, close_span, count, error_row, row, span, sparkline, sums, table, target
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from exporter.jobs.snapshot import Health, PollKey, TargetView, WaitingJob
     from exporter.web.pages.layout import Site, Visit
+
+JOB_STATES, JOB_TYPES, OPEN_STATES = SMART.job_states, SMART.job_types, SMART.open_states
 
 FEW = 3
 """So many targets show their jobs unfolded."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from exporter.jobs.snapshot import ENDED_STATES, JOB_TYPES
+from exporter.jobs.kinds import SMART
 from exporter.web.pages.failure_list import Failure
 from exporter.web.pages.failures import failures_table
 from exporter.web.pages.layout import document
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from exporter.jobs.snapshot import Snapshot, TargetView, WaitingJob
     from exporter.web.pages.layout import Site, Visit
+
+ENDED_STATES, JOB_TYPES = SMART.ended_states, SMART.job_types
 
 FAILURES = 10
 COUNTER_HEADS = ("Type", "Created", *ENDED_STATES, "Deleted", "Failed 1 h", "Failed 24 h", "Mean time to finish")

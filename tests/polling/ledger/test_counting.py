@@ -6,15 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.jobs.snapshot import (
-    DURATION_BOUNDS,
-    ENDED_STATES,
-    FAILED_WINDOWS,
-    JOB_STATES,
-    JOB_TYPES,
-    OPEN_STATES,
-    FailedJob,
-)
+from exporter.jobs.kinds import SMART
+from exporter.jobs.snapshot import DURATION_BOUNDS, FAILED_WINDOWS, FailedJob
 from exporter.polling.ledger import Ledger
 from exporter.polling.ledger.counting import ERROR_CODES, FAILURES_KEPT, LONGEST_MESSAGE
 from exporter.polling.reading import Reason
@@ -49,11 +42,11 @@ def test_zeros() -> None:
 
     snapshot = book.poll()
 
-    assert snapshot.jobs == {(kind, state): 0 for kind in JOB_TYPES for state in OPEN_STATES}
+    assert snapshot.jobs == {(kind, state): 0 for kind in SMART.job_types for state in SMART.open_states}
     assert snapshot.failed_recent == {}
-    assert snapshot.created == snapshot.deleted == dict.fromkeys(JOB_TYPES, 0)
-    assert snapshot.ended == {(kind, state): 0 for kind in JOB_TYPES for state in ENDED_STATES}
-    assert snapshot.failures == {(kind, "unknown"): 0 for kind in JOB_TYPES}
+    assert snapshot.created == snapshot.deleted == dict.fromkeys(SMART.job_types, 0)
+    assert snapshot.ended == {(kind, state): 0 for kind in SMART.job_types for state in SMART.ended_states}
+    assert snapshot.failures == {(kind, "unknown"): 0 for kind in SMART.job_types}
     assert {sum(each.counts) for each in snapshot.durations.values()} == {0}
     assert snapshot.durations.keys() == snapshot.ended.keys()
     book.ledger.close()
@@ -63,8 +56,8 @@ def test_zeros_after_a_survey(book: Book) -> None:
     """With a survey complete, the ended jobs and the recent failures are there as well."""
     snapshot = book.poll()
 
-    assert snapshot.jobs == {(kind, state): 0 for kind in JOB_TYPES for state in JOB_STATES}
-    assert snapshot.failed_recent == {(kind, window): 0 for kind in JOB_TYPES for window, _ in FAILED_WINDOWS}
+    assert snapshot.jobs == {(kind, state): 0 for kind in SMART.job_types for state in SMART.job_states}
+    assert snapshot.failed_recent == {(kind, window): 0 for kind in SMART.job_types for window, _ in FAILED_WINDOWS}
 
 
 def test_types_chosen_and_met(book: Book) -> None:
@@ -73,7 +66,7 @@ def test_types_chosen_and_met(book: Book) -> None:
     book.job_types = ("ASR",)
     chosen = book.poll()
 
-    assert set(met.created) == {*JOB_TYPES, "New"}
+    assert set(met.created) == {*SMART.job_types, "New"}
     assert (met.jobs["New", "Created"], met.jobs["New", "Failed"]) == (1, 0)
     assert {kind for kind, _ in chosen.jobs} == set(chosen.created) == {kind for kind, _ in chosen.ended} == {"ASR"}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.errors import LedgerBrokenError, LedgerDamagedError, LedgerError
-from exporter.jobs.snapshot import JOB_TYPES
+from exporter.jobs.kinds import SMART
 from exporter.polling.ledger import Ledger, schema
 from exporter.polling.ledger.aside import set_aside
 from exporter.simulator.server import Simulator
@@ -99,7 +99,7 @@ def test_damage_found_in_use(path: Path, capsys: pytest.CaptureFixture[str]) -> 
     ledger.close()
 
     assert set(snapshot.ended.values()) == {0}
-    assert set(snapshot.created) == set(JOB_TYPES)
+    assert set(snapshot.created) == set(SMART.job_types)
     assert value(path, "SELECT COUNT(*) FROM open_job") == 1
     assert aside_of(path).exists()
     assert "kept_as" in "".join(capsys.readouterr())

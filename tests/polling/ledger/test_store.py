@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.errors import LedgerError
-from exporter.jobs.snapshot import JOB_TYPES, PollKey
+from exporter.jobs.kinds import SMART
+from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger, schema, store
 from exporter.polling.reconcile import Known
 from tests.support.ledger_driver import START, Book, contents, execute, full_disk, job, value
@@ -40,7 +41,7 @@ def test_a_new_file(path: Path) -> None:
     """A new ledger is made, brought to the newest version, and knows nothing of any target."""
     ledger = Ledger(str(path))
 
-    assert ledger.load(OTHER, ()) == Known()
+    assert ledger.load(OTHER, ()) == Known(SMART)
     assert ledger.size_bytes > 0
     assert value(path, "PRAGMA user_version") == len(schema.MIGRATIONS)
     assert value(path, "PRAGMA journal_mode") == "wal"
@@ -228,7 +229,10 @@ def test_it_grows_with_hours_not_with_history(path: Path) -> None:
     book.poll()
     book.survey()
     for _ in range(60):
-        rows = [job(f"{number + each}", "Finished", now=book.now + 900, kind=JOB_TYPES[each % 4]) for each in range(80)]
+        rows = [
+            job(f"{number + each}", "Finished", now=book.now + 900, kind=SMART.job_types[each % 4])
+            for each in range(80)
+        ]
         number += len(rows)
         snapshot = book.poll(*rows, after=900)
     rows_kept = contents(path)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from exporter.jobs.kinds import SMART
 from exporter.polling.ledger import Ledger
 from tests.support.ledger_driver import DAY, HOUR, KEY, LOOKBACK_DAYS, Book, job
 
@@ -161,14 +162,14 @@ def test_ends_with_the_lookback(book: Book) -> None:
 def test_progress_never_falls(book: Book) -> None:
     """Progress goes from 0 to 1 over both lists, whatever a page shows."""
     state = book.start_survey()
-    shown = [state.progress]
+    shown = [state.progress(SMART)]
     for rows in (HISTORY[:2], (), HISTORY[1:2], HISTORY[2:]):
         state = page(book, state, *rows)
-        shown.append(state.progress)
+        shown.append(state.progress(SMART))
     state = page(book, state, more=False)
-    shown.append(state.progress)
+    shown.append(state.progress(SMART))
     state = page(book, state, job("f", "Failed", age=LOOKBACK_DAYS * DAY))
-    shown.append(state.progress)
+    shown.append(state.progress(SMART))
 
     assert shown == sorted(shown)
     assert (shown[0], shown[5]) == (0, 0.5)
