@@ -1,4 +1,4 @@
-"""Every file that a program writes: `python -m tools.generated` writes them, `... --check` tells which are stale."""
+"""Writes every generated file of the repository: `python -m tools.generated`; `--check` only reports stale files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def generated() -> dict[Path, str]:
-    """Returns the text of every such file by its path."""
+    """Returns the text of every generated file by its path."""
     boards = dashboards.built()
     return {
         ROOT / "docs" / "alerts.md": alerts_document.document(),
@@ -34,12 +34,12 @@ def generated() -> dict[Path, str]:
 
 
 def stale(files: Mapping[Path, str]) -> str:
-    """Returns how the files differ from what they should be, nothing if they do not."""
+    """Returns the difference between the files on disk and their generated texts; empty if there is none."""
     found: list[str] = []
     for path, text in files.items():
         name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-        there = path.read_text(encoding="utf-8") if path.exists() else ""
-        found += unified_diff(there.splitlines(True), text.splitlines(True), name, f"{name} as generated", n=1)
+        on_disk = path.read_text(encoding="utf-8") if path.exists() else ""
+        found += unified_diff(on_disk.splitlines(True), text.splitlines(True), name, f"{name} as generated", n=1)
     return "".join(found)
 
 
@@ -51,13 +51,13 @@ def write(files: Mapping[Path, str]) -> None:
 
 
 def main() -> int:
-    """Writes, or checks and returns 1 if a file is stale."""
+    """Writes the stale files; with `--check`, prints the differences and returns 1 if there are any."""
     files = generated()
     if "--check" not in sys.argv[1:]:
         write(files)
         return 0
     difference = stale(files)
-    sys.stdout.write(f"{difference}\nmake docs writes these files anew\n" if difference else "")
+    sys.stdout.write(f"{difference}\nthese files are stale: run `make docs`\n" if difference else "")
     return 1 if difference else 0
 
 

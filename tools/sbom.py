@@ -1,4 +1,4 @@
-"""The bill of materials (CycloneDX) of what an installation holds: `python -m tools.sbom FOLDER` writes it there."""
+"""Writes the bill of materials (CycloneDX) of an installation: `python -m tools.sbom FOLDER`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from exporter import __version__
-from tests.support.lock_files import FOLDER, OURS, Pin, locked, needs
 from tools.licences import licence
+from tools.lock_files import FOLDER, PROJECT, Pin, dependencies, locked
 
 LOCK = "kubernetes"
-"""The one with everything: what `run` has not is optional."""
+"""Lock with all packages; those that the lock `run` lacks are optional."""
 
 
 def document(now: datetime) -> dict[str, Any]:
-    """Returns the bill: the exporter, every package that its locks allow it to run with, and which brings which."""
-    us = Pin(OURS, __version__)
+    """Returns the bill of materials: the exporter, every package in its locks, and their dependencies."""
+    project = Pin(PROJECT, __version__)
     required, everything = locked("run"), locked(LOCK)
-    purls = {pin.name: pin.purl for pin in (us, *everything)}
-    edges = needs((FOLDER / f"{LOCK}.txt").read_text(encoding="utf-8"))
+    purls = {pin.name: pin.purl for pin in (project, *everything)}
+    direct = dependencies((FOLDER / f"{LOCK}.txt").read_text(encoding="utf-8"))
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -30,15 +30,15 @@ def document(now: datetime) -> dict[str, Any]:
         "metadata": {
             "timestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "authors": [{"name": "The IMS exporter maintainers"}],
-            "component": {**_component(us, "Apache-2.0"), "type": "application"},
+            "component": {**_component(project, "Apache-2.0"), "type": "application"},
         },
         "components": [
             {**_component(pin, licence(pin.name)), "scope": "required" if pin in required else "optional"}
             for pin in everything
         ],
         "dependencies": [
-            {"ref": purls[name], "dependsOn": sorted(purls[each] for each in brought)}
-            for name, brought in sorted(edges.items())
+            {"ref": purls[name], "dependsOn": sorted(purls[dependency] for dependency in names)}
+            for name, names in sorted(direct.items())
         ],
     }
 
@@ -57,12 +57,12 @@ def _component(pin: Pin, expression: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Writes the bill into a folder, dated by SOURCE_DATE_EPOCH if that is set, and prints its path."""
-    told = os.environ.get("SOURCE_DATE_EPOCH")
-    now = datetime.fromtimestamp(int(told), UTC) if told else datetime.now(UTC)
+    """Writes the bill into a folder and prints its path; SOURCE_DATE_EPOCH replaces the current time."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{OURS}.cdx.json"
+    path = folder / f"{PROJECT}.cdx.json"
     path.write_text(json.dumps(document(now), indent=2) + "\n", encoding="utf-8")
     sys.stdout.write(f"{path}\n")
 

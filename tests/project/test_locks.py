@@ -10,8 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.support.lock_files import locked
 from tests.support.repository import ROOT
+from tools.lock_files import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

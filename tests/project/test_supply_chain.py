@@ -15,11 +15,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from exporter import __version__
-from tests.support.lock_files import FOLDER, Pin, locked, needs, pins
 from tests.support.repository import ROOT
 from tools import audit, sbom
 from tools.audit import advisories, audited, served
 from tools.licences import NOT_INSTALLED, is_acceptable
+from tools.lock_files import FOLDER, Pin, dependencies, locked, pins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_lock_is_read() -> None:
 
     assert (first, second) == (Pin("one", "1.0"), Pin("two", "1!2.0", 'sys_platform == "win32"'))
     assert second.purl == "pkg:pypi/two@1%212.0"
-    assert needs(LOCK) == {"ims-exporter": {"one", "two"}, "one": set(), "two": {"one"}}
+    assert dependencies(LOCK) == {"ims-exporter": {"one", "two"}, "one": set(), "two": {"one"}}
 
 
 @pytest.mark.parametrize("name", ["run", "kubernetes", "build", "dev"])
