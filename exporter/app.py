@@ -24,7 +24,7 @@ from exporter.reload import Reload
 from exporter.rules.thresholds import Thresholds
 from exporter.standby.standby import lead
 from exporter.threads import to_thread_shielded
-from exporter.web.pages.layout import Site
+from exporter.web.pages.request import PageSettings
 from exporter.web.server import base_url, make_app, serve
 
 if TYPE_CHECKING:
@@ -200,10 +200,10 @@ class App:
             if worker.poller.view.health.up is None
         ]
 
-    def site(self) -> Site:
-        """Returns what the pages need to know of the settings; they refresh no faster than there is news."""
+    def page_settings(self) -> PageSettings:
+        """Returns the settings that the pages depend on; pages reload no faster than polls bring new data."""
         thresholds = Thresholds()
-        return Site(
+        return PageSettings(
             version=__version__,
             stuck_seconds=thresholds.stuck_seconds,
             stuck_other_seconds=thresholds.stuck_other_seconds,
@@ -286,7 +286,7 @@ async def run(
             views=app.views,
             live=app.not_live,
             ready=app.not_ready,
-            site=app.site,
+            page_settings=app.page_settings,
             now=time.time,
             reload=app.reload if settings.web_enable_lifecycle else None,
         )

@@ -22,7 +22,7 @@ from exporter.errors import LeadershipLostError, LedgerError, LedgerInUseError, 
 from exporter.metrics.exposition import Collector, Instruments, make_registry
 from exporter.metrics.table import Process
 from exporter.polling.ledger.store import IN_MEMORY
-from exporter.web.pages.routes import PAGES
+from exporter.web.pages.routes import ROUTES
 from exporter.web.server import add_headers, base_url, metrics, name_known_paths, plain, probe, serve
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def make_standby_app(holder: Callable[[], str]) -> web.Application:
 
     app = web.Application(middlewares=[name_known_paths])
     app.on_response_prepare.append(add_headers)
-    for path in PAGES:
+    for path in ROUTES:
         app.router.add_get(path, refuse)
     app.router.add_get("/metrics", metrics(_registry()))
     for path in ("/livez", "/readyz", "/healthz"):

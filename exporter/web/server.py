@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -11,13 +12,15 @@ from aiohttp import web
 
 from exporter.errors import ExporterError, SettingsError
 from exporter.metrics.exposition import rendered
+from exporter.web.accept import quality_values
 from exporter.web.config_watch import WatchedSecurity
 from exporter.web.connections import Connections, Limits, timed
 from exporter.web.gate import add_configured_headers, gate
 from exporter.web.handler import handler_factory
 from exporter.web.listener import GuardedSite
-from exporter.web.pages.layout import STYLE
-from exporter.web.pages.routes import PAGES, Asked, answer
+from exporter.web.pages.request import PageRequest
+from exporter.web.pages.routes import ROUTES, respond
+from exporter.web.pages.templates import STYLE, make_environment
 from exporter.web.passwords import Passwords
 from exporter.web.token_bucket import Bucket
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from exporter.jobs.snapshot import TargetView
     from exporter.metrics.exposition import Registry
-    from exporter.web.pages.layout import Site
+    from exporter.web.pages.request import PageSettings
 
 SHUTDOWN_SECONDS = 0.5
 """So long aiohttp waits for a request under way when the server stops, and again once it is cancelled."""
@@ -52,7 +55,7 @@ def make_app(
     views: Callable[[], Sequence[TargetView]],
     live: Callable[[], list[str]],
     ready: Callable[[], list[str]],
-    site: Callable[[], Site],
+    page_settings: Callable[[], PageSettings],
     now: Callable[[], float],
     reload: Callable[[], Awaitable[None]] | None = None,
 ) -> web.Application:
@@ -64,8 +67,9 @@ def make_app(
     """
     app = web.Application(middlewares=[name_known_paths])
     app.on_response_prepare.append(add_headers)
-    for path in PAGES:
-        app.router.add_get(path, shown(views, site, now))
+    show_page = page_handler(views, page_settings, now)
+    for path in ROUTES:
+        app.router.add_get(path, show_page)
     app.router.add_get("/metrics", metrics(registry))
     app.router.add_get("/livez", probe(live))
     app.router.add_get("/readyz", probe(ready))
@@ -142,27 +146,32 @@ def metrics(registry: Registry) -> Handler:
     return show
 
 
-def shown(views: Callable[[], Sequence[TargetView]], site: Callable[[], Site], now: Callable[[], float]) -> Handler:
-    """Returns the handler of the pages."""
+def page_handler(
+    views: Callable[[], Sequence[TargetView]], page_settings: Callable[[], PageSettings], now: Callable[[], float]
+) -> Handler:
+    """Returns the handler of the pages; it renders one page at a time, in a thread, so that scrapes need not wait."""
+    environment = make_environment()
+    rendering = asyncio.Lock()
 
     async def show(request: web.Request) -> web.Response:
-        asked = Asked(
-            path=request.path,
-            query=tuple(request.query.items()),
-            accept=",".join(request.headers.getall("Accept", [])),
-            links=[path for path in known_paths(request.app) if path not in PAGES],
-            views=views(),
-            site=site(),
-            now=now(),
-        )
-        given = answer(asked)
+        async with rendering:
+            page_request = PageRequest(
+                path=request.path,
+                query=tuple(request.query.items()),
+                accept=",".join(request.headers.getall("Accept", [])),
+                endpoints=[path for path in known_paths(request.app) if path not in ROUTES],
+                views=views(),
+                settings=page_settings(),
+                now=now(),
+            )
+            status, content_type, body = await asyncio.to_thread(render, page_request)
         return web.Response(
-            body=encoded(given.text),
-            status=given.status,
-            content_type=given.content_type,
-            charset="utf-8",
-            headers={"Vary": "Accept"},
+            body=body, status=status, content_type=content_type, charset="utf-8", headers={"Vary": "Accept"}
         )
+
+    def render(page_request: PageRequest) -> tuple[int, str, bytes]:
+        response = respond(page_request, environment)
+        return response.status, response.content_type, encoded(response.text)
 
     return show
 
@@ -193,12 +202,8 @@ def reloading(reload: Callable[[], Awaitable[None]] | None) -> Handler:
 
 
 def accepts_gzip(header: str) -> bool:
-    """Says whether an Accept-Encoding header takes gzip."""
-    for choice in header.lower().split(","):
-        coding, _, weight = choice.replace(" ", "").partition(";q=")
-        if coding == "gzip":
-            return weight.strip("0.") != "" if weight else True
-    return False
+    """Returns whether an Accept-Encoding header names gzip with a quality value above 0."""
+    return quality_values(header).get("gzip", 0.0) > 0
 
 
 def known_paths(app: web.Application) -> list[str]:

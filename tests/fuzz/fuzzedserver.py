@@ -11,7 +11,7 @@ from exporter.errors import SettingsError
 from exporter.jobs.snapshot import PollKey, TargetView
 from exporter.web.connections import Limits
 from tests.support.page_server import PageServer
-from tests.support.rendered_page import SITE
+from tests.support.rendered_page import PAGE_SETTINGS
 from tests.support.scenarios import BUSY, DOWN, FAILED, KEY, NOW, UP
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ async def refuse_to_reload() -> None:
 def fuzzed_server(*, refuses_reloads: bool = False) -> Iterator[tuple[PageServer, Errors]]:
     """Gives a server that runs, and what it logs as errors: that must stay nothing."""
     errors = Errors()
-    server = PageServer(VIEWS, SITE, NOW, limits=LIMITS, reload=refuse_to_reload if refuses_reloads else reload)
+    server = PageServer(
+        VIEWS, PAGE_SETTINGS, NOW, limits=LIMITS, reload=refuse_to_reload if refuses_reloads else reload
+    )
     logging.root.addHandler(errors)
     try:
         with server.running():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tests.fuzz.fuzzedserver import PATIENCE_SECONDS, fuzzed_server
 from tests.fuzz.requested import INPUTS
 from tests.fuzz.target import Target
-from tests.support.rendered_page import Seen
+from tests.support.rendered_page import RenderedPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def look(found: bytes) -> None:
     assert b"500" not in answers, found[:500]
     assert b"\nX:y" not in found, "a header of the client's making"
     for document in HTML.findall(found):
-        seen = Seen(document.decode())
+        seen = RenderedPage(document.decode())
         assert not {"script", "fuzz", "i", "u", "x="} & seen.names(), seen.tags
 
 

@@ -12,7 +12,7 @@ from exporter.config.load import load_settings
 from exporter.errors import LeadershipLostError, LedgerInUseError, SettingsError
 from exporter.standby.ledger_lock import LedgerLock
 from exporter.standby.standby import exclusive_ledger, lead, leadership_of, make_standby_app
-from exporter.web.pages.routes import PAGES
+from exporter.web.pages.routes import ROUTES
 from exporter.web.server import base_url, serve
 from tests.support.exporter_process import parsed
 from tests.support.lease_server import LeaseServer
@@ -67,7 +67,7 @@ def test_probes_of_a_standby(path: str) -> None:
     assert asyncio.run(answer("GET", path)) == (200, "ok\n")
 
 
-@pytest.mark.parametrize(("method", "path"), [*(("GET", path) for path in PAGES), ("POST", "/-/reload")])
+@pytest.mark.parametrize(("method", "path"), [*(("GET", path) for path in ROUTES), ("POST", "/-/reload")])
 def test_pages_of_a_standby(method: str, path: str) -> None:
     """Every other path of a standby answers 503 and names the leader."""
     assert asyncio.run(answer(method, path)) == (503, "this exporter stands by, and takes over when ims-0 ends\n")

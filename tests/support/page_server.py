@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from exporter.web.connections import Limits
 from exporter.web.server import base_url, make_app, serve
-from tests.support.rendered_page import SITE
+from tests.support.rendered_page import PAGE_SETTINGS
 from tests.support.scenarios import registry_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from exporter.jobs.snapshot import TargetView
-    from exporter.web.pages.layout import Site
+    from exporter.web.pages.request import PageSettings
 
 PATIENCE_SECONDS = 10.0
 
@@ -29,7 +29,7 @@ class PageServer:
     def __init__(
         self,
         views: Sequence[TargetView],
-        site: Site,
+        settings: PageSettings,
         now: float,
         *,
         limits: Limits | None = None,
@@ -40,7 +40,7 @@ class PageServer:
         self.address = ("", 0)
         self._limits = limits or Limits()
         self._reload = reload
-        self._site = site
+        self._settings = settings
         self._now = now
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -53,7 +53,7 @@ class PageServer:
             views=lambda: self.views,
             live=list,
             ready=list,
-            site=lambda: self._site,
+            page_settings=lambda: self._settings,
             now=lambda: self._now,
             reload=self._reload,
         )
@@ -81,5 +81,5 @@ class PageServer:
 
 def page_server(views: Sequence[TargetView], *, refresh_seconds: float = 30, now: float | None = None) -> PageServer:
     """Returns a server of the views that is not running yet."""
-    site = replace(SITE, refresh_seconds=refresh_seconds)
-    return PageServer(views, site, time.time() if now is None else now)
+    settings = replace(PAGE_SETTINGS, refresh_seconds=refresh_seconds)
+    return PageServer(views, settings, time.time() if now is None else now)

@@ -16,7 +16,7 @@ from exporter.errors import SettingsError
 from exporter.jobs.snapshot import PollKey, TargetView
 from exporter.metrics.exposition import render
 from exporter.web.server import accepts_gzip, make_app, serve
-from tests.support.rendered_page import SITE
+from tests.support.rendered_page import PAGE_SETTINGS
 from tests.support.scenarios import ACCEPT, BUSY, DOWN, EMPTY, KEY, NOW, UP, registry_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def app_of(
         views=lambda: views,
         live=live,
         ready=ready,
-        site=lambda: SITE,
+        page_settings=lambda: PAGE_SETTINGS,
         now=lambda: NOW,
     )
 

@@ -1,92 +1,140 @@
-"""The page `/failures`: the last failed jobs, with filters."""
+"""The page `/failures`: the last failed jobs of all targets, filtered, as HTML or JSON."""
 
 from __future__ import annotations
 
-from html import escape
+import json
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from exporter.jobs.snapshot import FAILED_JOBS_SHOWN
-from exporter.web.pages.console import CONSOLE_URL
-from exporter.web.pages.failure_list import FILTERS, LIMIT
-from exporter.web.pages.layout import address, document
-from exporter.web.pages.parts import ago, at, row, span, table, target
+from exporter.web.accept import quality_values
+from exporter.web.pages.formatting import iso_time
+from exporter.web.pages.request import PageError, PageResponse, parse_choice, parse_number
+from exporter.web.pages.templates import HTML, render_page, url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from exporter.web.pages.failure_list import Failure, Found, Wanted
-    from exporter.web.pages.layout import Site, Visit
+    from jinja2 import Environment
 
-LABELS = {"account": "Account", "region_id": "Region", "job_kind": "Kind", "job_type": "Type", "error_code": "Reason"}
-HEADS = ("Job", "Target", "Type", "Created", "Failed", "Reason", "Look up")
-NOTE = (
-    f"Kept are the last {FAILED_JOBS_SHOWN} failures of each target. Times are UTC. The console opens on its front"
-    " page: choose the region there, and look the job up by its id."
-)
+    from exporter.jobs.snapshot import FailedJob, PollKey, TargetView
+    from exporter.web.pages.request import PageRequest
+
+JSON = "application/json"
+FILTERS = {
+    "account": attrgetter("key.account"),
+    "region_id": attrgetter("key.region_id"),
+    "job_kind": attrgetter("key.job_kind"),
+    "job_type": attrgetter("job.job_type"),
+    "error_code": attrgetter("job.error_code"),
+}
+"""The value of a failure that each filter compares."""
+PARAMETERS = (*FILTERS, "limit", "format")
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+"""Maximum number of failures in a response."""
+
+CONSOLE_URL = "https://ice.console.aliyun.com/summary"
+"""The front page of the service's console, named in the official SDK. Links to a region or a job are not documented."""
 
 
-def page(found: Found, which: Wanted, visit: Visit, site: Site) -> str:
-    """Returns the page."""
-    body = "\n".join((_form(found.kept, which, visit), _outcome(found, which, visit)))
-    return document("Failures", body, visit, site)
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed job and its target."""
+
+    key: PollKey
+    job: FailedJob
+
+    @property
+    def duration_seconds(self) -> int:
+        """Time from creation to end."""
+        return max(0, self.job.ended_at - self.job.created_at)
+
+    def as_json(self) -> dict[str, str | int]:
+        """Returns the fields that scripts read; they may grow, but never change."""
+        return {
+            **self.key.labels,
+            "job_id": self.job.job_id,
+            "job_type": self.job.job_type,
+            "created_at": iso_time(self.job.created_at),
+            "ended_at": iso_time(self.job.ended_at),
+            "duration_seconds": self.duration_seconds,
+            "error_code": self.job.error_code,
+            "error_message": self.job.error_message,
+        }
 
 
-def failures_table(failures: Iterable[Failure], now: float) -> str:
-    """Returns a row for each failure."""
-    return table("Failed jobs", "cards", HEADS, (_row(failure, now) for failure in failures))
-
-
-def _outcome(found: Found, which: Wanted, visit: Visit) -> str:
-    if not found.shown:
-        return f"<p>{'No failed job matches.' if found.kept else 'No failed jobs.'}</p>"
-    script = address("/failures", {**_query(which), "format": "json"})
-    told = (
-        f'<p class="note">{len(found.shown)} of {found.matching}, newest first. '
-        f'<a href="{script}">The same as JSON</a>. {NOTE}</p>'
+def respond_failures(request: PageRequest, parameters: Mapping[str, str], environment: Environment) -> PageResponse:
+    """Returns the failures that match every filter, newest first; a shard refuses a target of another shard by 404."""
+    filters = {name: parameters[name] for name in FILTERS if name in parameters}
+    limit = parse_number(parameters, "limit", DEFAULT_LIMIT, MAX_LIMIT)
+    preferred = "json" if prefers_json(request.accept) else "html"
+    is_json = parse_choice(parameters, "format", ("html", "json"), preferred) == "json"
+    refuse_target_of_other_shard(request, filters)
+    failures = all_failures(request.views)
+    matching = [
+        failure for failure in failures if all(FILTERS[name](failure) == value for name, value in filters.items())
+    ]
+    shown = matching[:limit]
+    if is_json:
+        content = {
+            "generated_at": iso_time(request.now),
+            "matching": len(matching),
+            "failures": [failure.as_json() for failure in shown],
+        }
+        return PageResponse(200, JSON, json.dumps(content, indent=1) + "\n")
+    limit_parameter = {} if limit == DEFAULT_LIMIT else {"limit": str(limit)}
+    return render_page(
+        environment,
+        "failures.html",
+        request,
+        parameters,
+        failures=shown,
+        matching=len(matching),
+        is_any=bool(failures),
+        filters=filters,
+        options={name: _options(failures, name, filters.get(name)) for name in FILTERS},
+        hidden_fields={**({"refresh": "off"} if parameters.get("refresh") == "off" else {}), **limit_parameter},
+        json_url=url(request.path, {**filters, **limit_parameter, "format": "json"}),
+        max_per_target=FAILED_JOBS_SHOWN,
+        console_url=CONSOLE_URL,
     )
-    return told + failures_table(found.shown, visit.now)
 
 
-def _row(failure: Failure, now: float) -> str:
-    job = failure.job
-    name = escape(job.job_id)
-    ended = f"{ago(job.ended_at, now)}, after {span(failure.duration_seconds)}"
-    link = (
-        f'<a href="{CONSOLE_URL}" target="_blank" rel="noopener noreferrer">Console'
-        f'<span class="unseen"> for job {name}, in a new tab</span></a>'
-    )
-    cells = (
-        target(failure.key),
-        escape(job.job_type),
-        at(job.created_at),
-        f"<span>{at(job.ended_at)} <small>{ended}</small></span>",
-        f"<span><code>{escape(job.error_code)}</code> <small>{escape(job.error_message)}</small></span>",
-        link,
-    )
-    return row(HEADS, f"<code>{name}</code>", cells)
+def target_failures(view: TargetView) -> list[Failure]:
+    """Returns the last failures of a target, newest first."""
+    return [Failure(view.key, job) for job in view.snapshot.failed_jobs] if view.snapshot else []
 
 
-def _form(kept: Sequence[Failure], which: Wanted, visit: Visit) -> str:
-    choices = "".join(
-        _choice(name, {each.value(name) for each in kept}, which.filters.get(name, "")) for name in FILTERS
-    )
-    hidden = "" if visit.refreshes else '<input type="hidden" name="refresh" value="off">'
-    hidden += f'<input type="hidden" name="limit" value="{which.limit}">' if which.limit != LIMIT else ""
-    clear = f'<a href="{visit.url("/failures")}">Clear</a>' if which.filters else ""
-    return (
-        f'<form action="/failures" method="get" aria-label="Filters">{choices}{hidden}'
-        f'<button type="submit">Filter</button>{clear}</form>'
-    )
+def all_failures(views: Iterable[TargetView]) -> list[Failure]:
+    """Returns the last failures of all targets, newest first."""
+    failures = [failure for view in views for failure in target_failures(view)]
+    newest_first = attrgetter("job.ended_at")
+    in_order = sorted(failures, key=attrgetter("key.account", "key.region_id", "key.job_kind", "job.job_id"))
+    return sorted(in_order, key=newest_first, reverse=True)
 
 
-def _choice(name: str, values: set[str], chosen: str) -> str:
-    options = "".join(
-        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(value)}</option>'
-        for value in sorted(values | ({chosen} if chosen else set()))
-    )
-    return f'<label>{LABELS[name]}<select name="{name}"><option value="">all</option>{options}</select></label>'
+def refuse_target_of_other_shard(request: PageRequest, filters: Mapping[str, str]) -> None:
+    """Raises PageError if the filters name an account or region of which this shard has no target."""
+    if not request.settings.shard or not {"account", "region_id"} & filters.keys():
+        return
+    if not any(matches(view.key, filters) for view in request.views):
+        raise PageError(404, f"this is {request.settings.shard}, which polls no such target: ask the other shards")
 
 
-def _query(which: Wanted) -> dict[str, str]:
-    limit = {"limit": str(which.limit)} if which.limit != LIMIT else {}
-    return {**which.filters, **limit}
+def matches(key: PollKey, filters: Mapping[str, str]) -> bool:
+    """Returns whether a target has the account, region and job kind of the filters, as far as they are given."""
+    return all(filters.get(name, value) == value for name, value in key.labels.items())
+
+
+def prefers_json(accept: str) -> bool:
+    """Returns whether an Accept header names JSON with a higher quality value than HTML."""
+    qualities = quality_values(accept)
+    return qualities.get(JSON, 0.0) > qualities.get(HTML, 0.0)
+
+
+def _options(failures: Sequence[Failure], name: str, chosen: str | None) -> list[str]:
+    """Returns the values that a filter offers, the chosen one included even if no failure has it."""
+    values = set(map(FILTERS[name], failures))
+    return sorted(values | {chosen} if chosen else values)

@@ -1,192 +1,145 @@
-"""The page `/`: how every target fares, its jobs by type and state, and the jobs that are open for too long."""
+"""The page `/`: the state of every target, stuck jobs, and jobs by type and state."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
-from exporter.jobs.count_history import POINTS, series
-from exporter.jobs.kinds import SMART
+from exporter.jobs.count_history import POINTS
+from exporter.jobs.kinds import KINDS
 from exporter.jobs.snapshot import OLDEST_JOBS_SHOWN
-from exporter.web.pages.layout import document
-from exporter.web.pages.parts import ago, close_span, count, error_row, row, span, sparkline, sums, table, target
+from exporter.jobs.states import ENDED_STATES
+from exporter.web.pages.sparklines import sparklines
+from exporter.web.pages.templates import render_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from exporter.jobs.snapshot import Health, PollKey, TargetView, WaitingJob
-    from exporter.web.pages.layout import Site, Visit
+    from jinja2 import Environment
 
-JOB_STATES, JOB_TYPES, OPEN_STATES = SMART.job_states, SMART.job_types, SMART.open_states
+    from exporter.jobs.snapshot import Health, PollKey, Snapshot, TargetView, WaitingJob
+    from exporter.web.pages.request import PageRequest, PageResponse
+    from exporter.web.pages.sparklines import Sparkline
 
-FEW = 3
-"""So many targets show their jobs unfolded."""
-TARGET_HEADS = ("Target", "State", "Last success", "Open", "Failed 1 h", "Failed 24 h", "Survey")
-STUCK_HEADS = ("Job", "Target", "Type", "State", "Open for", "Threshold")
-UNKNOWN = '<span class="zero" title="not known yet">-</span>'
+MAX_UNFOLDED_TARGETS = 3
+"""Maximum number of targets whose jobs are shown unfolded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stuck:
-    """A job that is open for longer than its type should be."""
+class TargetRow:
+    """A target in the table of targets; a count that is not known yet is None."""
+
+    key: PollKey
+    health: Health
+    is_stale: bool
+    open_jobs: int | None
+    failed_1h: int | None
+    failed_24h: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobMatrix:
+    """The jobs of a target by type and state."""
+
+    key: PollKey
+    states: Sequence[str]
+    rows: Mapping[str, Sequence[JobCount]]
+    """The counts of each job type, one for each of the states."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobCount:
+    """The jobs of one type in one state, now and in the last polls; None if not known yet."""
+
+    job_state: str
+    count: int | None
+    line: Sparkline | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """An open job with its age, and the age from which it counts as stuck."""
 
     key: PollKey
     job: WaitingJob
     age_seconds: float
+    threshold_seconds: int
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the job is older than the threshold of its type."""
+        return self.age_seconds > self.threshold_seconds
 
 
-def page(views: Sequence[TargetView], visit: Visit, site: Site) -> str:
+def respond_status(request: PageRequest, parameters: Mapping[str, str], environment: Environment) -> PageResponse:
     """Returns the page."""
-    if not views:
-        return document("Status", "<p>No targets.</p>", visit, site)
-    late = [each for view in views for each in stuck(view, visit.now, site)]
-    parts = (
-        _sums(views, late),
-        "<h2>Targets</h2>",
-        targets_table(views, visit, site),
-        "<h2>Open for too long</h2>",
-        _stuck_section(late, site),
-        "<h2>Jobs</h2>",
-        f'<p class="note">The lines show the last {POINTS} polls, each from its lowest to its highest count.</p>',
-        *(_jobs_section(view, unfolded=len(views) <= FEW) for view in views),
+    targets = [target_row(view, request) for view in request.views]
+    failed = [row.failed_1h for row in targets if row.failed_1h is not None]
+    return render_page(
+        environment,
+        "status.html",
+        request,
+        parameters,
+        targets=targets,
+        up=sum(row.health.up is True for row in targets),
+        open_jobs=sum(row.open_jobs or 0 for row in targets),
+        failed_1h=sum(failed) if failed else None,
+        stuck=[job for view in request.views for job in oldest_jobs(view, request) if job.is_stuck],
+        matrices=[(view.key, job_matrix(view)) for view in request.views],
+        is_unfolded=len(targets) <= MAX_UNFOLDED_TARGETS,
+        polls_in_line=POINTS,
+        oldest_per_target=OLDEST_JOBS_SHOWN,
     )
-    return document("Status", "\n".join(parts), visit, site)
 
 
-def stuck(view: TargetView, now: float, site: Site) -> list[Stuck]:
-    """Returns the jobs of a target that are open for longer than the threshold of their type, oldest first."""
-    jobs = view.snapshot.oldest_jobs if view.snapshot else ()
-    ages = [Stuck(view.key, job, now - job.created_at) for job in jobs]
-    return [each for each in ages if each.age_seconds > site.too_long(each.job.job_type)]
+def target_row(view: TargetView, request: PageRequest) -> TargetRow:
+    """Returns the row of a target; it is stale if /metrics no longer shows its jobs, as they are too old."""
+    last_success_at = view.health.last_success_at
+    return TargetRow(
+        key=view.key,
+        health=view.health,
+        is_stale=last_success_at is not None and request.now - last_success_at > request.settings.stale_after_seconds,
+        open_jobs=count_open(view.snapshot),
+        failed_1h=count_failed(view.snapshot, "1h"),
+        failed_24h=count_failed(view.snapshot, "24h"),
+    )
 
 
-def stuck_table(late: Iterable[Stuck], site: Site) -> str:
-    """Returns a row for each job that is open for too long."""
-    return table("Jobs open for too long", "cards", STUCK_HEADS, (_stuck_row(each, site) for each in late))
+def count_open(snapshot: Snapshot | None) -> int | None:
+    """Returns the number of jobs in any state that is not an end; None before the first successful poll."""
+    return sum(count for (_, state), count in snapshot.jobs.items() if state not in ENDED_STATES) if snapshot else None
 
 
-def targets_table(views: Iterable[TargetView], visit: Visit, site: Site) -> str:
-    """Returns a row for each target, and one more for what is wrong with it."""
-    rows = (each for view in views for each in _target_rows(view, visit, site))
-    return table("Targets", "cards targets", TARGET_HEADS, rows)
+def count_failed(snapshot: Snapshot | None, window: str) -> int | None:
+    """Returns the number of jobs that failed within a window (`1h` or `24h`); None if it is not known yet."""
+    recent = snapshot.failed_recent if snapshot else {}
+    return sum(count for (_, name), count in recent.items() if name == window) if recent else None
 
 
-def matrix(view: TargetView) -> str:
-    """Returns the jobs of a target by type and state, each with the line of its past."""
-    jobs = view.snapshot.jobs if view.snapshot else {}
-    states = known_first(JOB_STATES, (job_state for _, job_state in jobs))
-    types = known_first(JOB_TYPES, (job_type for job_type, _ in jobs))
-    heads = ("Type", *states)
-    rows = (row(heads, escape(kind), (_cell(view, kind, state) for state in states)) for kind in types)
-    return table(f"Jobs of {view.key}", "numbers", heads, rows)
+def job_matrix(view: TargetView) -> JobMatrix | None:
+    """Returns the jobs of a target by type and state, with a sparkline each; None before the first successful poll."""
+    if view.snapshot is None:
+        return None
+    kind, jobs = KINDS[view.key.job_kind], view.snapshot.jobs
+    states = known_first(kind.job_states, (job_state for _, job_state in jobs))
+    types = known_first(kind.known_types, (job_type for job_type, _ in jobs))
+    lines = sparklines(view.history)
+    rows = {
+        job_type: [JobCount(state, jobs.get((job_type, state)), lines.get((job_type, state))) for state in states]
+        for job_type in types
+    }
+    return JobMatrix(view.key, states, rows)
 
 
-def known_first(known: tuple[str, ...], seen: Iterable[str]) -> list[str]:
-    """Returns the known names in their order, then the others."""
+def known_first(known: Sequence[str], seen: Iterable[str]) -> list[str]:
+    """Returns the known names in their order, then the other names that were seen, sorted."""
     return [*known, *sorted(set(seen) - set(known))]
 
 
-def state(view: TargetView, now: float, site: Site) -> str:
-    """Returns how the last poll ended, and whether what is shown is too old."""
-    health = view.health
-    if health.up is None:
-        return "waiting"
-    is_stale = health.last_success_at is not None and now - health.last_success_at > site.stale_after_seconds
-    stale = ' <span class="warn">stale</span>' if is_stale else ""
-    if health.up:
-        return f'<span class="good">up</span>{stale}'
-    return f'<span><span class="bad">down</span> {escape(health.last_reason)}{stale}</span>'
-
-
-def survey(health: Health) -> str:
-    """Returns how far the survey is."""
-    if health.survey_complete:
-        return "complete"
-    share = f"{min(max(health.survey_progress, 0), 1):.0%}"
-    value = f"{min(max(health.survey_progress, 0), 1):.3f}"
-    return f'<span><progress max="1" value="{value}" aria-label="Survey">{share}</progress> {share}</span>'
-
-
-def failed_recent(view: TargetView, window: str) -> int | None:
-    """Returns how many jobs of a target failed within a window, None if that is not known yet."""
-    recent = view.snapshot.failed_recent if view.snapshot else {}
-    return sum(n for (_, name), n in recent.items() if name == window) if recent else None
-
-
-def _sums(views: Sequence[TargetView], late: Sequence[Stuck]) -> str:
-    up = sum(view.health.up is True for view in views)
-    failed = [number for view in views if (number := failed_recent(view, "1h")) is not None]
-    return sums(
-        (
-            (
-                "targets up",
-                f"{up} of {len(views)}" if up == len(views) else f'<span class="bad">{up} of {len(views)}</span>',
-            ),
-            ("jobs open", count(sum(_open(view) or 0 for view in views))),
-            ("open for too long", f'<span class="warn">{len(late)}</span>' if late else count(0)),
-            ("failed within 1 h", count(sum(failed)) if failed else UNKNOWN),
-        )
-    )
-
-
-def _target_rows(view: TargetView, visit: Visit, site: Site) -> Iterator[str]:
-    key = view.key
-    own = key.labels
-    failures = visit.url("/failures", **own)
-    name = f'<a href="{visit.url("/targets", **own)}">{escape(key.account)}</a> <small>{escape(key.region_id)}</small>'
-    hour, day = failed_recent(view, "1h"), failed_recent(view, "24h")
-    cells = (
-        state(view, visit.now, site),
-        ago(view.health.last_success_at, visit.now),
-        _known(_open(view)),
-        _known(hour),
-        f'<a href="{failures}">{day:,}<span class="unseen"> failures of {escape(str(key))}</span></a>'
-        if day
-        else _known(day),
-        survey(view.health),
-    )
-    yield row(TARGET_HEADS, name, cells)
-    if view.health.last_error:
-        yield error_row(len(TARGET_HEADS), view.health.last_error)
-
-
-def _stuck_section(late: Sequence[Stuck], site: Site) -> str:
-    if not late:
-        return f'<p class="note">None of the {OLDEST_JOBS_SHOWN} oldest jobs of each target.</p>'
-    note = f"Of the {OLDEST_JOBS_SHOWN} oldest jobs of each target; the thresholds are the alerts' default ones."
-    return f'<p class="note">{note}</p>{stuck_table(late, site)}'
-
-
-def _stuck_row(late: Stuck, site: Site) -> str:
-    job = late.job
-    cells = (
-        target(late.key),
-        escape(job.job_type),
-        escape(job.job_state),
-        f'<span class="warn">{close_span(late.age_seconds)}</span>',
-        span(site.too_long(job.job_type)),
-    )
-    return row(STUCK_HEADS, f"<code>{escape(job.job_id)}</code>", cells)
-
-
-def _jobs_section(view: TargetView, *, unfolded: bool) -> str:
-    name = escape(f"{view.key.account} / {view.key.region_id}")
-    if view.snapshot is None:
-        return f"<p><b>{name}</b>: no good poll yet</p>"
-    is_open = " open" if unfolded else ""
-    return f"<details{is_open}><summary><h3>{name}</h3></summary>\n{matrix(view)}\n</details>"
-
-
-def _cell(view: TargetView, job_type: str, job_state: str) -> str:
-    number = view.snapshot.jobs.get((job_type, job_state)) if view.snapshot else None
-    kind = "failed" if job_state == "Failed" else ""
-    return _known(number) + sparkline(series(view.history, job_type, job_state), kind)
-
-
-def _open(view: TargetView) -> int | None:
-    return sum(n for (_, name), n in view.snapshot.jobs.items() if name in OPEN_STATES) if view.snapshot else None
-
-
-def _known(number: int | None) -> str:
-    return UNKNOWN if number is None else count(number)
+def oldest_jobs(view: TargetView, request: PageRequest) -> list[OpenJob]:
+    """Returns the oldest open jobs of a target, oldest first."""
+    jobs = view.snapshot.oldest_jobs if view.snapshot else ()
+    return [
+        OpenJob(view.key, job, request.now - job.created_at, request.settings.stuck_after_seconds(job.job_type))
+        for job in jobs
+    ]

@@ -2,104 +2,105 @@
 
 from __future__ import annotations
 
-from html import escape
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.jobs.kinds import SMART
-from exporter.web.pages.failure_list import Failure
-from exporter.web.pages.failures import failures_table
-from exporter.web.pages.layout import document
-from exporter.web.pages.parts import ago, close_span, count, facts, row, span, table
-from exporter.web.pages.status import known_first, matrix, state, survey, targets_table
+from exporter.jobs.kinds import KINDS
+from exporter.web.pages.failures import CONSOLE_URL, matches, target_failures
+from exporter.web.pages.request import PageError
+from exporter.web.pages.status import job_matrix, known_first, oldest_jobs, target_row
+from exporter.web.pages.templates import render_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from exporter.jobs.snapshot import Snapshot, TargetView, WaitingJob
-    from exporter.web.pages.layout import Site, Visit
+    from jinja2 import Environment
 
-ENDED_STATES, JOB_TYPES = SMART.ended_states, SMART.job_types
+    from exporter.jobs.kinds import JobKind
+    from exporter.jobs.snapshot import Snapshot, TargetView
+    from exporter.web.pages.request import PageRequest, PageResponse
 
-FAILURES = 10
-COUNTER_HEADS = ("Type", "Created", *ENDED_STATES, "Deleted", "Failed 1 h", "Failed 24 h", "Mean time to finish")
-REASON_HEADS = ("Reason", "Type", "Failed")
-OLDEST_HEADS = ("Job", "Type", "State", "Open for", "Threshold")
-
-
-def page(views: Sequence[TargetView], visit: Visit, site: Site) -> str:
-    """Returns the page with all targets."""
-    body = targets_table(views, visit, site) if views else "<p>No targets.</p>"
-    return document("Targets", body, visit, site)
+PARAMETERS = ("account", "region_id", "job_kind")
+MAX_FAILURES = 10
+"""Maximum number of failures that the details of a target show."""
 
 
-def detail_page(view: TargetView, visit: Visit, site: Site) -> str:
-    """Returns the page with all that is known of one target."""
-    parts = [_health(view, visit, site)]
-    if view.snapshot:
-        parts += ["<h2>Jobs</h2>", matrix(view), *_sections(view.snapshot, view, visit, site)]
-    return document(str(view.key), "\n".join(parts), visit, site)
+@dataclass(frozen=True, slots=True)
+class CounterRow:
+    """The counters of one job type of a target; a count that is not known yet is None."""
+
+    job_type: str
+    counts: Sequence[int | None]
+    """Created, then each ended state, deleted, failed within 1 h and within 24 h."""
+    mean_seconds: float | None
+    """Mean duration of the finished jobs; None if none has finished."""
 
 
-def _health(view: TargetView, visit: Visit, site: Site) -> str:
-    health, now = view.health, visit.now
-    error = f'<span class="bad">{escape(health.last_error)}</span>' if health.last_error else "none"
-    cut = "yes: ends before the lookback are missing" if health.catchup_truncated else "no"
-    return facts(
-        (
-            ("State", state(view, now, site)),
-            ("Last error", error),
-            ("Last success", ago(health.last_success_at, now)),
-            ("Last attempt", ago(health.last_attempt_at, now)),
-            ("Survey", survey(health)),
-            ("Catch-up truncated", cut),
-            ("Jobs in the ledger", count(view.snapshot.ledger_jobs) if view.snapshot else "unknown"),
-        )
+def respond_targets(request: PageRequest, parameters: Mapping[str, str], environment: Environment) -> PageResponse:
+    """Returns the details of the target that the parameters name, or a list if they name none or several job kinds."""
+    names = [parameters[name] for name in PARAMETERS if name in parameters]
+    if names and not {"account", "region_id"} <= parameters.keys():
+        raise PageError(400, "a target has an account and a region_id: give both, or neither to see all targets")
+    views = [view for view in request.views if matches(view.key, parameters)]
+    if names and not views:
+        place = f" in {request.settings.shard}" if request.settings.shard else ""
+        raise PageError(404, f"there is no target {'/'.join(names)}{place}; see /targets")
+    if names and len(views) == 1:
+        return _respond_details(views[0], request, parameters, environment)
+    rows = [target_row(view, request) for view in views]
+    return render_page(environment, "targets.html", request, parameters, targets=rows)
+
+
+def _respond_details(
+    view: TargetView, request: PageRequest, parameters: Mapping[str, str], environment: Environment
+) -> PageResponse:
+    kind = KINDS[view.key.job_kind]
+    failures = target_failures(view)
+    return render_page(
+        environment,
+        "target.html",
+        request,
+        parameters,
+        target=target_row(view, request),
+        snapshot=view.snapshot,
+        matrix=job_matrix(view),
+        ended_states=kind.ended_states,
+        counters=counter_rows(view.snapshot, kind) if view.snapshot else [],
+        reasons=failures_by_error_code(view.snapshot) if view.snapshot else [],
+        oldest=oldest_jobs(view, request),
+        failures=failures[:MAX_FAILURES],
+        failures_total=len(failures),
+        console_url=CONSOLE_URL,
     )
 
 
-def _sections(snapshot: Snapshot, view: TargetView, visit: Visit, site: Site) -> Iterator[str]:
-    yield "<h2>Counted since the ledger began</h2>"
-    yield table("Counters", "numbers", COUNTER_HEADS, _counters(snapshot))
-    yield "<h2>Failures by reason</h2>"
-    reasons = sorted((item for item in snapshot.failures.items() if item[1]), key=lambda item: (-item[1], item[0]))
-    rows = (row(REASON_HEADS, f"<code>{escape(code)}</code>", (escape(kind), count(n))) for (kind, code), n in reasons)
-    yield table("Failures by reason", "reasons", REASON_HEADS, rows) if reasons else "<p>None.</p>"
-    yield "<h2>Oldest open jobs</h2>"
-    yield _oldest(snapshot.oldest_jobs, visit.now, site)
-    yield "<h2>Last failures</h2>"
-    failures = [Failure(view.key, job) for job in snapshot.failed_jobs]
-    yield failures_table(failures[:FAILURES], visit.now) if failures else "<p>None.</p>"
-    link = visit.url("/failures", **view.key.labels)
-    if len(failures) > FAILURES:
-        yield f'<p><a href="{link}">All {len(failures)} kept failures of this target</a></p>'
-
-
-def _counters(snapshot: Snapshot) -> Iterable[str]:
-    seen = (*snapshot.created, *snapshot.deleted, *(kind for kind, _ in snapshot.ended))
-    for kind in known_first(JOB_TYPES, seen):
-        numbers = (
-            snapshot.created.get(kind, 0),
-            *(snapshot.ended.get((kind, ended), 0) for ended in ENDED_STATES),
-            snapshot.deleted.get(kind, 0),
-            snapshot.failed_recent.get((kind, "1h")),
-            snapshot.failed_recent.get((kind, "24h")),
+def counter_rows(snapshot: Snapshot, kind: JobKind) -> list[CounterRow]:
+    """Returns the counters of each job type."""
+    seen = (*snapshot.created, *snapshot.deleted, *(job_type for job_type, _ in snapshot.ended))
+    return [
+        CounterRow(
+            job_type,
+            counts=(
+                snapshot.created.get(job_type, 0),
+                *(snapshot.ended.get((job_type, job_state), 0) for job_state in kind.ended_states),
+                snapshot.deleted.get(job_type, 0),
+                snapshot.failed_recent.get((job_type, "1h")),
+                snapshot.failed_recent.get((job_type, "24h")),
+            ),
+            mean_seconds=mean_seconds_to_finish(snapshot, job_type),
         )
-        cells = ("-" if number is None else count(number) for number in numbers)
-        yield row(COUNTER_HEADS, escape(kind), (*cells, _mean(snapshot, kind)))
+        for job_type in known_first(kind.known_types, seen)
+    ]
 
 
-def _mean(snapshot: Snapshot, job_type: str) -> str:
+def mean_seconds_to_finish(snapshot: Snapshot, job_type: str) -> float | None:
+    """Returns the mean duration of the finished jobs of a type; None if none has finished."""
     durations = snapshot.durations.get((job_type, "Finished"))
-    number = sum(durations.counts) if durations else 0
-    return span(durations.sum_seconds / number) if durations and number else "-"
+    finished = sum(durations.counts) if durations else 0
+    return durations.sum_seconds / finished if durations and finished else None
 
 
-def _oldest(jobs: Sequence[WaitingJob], now: float, site: Site) -> str:
-    rows = (_oldest_row(job, now - job.created_at, site.too_long(job.job_type)) for job in jobs)
-    return table("Oldest open jobs", "cards", OLDEST_HEADS, rows) if jobs else "<p>None.</p>"
-
-
-def _oldest_row(job: WaitingJob, age: float, threshold: int) -> str:
-    told = f'<span class="warn">{close_span(age)}, too long</span>' if age > threshold else close_span(age)
-    cells = (escape(job.job_type), escape(job.job_state), told, span(threshold))
-    return row(OLDEST_HEADS, f"<code>{escape(job.job_id)}</code>", cells)
+def failures_by_error_code(snapshot: Snapshot) -> list[tuple[str, str, int]]:
+    """Returns (error code, job type, failed jobs), most failures first."""
+    counts = [(code, job_type, count) for (job_type, code), count in snapshot.failures.items() if count]
+    return sorted(counts, key=lambda row: (-row[2], row[1], row[0]))

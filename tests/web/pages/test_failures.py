@@ -1,4 +1,4 @@
-"""The failures are shown newest first, filtered as asked, to people and to scripts."""
+"""The failures page: newest first, filtered, as HTML and as JSON."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from exporter.jobs.snapshot import FailedJob, PollKey, TargetView
-from exporter.web.pages.console import CONSOLE_URL
-from tests.support.rendered_page import SITE, get, see
+from exporter.web.pages.failures import CONSOLE_URL, FILTERS
+from tests.support.rendered_page import PAGE_SETTINGS, get, see
 from tests.support.scenarios import BUSY, DOWN, EMPTY, KEY, NOW, UP
 
 EVIL = "<script>alert('x')</script>\"' onload=x"
@@ -24,13 +24,13 @@ VIEWS = (
 
 
 def ids(query: str) -> list[str]:
-    """Returns the ids of the jobs that JSON shows."""
+    """Returns the ids of the jobs in the JSON."""
     body = json.loads(get(f"/failures?format=json&{query}", *VIEWS).text)
     return [failure["job_id"] for failure in body["failures"]]
 
 
 def test_json_is_stable() -> None:
-    """Scripts find these fields, times in ISO 8601 UTC, spans in seconds."""
+    """The JSON has these fields, times in ISO 8601 UTC, durations in seconds."""
     found = get("/failures?format=json&account=prod&limit=1", *VIEWS)
 
     assert (found.status, found.content_type) == (200, "application/json")
@@ -41,6 +41,7 @@ def test_json_is_stable() -> None:
             {
                 "account": "prod",
                 "region_id": "cn-shanghai",
+                "job_kind": "smart",
                 "job_id": "b-2",
                 "job_type": "TextToSpeech",
                 "created_at": "2027-01-15T07:59:10Z",
@@ -59,6 +60,8 @@ def test_json_is_stable() -> None:
         ("", ["b-2", "c-3", "a-1"]),
         ("account=staging", ["c-3"]),
         ("region_id=cn-shanghai", ["b-2", "a-1"]),
+        ("job_kind=smart", ["b-2", "c-3", "a-1"]),
+        ("job_kind=other", []),
         ("job_type=ASR", ["c-3", "a-1"]),
         ("error_code=unknown", ["b-2"]),
         ("job_type=ASR&error_code=Timeout", ["c-3"]),
@@ -75,22 +78,22 @@ def test_filters(query: str, found: list[str]) -> None:
 @pytest.mark.parametrize(
     ("query", "problem"),
     [
-        ("limit=0", "parameter limit is '0': it is a whole number from 1 to 1000"),
-        ("limit=1001", "parameter limit is '1001': it is a whole number from 1 to 1000"),
-        ("limit=x", "parameter limit is 'x': it is a whole number from 1 to 1000"),
-        ("limit=%C2%B2", "parameter limit is '²': it is a whole number from 1 to 1000"),
-        ("format=xml", "parameter format is 'xml': it is html or json"),
-        ("refresh=no", "parameter refresh is 'no': it is on or off"),
+        ("limit=0", "parameter limit is '0': it must be a whole number from 1 to 1000"),
+        ("limit=1001", "parameter limit is '1001': it must be a whole number from 1 to 1000"),
+        ("limit=x", "parameter limit is 'x': it must be a whole number from 1 to 1000"),
+        ("limit=%C2%B2", "parameter limit is '²': it must be a whole number from 1 to 1000"),
+        ("format=xml", "parameter format is 'xml': it must be html or json"),
+        ("refresh=no", "parameter refresh is 'no': it must be on or off"),
         ("account=a&account=b", "parameter account is given twice: give it once"),
         ("account=" + "a" * 257, "parameter account is longer than 256 characters"),
         (
             "region=x",
-            "unknown parameter 'region': known are account, region_id, job_type, error_code, limit, format, refresh",
+            f"unknown parameter 'region': known are {', '.join(FILTERS)}, limit, format, refresh",
         ),
     ],
 )
-def test_bad_parameters_are_told(query: str, problem: str) -> None:
-    """A parameter that cannot be meant gets 400 and the words to mend it."""
+def test_bad_parameters_are_refused(query: str, problem: str) -> None:
+    """A bad parameter gets 400 and a message that says what is allowed."""
     found = get(f"/failures?{query}", *VIEWS)
 
     assert (found.status, found.content_type, found.text) == (400, "text/plain", f"{problem}\n")
@@ -109,24 +112,24 @@ def test_bad_parameters_are_told(query: str, problem: str) -> None:
     ],
 )
 def test_accept_chooses_the_form(accept: str, content_type: str) -> None:
-    """Who would rather have JSON gets it; the parameter has the last word."""
+    """JSON is sent if Accept prefers it to HTML; the parameter takes precedence over Accept."""
     assert get("/failures", *VIEWS, accept=accept).content_type == content_type
     assert get("/failures?format=html", *VIEWS, accept=accept).content_type == "text/html"
 
 
 def test_page_shows_every_failure() -> None:
-    """A row has job, target, type, both times, reason and message."""
-    text = see("/failures", *VIEWS).text
+    """A row has job, target, type, both times, error code and message."""
+    page = see("/failures", *VIEWS)
 
-    assert "3 of 3, newest first." in text
+    assert "3 of 3, newest first." in page.text
     assert (
-        "c-3staging cn-beijingASR2027-01-15 07:43:202027-01-15 07:59:10 50 s ago, after 15 minTimeout took too long"
-        in text
-    )
+        "c-3 | staging cn-beijing smart | ASR | 2027-01-15 07:43:20 | 2027-01-15 07:59:10 50 s ago, after 15 min"
+        " | Timeout took too long | Console for job c-3, in a new tab"
+    ) in page.lines
 
 
 def test_every_job_leads_to_the_console() -> None:
-    """Each row links the console, whose front page is all that is certain, and says for which job."""
+    """Each row links the front page of the console, and names the job in the link."""
     seen = see("/failures", *VIEWS)
 
     assert seen.links().count(CONSOLE_URL) == 3
@@ -135,40 +138,40 @@ def test_every_job_leads_to_the_console() -> None:
 
 
 def test_filters_offer_what_there_is() -> None:
-    """Every filter has a label and offers the values of the kept failures; the chosen one is selected."""
+    """Every filter has a label and offers the values of all failures; the chosen value is selected."""
     seen = see("/failures?job_type=ASR&refresh=off&limit=7", *VIEWS)
 
-    assert [select["name"] for select in seen.of("select")] == ["account", "region_id", "job_type", "error_code"]
-    assert len(seen.of("label")) == 4
+    assert [select["name"] for select in seen.of("select")] == list(FILTERS)
+    assert len(seen.of("label")) == len(FILTERS)
     assert [option["value"] for option in seen.of("option") if "selected" in option] == ["ASR"]
     assert {"type": "hidden", "name": "refresh", "value": "off"} in seen.of("input")
     assert {"type": "hidden", "name": "limit", "value": "7"} in seen.of("input")
     assert "/failures?job_type=ASR&limit=7&format=json" in seen.links()
 
 
-def test_nothing_to_show_is_said() -> None:
-    """No failures at all and none that match are told apart."""
+def test_no_failures() -> None:
+    """The page distinguishes no failures at all from none that match."""
     assert "No failed jobs." in see("/failures").text
     assert "No failed job matches." in see("/failures?account=nobody", *VIEWS).text
 
 
-def test_another_shards_target() -> None:
-    """One of several shards says which it is, and refuses to answer for a target of another one."""
-    shard = replace(SITE, shard="shard 0 of 3")
-    own = get("/failures?account=prod", *VIEWS, site=shard)
-    other = [get(f"/failures?account=nobody{form}", *VIEWS, site=shard) for form in ("", "&format=json")]
-    detail = get("/targets?account=nobody&region_id=cn-x", *VIEWS, site=shard)
+def test_target_of_another_shard() -> None:
+    """A shard names itself on its pages, and answers 404 for a target of another shard."""
+    shard = replace(PAGE_SETTINGS, shard="shard 0 of 3")
+    own = get("/failures?account=prod", *VIEWS, settings=shard)
+    other = [get(f"/failures?account=nobody{form}", *VIEWS, settings=shard) for form in ("", "&format=json")]
+    detail = get("/targets?account=nobody&region_id=cn-x", *VIEWS, settings=shard)
 
     assert "This is shard 0 of 3: it shows its own targets." in own.text
-    assert get("/failures", site=shard).status == 200  # it may have none
+    assert get("/failures", settings=shard).status == 200  # it may have none
     assert {(each.status, each.text) for each in other} == {
-        (404, "this is shard 0 of 3, which polls no such target: ask the others\n")
+        (404, "this is shard 0 of 3, which polls no such target: ask the other shards\n")
     }
     assert (detail.status, detail.text) == (404, "there is no target nobody/cn-x in shard 0 of 3; see /targets\n")
 
 
 def test_escapes_what_comes_from_outside() -> None:
-    """Ids, types, reasons, messages and chosen filters never become markup."""
+    """Ids, types, error codes, messages and chosen filters never become markup."""
     job = FailedJob(EVIL, EVIL, 0, int(NOW), EVIL, EVIL)
     view = TargetView(PollKey(EVIL, EVIL, "smart"), replace(EMPTY, failed_jobs=(job,)), UP)
 

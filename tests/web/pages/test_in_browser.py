@@ -1,4 +1,4 @@
-"""The pages in a real browser: without JavaScript, by keyboard, on a phone, in the dark, read aloud, attacked."""
+"""The pages in a real browser: no JavaScript, keyboard, phone, dark colours, screen readers, injected markup."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_filters_without_javascript(browser: Browser, server: PageServer) -> Non
         page.get_by_label("Type").select_option("ASR")
         page.get_by_role("button", name="Filter").click()
 
-        assert page.url == f"{server.url}/failures?account=&region_id=&job_type=ASR&error_code="
+        assert page.url == f"{server.url}/failures?account=&region_id=&job_kind=&job_type=ASR&error_code="
         assert page.get_by_role("rowheader").all_inner_texts() == [FAILED.job_id]
         page.get_by_role("link", name="Clear").click()
         assert page.get_by_role("rowheader").count() == 2
@@ -177,7 +177,7 @@ def test_matrix_fits_a_phone(page: Page, server: PageServer) -> None:
     """The jobs by type and state are seen whole on a phone, the failed ones too."""
     page.goto(server.url)
 
-    table = page.get_by_role("region", name="Jobs of prod/cn-shanghai")
+    table = page.get_by_role("region", name="Jobs of prod/cn-shanghai/smart")
 
     assert table.evaluate("node => node.scrollWidth - node.clientWidth") <= 0
 
