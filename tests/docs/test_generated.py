@@ -1,4 +1,4 @@
-"""Files written by a program are what it writes, and a stale one is told."""
+"""The generated files are up to date, and a stale one is reported."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 def test_nothing_is_stale() -> None:
-    """Every generated file is what its program writes today."""
+    """Every generated file equals what its generator writes."""
     assert stale(generated()) == ""
 
 
-def test_what_is_stale_is_told_and_mended(tmp_path: Path) -> None:
-    """A file that is missing or differs is told line by line, until it is written."""
+def test_stale_files_are_reported_until_written(tmp_path: Path) -> None:
+    """A missing or different file is reported as a diff until it is written."""
     files = {tmp_path / "page.md": "one\ntwo\n"}
     (tmp_path / "page.md").write_text("one\n2\n")
 
-    told = stale(files)
+    reported = stale(files)
     write(files)
 
-    assert "\n-2\n+two\n" in told
+    assert "\n-2\n+two\n" in reported
     assert stale(files) == ""
     assert stale({tmp_path / "new.md": "text\n"})

@@ -1,4 +1,4 @@
-"""The installation guide, followed to the letter in a folder of its own, against the simulated service."""
+"""The commands of the installation guide work, in a separate folder and against the simulator."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ PROMETHEUS = "/etc/prometheus"
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """Gives a service with a job."""
+    """Yields a simulator with one job."""
     simulator = Simulator()
     simulator.world.create("ASR")
     with running_simulators(simulator):
         yield simulator
 
 
-def test_every_command_is_followed() -> None:
-    """No part of the guide has commands that the test below does not run."""
+def test_every_part_with_commands_is_run() -> None:
+    """The test below runs every part of the guide that has commands."""
     assert headings(GUIDE) == set(FOLLOWED)
 
 
 @pytest.mark.parametrize("guide", ["install.md", "upgrade.md", "troubleshooting.md"])
-def test_every_block_says_whether_it_is_run(guide: str) -> None:
-    """A block is run (`sh`), takes what no test has (`console`, with prompts), or is no command."""
+def test_every_block_has_a_known_language(guide: str) -> None:
+    """A block is run by a test (`sh`), needs root, an account or a cluster (`console`), or is no command."""
     found = blocks(guide)
     consoles = [block.text for block in found if block.language == "console"]
 
@@ -54,10 +54,10 @@ def test_every_block_says_whether_it_is_run(guide: str) -> None:
 
 @pytest.mark.process
 def test_the_guide_leads_to_a_running_exporter(tmp_path: Path, simulator: Simulator) -> None:
-    """Who types what the guide says has an exporter with locked packages, whose target is up, rules and dashboards."""
+    """The commands of the guide install a running exporter whose target is up, its rules and its dashboards."""
     shell = Shell(tmp_path, environment={"IMS_EXPORTER_ENDPOINT": simulator.url})
     shell.environment["IMS_EXPORTER_LISTEN_ADDRESS"] = "127.0.0.1:0"
-    shell.environment["ALIBABA_CLOUD_CLI_PROFILE_DISABLED"] = "true"  # this machine's own may have a key
+    shell.environment["ALIBABA_CLOUD_CLI_PROFILE_DISABLED"] = "true"  # the profile of this machine may have a key
     shell.check_out()
     wheels, install, configure, check, (run, look), rules, boards = (scripts(GUIDE, part) for part in FOLLOWED)
 
@@ -84,13 +84,13 @@ def test_the_guide_leads_to_a_running_exporter(tmp_path: Path, simulator: Simula
 
 
 def prometheus_config() -> str:
-    """Returns the guide's configuration of Prometheus."""
+    """Returns the Prometheus configuration in the guide."""
     (found,) = [block.text for block in blocks(GUIDE, "yaml") if block.heading == "Prometheus"]
     return found
 
 
-def test_settings_in_the_guide_are_taken(tmp_path: Path) -> None:
-    """The example of a role in another account is a whole configuration."""
+def test_settings_in_the_guide_are_valid(tmp_path: Path) -> None:
+    """The example with a role of another account is a complete configuration."""
     (example,) = [block.text for block in blocks(GUIDE, "yaml") if block.heading != "Prometheus"]
     (tmp_path / "config.yaml").write_text(example)
 
@@ -100,7 +100,7 @@ def test_settings_in_the_guide_are_taken(tmp_path: Path) -> None:
 
 
 def test_the_policy_is_the_one_that_check_prints() -> None:
-    """The policy that the guide grants is the least that the exporter needs, and the guide's role trusts ECS."""
+    """The guide grants the policy that `check` prints, and its role trusts ECS."""
     text = (DOCS / GUIDE).read_text(encoding="utf-8")
     (granted,) = re.findall(r'--PolicyDocument "\$\(cat (\S+)\)"', text)
     (trusted,) = re.findall(r"--AssumeRolePolicyDocument '([^']+)'", text)
@@ -109,8 +109,8 @@ def test_the_policy_is_the_one_that_check_prints() -> None:
     assert json.loads(trusted)["Statement"][0]["Principal"] == {"Service": ["ecs.aliyuncs.com"]}
 
 
-def test_the_unit_finds_what_the_guide_puts_in_place() -> None:
-    """The service's program, settings, key and ledger are where the guide's commands and words have them."""
+def test_the_unit_uses_the_paths_of_the_guide() -> None:
+    """The unit expects program, settings, key and ledger at the paths in the guide."""
     text = (DOCS / GUIDE).read_text(encoding="utf-8")
     copied = dict(re.findall(r"^(?:\$ install -m \d+|cp) (examples/systemd/\S+) (/etc/\S+)$", text, re.MULTILINE))
     unit = (ROOT / "examples" / "systemd" / "ims-exporter.service").read_text(encoding="utf-8")
@@ -125,8 +125,8 @@ def test_the_unit_finds_what_the_guide_puts_in_place() -> None:
     assert "=%S/ims-exporter/ledger.db\n" in unit
 
 
-def test_compose_takes_the_variables_in_the_guide() -> None:
-    """What the guide puts into `.env` is what the compose file hands on."""
+def test_compose_passes_the_variables_in_the_guide() -> None:
+    """The compose file passes every variable that the guide sets in `.env`."""
     compose = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     (block,) = blocks(GUIDE, "ini")
     named = re.findall(r"^(\w+)=", block.text, re.MULTILINE)
@@ -135,6 +135,6 @@ def test_compose_takes_the_variables_in_the_guide() -> None:
     assert [name for name in named if not re.search(rf"(- |\{{){name}\b", compose)] == []
 
 
-def test_the_readme_tells_where_runbooks_are() -> None:
-    """The README names the default of `runbook_url`."""
+def test_the_readme_names_the_runbook_url() -> None:
+    """The README names the default base URL of runbooks."""
     assert f"`{RUNBOOK_BASE_URL}`" in (ROOT / "README.md").read_text(encoding="utf-8")

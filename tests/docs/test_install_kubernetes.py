@@ -1,4 +1,4 @@
-"""The guide to Kubernetes names values, keys and build arguments that there are, and its check of the lock works."""
+"""The Kubernetes guide names existing values, keys and build arguments, and its check of the lock works."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ HELM = [command for command in COMMANDS if command[:1] == ["helm"]]
 
 
 def options(command: list[str], name: str) -> list[str]:
-    """Returns the values of an option that may be given many times."""
+    """Returns the values of a repeatable option."""
     return [value for option, value in itertools.pairwise(command) if option == name]
 
 
 def one(*words: str) -> list[str]:
-    """Returns the command that has all of these words."""
+    """Returns the only command with all of these words."""
     (found,) = [command for command in COMMANDS if set(words) <= set(command)]
     return found
 
@@ -44,7 +44,7 @@ def one(*words: str) -> list[str]:
 @pytest.mark.tools
 @pytest.mark.parametrize("command", HELM, ids=" ".join)
 def test_helm_commands_name_the_release(command: list[str]) -> None:
-    """Every helm command is about the one release, the chart in this checkout, and values that it takes."""
+    """Every helm command names the release, the chart in this checkout, and values that the chart accepts."""
     chart = ["./helm/ims-exporter"] if command[1] != "test" else []
     values = [part for value in options(command, "--set") for part in ("--set", value)]
 
@@ -56,7 +56,7 @@ def test_helm_commands_name_the_release(command: list[str]) -> None:
 
 @pytest.mark.tools
 def test_the_secret_has_the_keys_that_the_pod_reads(tmp_path: Path) -> None:
-    """Who makes the secret as the guide says has a pod that finds its two keys."""
+    """The pod reads both keys from the secret that the guide creates."""
     secret = one("create", "secret", "ims-key")
     given = {re.sub(r"^--from-literal=(\S+?)=.*$", r"\1", word) for word in secret if word.startswith("--from-literal")}
     (example,) = [block.text for block in blocks(GUIDE, "yaml") if secret[4] in block.text]
@@ -71,7 +71,7 @@ def test_the_secret_has_the_keys_that_the_pod_reads(tmp_path: Path) -> None:
 
 
 def test_build_arguments_are_those_of_the_dockerfile() -> None:
-    """The image is built with arguments that the Dockerfile has."""
+    """The build command sets only arguments that the Dockerfile declares."""
     declared = re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     given = [value.partition("=")[0] for value in options(one("docker", "build"), "--build-arg")]
 
@@ -79,22 +79,22 @@ def test_build_arguments_are_those_of_the_dockerfile() -> None:
 
 
 @pytest.mark.process
-def test_the_check_of_the_lock_sees_who_holds_it(tmp_path: Path) -> None:
-    """The program that the guide runs in the other pod fails as it says while the ledger is locked, and only then."""
+def test_the_check_of_the_lock_detects_a_held_lock(tmp_path: Path) -> None:
+    """The program in the guide fails while the ledger is locked, and succeeds afterwards."""
     program = one("exec", "python3")[-1].replace(LEDGER, str(tmp_path / "ledger.db"))
     lock = LedgerLock(str(tmp_path / "ledger.db"))
 
     lock.acquire("another pod")
-    held = tried(program)
+    held = run_python(program)
     lock.release()
-    free = tried(program)
+    free = run_python(program)
 
     assert "BlockingIOError" in held.stderr
     assert (held.returncode, free.returncode) == (1, 0)
 
 
-def tried(program: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program of the guide."""
-    return subprocess.run(  # noqa: S603 - out of our own guide
+def run_python(program: str) -> subprocess.CompletedProcess[str]:
+    """Runs a Python program of the guide."""
+    return subprocess.run(  # noqa: S603 - from our own guide
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )

@@ -1,4 +1,4 @@
-"""The page on troubleshooting quotes what the exporter, and Prometheus, really say."""
+"""docs/troubleshooting.md quotes real messages of the exporter and of Prometheus."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BY_PROMETHEUS = "Prometheus shows the target down"
 
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Place]:
-    """Gives a command line in an empty folder, which leads to a service."""
+    """Yields a command line in an empty folder with a simulated service."""
     cli = CommandLine(monkeypatch, capsys)
     cli.prepare(tmp_path)
     service = Simulator(keys=[KEY])
@@ -38,35 +38,35 @@ def place(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
 
 def quoted(heading: str) -> list[str]:
-    """Returns the lines quoted under a heading."""
+    """Returns the lines that the page quotes under a heading."""
     found = [block.text for block in blocks(GUIDE, "text") if block.heading == heading]
     return [line for text in found for line in text.splitlines()]
 
 
-def unsaid(lines: list[str], said: str) -> list[str]:
-    """Returns the lines that nobody has said; `...` stands for anything within a line."""
+def missing(lines: list[str], output: str) -> list[str]:
+    """Returns the quoted lines that the output lacks; `...` matches any text within a line."""
     patterns = {line: ".*?".join(map(re.escape, line.split("..."))) for line in lines}
-    return [line for line, pattern in patterns.items() if not re.search(pattern, said)]
+    return [line for line, pattern in patterns.items() if not re.search(pattern, output)]
 
 
-def test_every_quotation_is_provoked() -> None:
-    """No quotation stands under a heading that the tests below do not know."""
+def test_every_quotation_has_a_case() -> None:
+    """The tests below cover every heading with a quotation."""
     assert {block.heading for block in blocks(GUIDE, "text")} == {*SYMPTOMS, BY_PROMETHEUS}
     assert headings(GUIDE) == set()
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("heading", SYMPTOMS)
-def test_what_is_quoted_is_said(heading: str, place: Place) -> None:
-    """Each line under the heading is what the exporter says in that case."""
+def test_quotations_match_the_output(heading: str, place: Place) -> None:
+    """The exporter prints every line that the page quotes under the heading."""
     said = SYMPTOMS[heading](place)
 
-    assert unsaid(quoted(heading), said) == [], said
+    assert missing(quoted(heading), said) == [], said
 
 
 @pytest.mark.tools
-def test_what_prometheus_says(tmp_path: Path) -> None:
-    """A real Prometheus gives the quoted reasons, in their order, for the mistakes that the page names."""
+def test_quotations_match_prometheus(tmp_path: Path) -> None:
+    """A real Prometheus reports the quoted errors, in their order, for the causes that the page lists."""
     plain, secured = tmp_path / "plain", tmp_path / "secured"
     plain.mkdir()
     secured.mkdir()
@@ -85,11 +85,11 @@ def test_what_prometheus_says(tmp_path: Path) -> None:
 
     said = [errors[job["job_name"]] for job in jobs]
     assert len(said) == len(quoted(BY_PROMETHEUS))
-    assert [unsaid([line], text) for line, text in zip(quoted(BY_PROMETHEUS), said, strict=True)] == [[]] * len(said)
+    assert [missing([line], text) for line, text in zip(quoted(BY_PROMETHEUS), said, strict=True)] == [[]] * len(said)
 
 
 def mistakes(documented: list[dict[str, Any]], plain_url: str, nobody: str) -> list[dict[str, Any]]:
-    """Returns scrape jobs with a mistake each, in the order of the page."""
+    """Returns one misconfigured scrape job per cause, in the order of the page."""
     good, no_password, no_certificate = documented
     tls = good["tls_config"]
     no_ca = {name: value for name, value in tls.items() if name != "ca_file"}
@@ -105,5 +105,5 @@ def mistakes(documented: list[dict[str, Any]], plain_url: str, nobody: str) -> l
 
 
 def static(url: str) -> dict[str, Any]:
-    """Returns the target of a scrape job."""
+    """Returns the static configuration of a scrape job."""
     return {"static_configs": [{"targets": [url.removeprefix("http://")]}]}

@@ -1,4 +1,4 @@
-"""The guide to upgrade and rollback: its commands are run, and what it says of the counters is so."""
+"""The commands of the upgrade guide work, and its statements about counters are true."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ KEY = Key("STS.id", CANARY, token="")
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Gives a shell with a folder for the ledger."""
+    """Returns a shell with a folder for the ledger."""
     (tmp_path / "var/lib/ims-exporter").mkdir(parents=True)
     return Shell(tmp_path)
 
 
 @pytest.fixture
 def ledger(shell: Shell) -> Path:
-    """Gives the place of the ledger."""
+    """Returns the path of the ledger."""
     return shell.folder / "var/lib/ims-exporter/ledger.db"
 
 
 @pytest.fixture
 def service(cli: CommandLine) -> Iterator[Simulator]:
-    """Gives a service that the command line's environment leads to."""
+    """Yields the simulator that the environment of the command line points to."""
     service = Simulator(keys=[KEY])
     with running_simulators(service):
         cli.target(service.url, KEY, ledger_path="ledger.db")
@@ -53,36 +53,36 @@ def service(cli: CommandLine) -> Iterator[Simulator]:
 
 
 def end_jobs(service: Simulator, number: int) -> None:
-    """Lets so many jobs be born and end."""
+    """Creates and finishes a number of jobs."""
     for _ in range(number):
         service.world.move(service.world.create("ASR", state="Executing"), "Finished")
 
 
 def ended(scrape: Scrape) -> float:
-    """Returns how many jobs have been counted as finished."""
+    """Returns the number of jobs counted as finished."""
     return scrape.total("ims_jobs_ended_total", job_state="Finished")
 
 
 def first_shown(running: Exporter) -> float:
-    """Returns the count of the first scrape that has one."""
+    """Returns the number of finished jobs in the first scrape that has the counter."""
     return ended(running.wait_for("counters", lambda scrape: "ims_jobs_ended_total" in scrape.values))
 
 
 def counted(cli: CommandLine, *flags: str) -> float:
-    """Makes one poll, and returns how many jobs have been counted as finished."""
+    """Polls once, and returns the number of jobs counted as finished."""
     done = cli.run("once", *flags)
     assert done.code == 0, done.err
     return ended(parsed(done.out))
 
 
 def test_every_command_is_run() -> None:
-    """No part of the guide has commands that the tests below do not run."""
+    """The tests below run every part of the guide that has commands."""
     assert headings(GUIDE) == {BACK_UP, RESTORE}
 
 
 @pytest.mark.process
-def test_a_backup_goes_on_where_it_was(shell: Shell, ledger: Path) -> None:
-    """A copy made in the middle of the work, put back after a crash, shows all that ended since with its first poll."""
+def test_a_restored_backup_continues_to_count(shell: Shell, ledger: Path) -> None:
+    """A backup of a running exporter, restored after a crash, counts all jobs that ended since with its first poll."""
     service = Simulator()
     back_up, look = scripts(GUIDE, BACK_UP)
     with running_simulators(service) as here:
@@ -96,7 +96,7 @@ def test_a_backup_goes_on_where_it_was(shell: Shell, ledger: Path) -> None:
             running.wait_for("9 ends", lambda scrape: ended(scrape) == 9)
             running.end(signal.SIGKILL)
         here.do(lambda: end_jobs(service, 3))
-        told = shell.run(look)
+        listed = shell.run(look)
         shell.run(*scripts(GUIDE, RESTORE))
         assert {path.name for path in ledger.parent.iterdir()} == {"ledger.db", "ledger.db.lock"}
         with exporter(env, shell.folder / "2.log") as running:
@@ -106,15 +106,15 @@ def test_a_backup_goes_on_where_it_was(shell: Shell, ledger: Path) -> None:
             running.wait_for_polls(3)
             last = running.scrape()
 
-    assert re.fullmatch(rf"ok version {len(MIGRATIONS)}\ndefault cn-shanghai smart [1-9]\d*\n", told)
+    assert re.fullmatch(rf"ok version {len(MIGRATIONS)}\ndefault cn-shanghai smart [1-9]\d*\n", listed)
     assert shown == 12
     assert last is not None
     assert ended(last) == 14
 
 
 @pytest.mark.process
-def test_no_backup_of_a_ledger_held_for_standby(shell: Shell, ledger: Path) -> None:
-    """With standby the command says that the ledger is locked, as the guide does."""
+def test_a_ledger_held_for_standby_cannot_be_backed_up(shell: Shell, ledger: Path) -> None:
+    """With standby, the backup command fails with the error that the guide quotes."""
     kept = Ledger(str(ledger), kept=True)
 
     with pytest.raises(AssertionError, match="database is locked"):
@@ -124,7 +124,7 @@ def test_no_backup_of_a_ledger_held_for_standby(shell: Shell, ledger: Path) -> N
 
 
 def test_commands_for_a_pod_are_the_same() -> None:
-    """The program that makes the copy in a pod is the one that is run here."""
+    """The backup command for a pod runs the same program as the tested one."""
     (in_a_pod,) = [block.text for block in blocks(GUIDE, "console") if block.heading == BACK_UP]
     programs = [re.findall(r"python3 -c '([^']+)'", text) for text in (scripts(GUIDE, BACK_UP)[0], in_a_pod)]
 
@@ -132,7 +132,7 @@ def test_commands_for_a_pod_are_the_same() -> None:
 
 
 def test_an_older_exporter_refuses_a_newer_ledger(ledger: Path) -> None:
-    """It says what the guide quotes, and leaves the ledger as it is."""
+    """It fails with the error that the guide quotes, and does not modify the ledger."""
     Ledger(str(ledger)).close()
     execute(ledger, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     before = ledger.read_bytes()
@@ -148,7 +148,7 @@ def test_an_older_exporter_refuses_a_newer_ledger(ledger: Path) -> None:
 
 
 def test_one_file_moves_to_another_machine(cli: CommandLine, service: Simulator, tmp_path: Path) -> None:
-    """After a clean end everything stands in the one file, and a copy of it goes on counting elsewhere."""
+    """After a clean stop one file holds everything, and its copy continues to count elsewhere."""
     counted(cli)
     end_jobs(service, 2)
     counted(cli)
@@ -159,8 +159,8 @@ def test_one_file_moves_to_another_machine(cli: CommandLine, service: Simulator,
     assert counted(cli, "--ledger-path", "moved.db") == 3
 
 
-def test_a_target_that_comes_back_or_has_another_name(cli: CommandLine, service: Simulator, tmp_path: Path) -> None:
-    """A new name begins at zero; the old one goes on in the same ledger when it comes back, with all ends between."""
+def test_a_target_that_returns_or_is_renamed(cli: CommandLine, service: Simulator, tmp_path: Path) -> None:
+    """A new name starts at zero; an old name that returns continues, and counts all jobs that ended meanwhile."""
     counted(cli, "--account", "old")
     end_jobs(service, 2)
     assert counted(cli, "--account", "old") == 2
