@@ -1,189 +1,318 @@
-"""The connections of the server: how many there may be, and how long each may take over what it does."""
+"""The server's connections: accepted, limited in number, size and time, and closed when they exceed a limit.
+
+aiohttp's own sites are not used, because they count a connection only after its TLS handshake, have one TLS context for
+their lifetime, and have no limit for the number of connections or for the time that a slow client takes.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import errno
+import socket
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    import ssl
+    from collections.abc import Callable, Iterator, Mapping
+    from logging import Logger
 
     from aiohttp.typedefs import Handler, Middleware
+
+LINGERING_SECONDS = 2.0
+"""Maximum time for which aiohttp reads the rest of a request after it has responded."""
+MAX_HEADERS = 64
+BACKLOG = 128
+OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+ACCEPT_RETRY_SECONDS = 0.01
+"""Pause after a failed accept: the client has gone, or the system has no resources for the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one connection, and all together, may take."""
+    """Limits for all connections together, and for each of them."""
 
-    connections: int = 500
-    head_bytes: int = 65536
+    max_connections: int = 500
+    max_head_bytes: int = 65536
+    """Maximum size of a request line and its headers."""
     handshake_seconds: float = 10.0
     head_seconds: float = 10.0
-    answer_seconds: float = 30.0
+    """Maximum time from the first byte of a head to its last."""
+    response_seconds: float = 30.0
+    """Maximum time to make a response, and again for the client to read it."""
     idle_seconds: float = 180.0
+    """Maximum time between two requests."""
 
 
-class Connection(asyncio.Protocol):
-    """One connection: hands everything on to aiohttp, and breaks off when a deadline passes.
+class Connection(web.RequestHandler):
+    """One connection: aiohttp's request handler with deadlines, a maximum head size, and discreet errors.
 
-    The head of a request must be there in time from its first byte on, that of the first one from the start; so must
-    the answer be made, and taken.
+    At any time at most one deadline runs: connected → `head_seconds` → (head complete) `response_seconds` → (response
+    made) `response_seconds`, unless the client has read it → (first byte of the next head) `head_seconds` → ...
+    A client that sends one byte a second gains nothing: a deadline runs from the first byte, not from the latest.
     """
 
-    def __init__(self, inner: web.RequestHandler, connections: Connections) -> None:
-        self.inner = inner
-        self.greeting: asyncio.Task[None] | None = None
+    def __init__(self, server: web.Server, connections: Connections, headers: Mapping[str, str]) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=cast("Logger", None),  # as the runner does without an access log
+            keepalive_timeout=connections.limits.idle_seconds,
+            lingering_time=LINGERING_SECONDS,
+            max_headers=MAX_HEADERS,
+            auto_decompress=False,  # bodies are refused unread; a damaged one must not be logged as an error of ours
+        )
         self._connections = connections
-        self._transport: asyncio.Transport | None = None
+        self._limits = connections.limits
+        self._headers = headers
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
-        self._is_answering = False
-        self._has_served = False
-        self.is_last = False
+        self._is_responding = False
+        self._has_responded = False
+        self.handshake: asyncio.Task[None] | None = None
+        self.has_connected = False
+        """Whether the handshake is complete."""
+        self.is_draining = False
+        """Whether the connection is to be closed after its current response."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begins to wait for the first request."""
-        self._transport = cast("asyncio.Transport", transport)
-        self.inner.connection_made(transport)
-        self._within(self._connections.limits.head_seconds, self.abort)
-
-    @property
-    def is_made(self) -> bool:
-        """Whether the handshake is over."""
-        return self._transport is not None
+        """Starts the deadline of the first request."""
+        self.has_connected = True
+        super().connection_made(transport)
+        self._set_deadline(self._limits.head_seconds, self.abort)
 
     def data_received(self, data: bytes) -> None:
-        """Hands data on, unless it is more than the head of a request can be."""
-        if not self._is_answering:
-            if not self._head_bytes and self._has_served:
-                self._within(self._connections.limits.head_seconds, self.abort)
+        """Aborts the connection if the head of a request exceeds its maximum size."""
+        if data and not self._is_responding:  # aiohttp itself calls this without data
+            if not self._head_bytes and self._has_responded:
+                self._set_deadline(self._limits.head_seconds, self.abort)
             self._head_bytes += len(data)
-            if self._head_bytes > self._connections.limits.head_bytes:
+            if self._head_bytes > self._limits.max_head_bytes:
                 self.abort()
                 return
-        self.inner.data_received(data)
+        super().data_received(data)
 
-    def eof_received(self) -> None:
-        """Hands the end of the data on."""
-        self.inner.eof_received()
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Removes the connection."""
+        self._set_deadline(0, None)
+        self._connections.remove(self)
+        super().connection_lost(exc)
 
-    def pause_writing(self) -> None:
-        """Lets aiohttp wait for a slow reader."""
-        self.inner.pause_writing()
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Returns the response to an invalid request; neither it nor the log repeats the request.
 
-    def resume_writing(self) -> None:
-        """Lets aiohttp go on."""
-        self.inner.resume_writing()
+        An invalid request may hold a password, and aiohttp's own message quotes the line at fault.
+        """
+        if status >= 500 or request.writer.output_size:  # noqa: PLR2004 - an error of ours, which aiohttp logs
+            response = super().handle_error(request, status, exc, message)
+        else:
+            response = web.Response(text="bad request: not valid HTTP/1.1, or too large\n", status=status)
+            response.force_close()
+        response.headers.update(self._headers)
+        return response
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the connection."""
-        self._within(0, None)
-        self._connections.forget(self)
-        self.inner.connection_lost(exc)
+    @contextmanager
+    def responding(self) -> Iterator[None]:
+        """Limits the time to make a response and, after that, the time for the client to read it."""
+        self._is_responding = True
+        self._set_deadline(self._limits.response_seconds, self.abort)
+        try:
+            yield
+        finally:
+            self._is_responding = False
+            self._has_responded = True
+            self._head_bytes = 0
+            self._set_deadline(self._limits.response_seconds, self._abort_unless_read)
 
-    def begin(self) -> None:
-        """Starts the time that an answer may take."""
-        self._is_answering = True
-        self._within(self._connections.limits.answer_seconds, self.abort)
-
-    def end(self) -> None:
-        """Starts the time that the client has to take the answer."""
-        self._is_answering = False
-        self._has_served = True
-        self._head_bytes = 0
-        self._within(self._connections.limits.answer_seconds, self._abort_unless_taken)
-
-    def retire(self) -> None:
-        """Closes the connection, or if it is answering, lets it end with that answer."""
-        self.is_last = True
-        if self._transport is not None and not self._is_answering:
-            self._transport.close()
+    def drain(self) -> None:
+        """Closes the connection; if it is responding, after the response."""
+        self.is_draining = True
+        if self.transport is not None and not self._is_responding:
+            self.transport.close()
 
     def abort(self) -> None:
-        """Breaks the connection off, also in the handshake."""
-        if self._transport is not None:
-            self._transport.abort()
-        elif self.greeting is not None:
-            self.greeting.cancel()
+        """Closes the connection at once, also during the handshake."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.handshake is not None:
+            self.handshake.cancel()
 
-    def _abort_unless_taken(self) -> None:
-        if self._transport is not None and self._transport.get_write_buffer_size():
+    def _abort_unless_read(self) -> None:
+        if self.transport is not None and self.transport.get_write_buffer_size():
             self.abort()
 
-    def _within(self, seconds: float, otherwise: Callable[[], None] | None) -> None:
+    def _set_deadline(self, seconds: float, on_timeout: Callable[[], None] | None) -> None:
+        """Replaces the deadline; None means that there is none."""
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(seconds, otherwise) if otherwise else None
+        self._deadline = asyncio.get_running_loop().call_later(seconds, on_timeout) if on_timeout else None
 
 
 class Connections:
-    """All connections; when there are too many, the one that has been quiet longest makes room."""
+    """All connections. When their maximum number is reached, the one that has been idle longest is closed."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._quiet: dict[Connection, None] = {}
-        self._by_handler: dict[object, Connection] = {}
+        self._all: set[Connection] = set()
+        self._idle: dict[Connection, None] = {}
+        """Connections that are not responding; the one that has been idle longest is the first."""
 
-    def __len__(self) -> int:
-        return len(self._by_handler)
+    def add(self, connection: Connection) -> bool:
+        """Adds a connection, if necessary in place of an idle one; returns False if all others are responding."""
+        if len(self._all) >= self.limits.max_connections and not self.evict_idle():
+            return False
+        self._all.add(connection)
+        self._idle[connection] = None
+        return True
 
-    def add(self, inner: web.RequestHandler) -> Connection | None:
-        """Returns a new connection, for which another may have had to go; none while all others are being answered."""
-        if len(self) >= self.limits.connections and not self.make_room():
-            return None
-        connection = Connection(inner, self)
-        self._by_handler[inner] = connection
-        self._quiet[connection] = None
-        return connection
-
-    def make_room(self) -> bool:
-        """Breaks off the connection that has been quiet longest; says whether there was one."""
-        longest = next(iter(self._quiet), None)
+    def evict_idle(self) -> bool:
+        """Closes the connection that has been idle longest; returns whether there was one."""
+        longest = next(iter(self._idle), None)
         if longest is not None:
-            self.forget(longest)
+            self.remove(longest)
             longest.abort()
         return longest is not None
 
-    def forget(self, connection: Connection) -> None:
-        """Counts a connection no longer."""
-        self._quiet.pop(connection, None)
-        self._by_handler.pop(connection.inner, None)
+    def remove(self, connection: Connection) -> None:
+        """Removes a connection that is closed or about to be."""
+        self._idle.pop(connection, None)
+        self._all.discard(connection)
 
-    def retire(self) -> None:
-        """Closes all connections as soon as they are not answering, so that clients shake hands anew."""
-        for connection in list(self._by_handler.values()):
-            connection.retire()
+    def drain(self) -> None:
+        """Closes all connections, after their current responses, so that clients start new TLS handshakes."""
+        for connection in list(self._all):
+            connection.drain()
 
-    @asynccontextmanager
-    async def answering(self, request: web.Request) -> AsyncIterator[Connection | None]:
-        """Lets the request's connection know that an answer is being made."""
-        connection = self._by_handler.get(request.protocol)
-        if connection is None:
-            yield None
-            return
-        self._quiet.pop(connection, None)
-        connection.begin()
+    @contextmanager
+    def responding(self, connection: Connection) -> Iterator[None]:
+        """Protects a connection from eviction while it is responding."""
+        self._idle.pop(connection, None)
         try:
-            yield connection
+            with connection.responding():
+                yield
         finally:
-            connection.end()
-            if request.protocol in self._by_handler:
-                self._quiet[connection] = None
+            if connection in self._all:
+                self._idle[connection] = None
 
 
-def timed(connections: Connections) -> Middleware:
-    """Returns the middleware that keeps the connections' time, and makes the last answer of one say so."""
+def track_responses(connections: Connections) -> Middleware:
+    """Returns the middleware that keeps each connection's deadlines, and closes draining connections."""
 
     @web.middleware
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        async with connections.answering(request) as connection:
+    async def track(request: web.Request, handler: Handler) -> web.StreamResponse:
+        connection = cast("Connection", request.protocol)
+        with connections.responding(connection):
             response = await handler(request)
-            if connection is not None and connection.is_last:
+            if connection.is_draining:
                 response.force_close()
             return response
 
-    return answer
+    return track
+
+
+class Listener(web.BaseSite):
+    """Listens on every address of a host name.
+
+    `make_connection` returns the handler of a new connection; `tls_context` the context of its handshake, None for
+    plain HTTP.
+    """
+
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        address: tuple[str, int],
+        *,
+        connections: Connections,
+        make_connection: Callable[[], Connection],
+        tls_context: Callable[[], ssl.SSLContext | None],
+    ) -> None:
+        super().__init__(runner)
+        self._host, self._port = address
+        self._connections = connections
+        self._make_connection = make_connection
+        self._tls_context = tls_context
+        self._sockets: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def name(self) -> str:
+        """The base URL."""
+        host, port = self.address
+        return f"{'https' if self._tls_context() else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the first socket."""
+        host, port = self._sockets[0].getsockname()[:2]
+        return host, port
+
+    async def start(self) -> None:
+        """Starts to listen; raises OSError if it cannot listen on the address."""
+        await super().start()
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+            listening.setblocking(False)
+            self._sockets.append(listening)
+        for listening in self._sockets:
+            self._track(asyncio.create_task(self._accept(listening)))
+
+    async def stop(self) -> None:
+        """Stops listening and aborts handshakes; open connections stay."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for listening in self._sockets:
+            listening.close()
+        await super().stop()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                if error.errno in OUT_OF_RESOURCES:
+                    self._connections.evict_idle()
+                await asyncio.sleep(ACCEPT_RETRY_SECONDS)
+                continue
+            connection = self._make_connection()
+            if self._connections.add(connection):
+                self._start_handshake(sock, connection)
+            else:
+                sock.close()
+            await asyncio.sleep(0)  # sock_accept does not yield while clients queue up, and others must run too
+
+    def _start_handshake(self, sock: socket.socket, connection: Connection) -> None:
+        def clean_up(
+            _: asyncio.Task[None],
+        ) -> None:  # a callback, as a task that is cancelled before it runs does nothing
+            if not connection.has_connected:
+                self._connections.remove(connection)
+                sock.close()
+
+        connection.handshake = asyncio.create_task(self._shake_hands(sock, connection))
+        connection.handshake.add_done_callback(clean_up)
+        self._track(connection.handshake)
+
+    async def _shake_hands(self, sock: socket.socket, connection: Connection) -> None:
+        context = self._tls_context()
+        seconds = self._connections.limits.handshake_seconds if context else None
+        with suppress(OSError):  # a failed handshake is the client's problem, and not worth a log line
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, sock, ssl=context, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds
+            )
+
+    def _track(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,4 +1,4 @@
-"""The HTTP server: metrics, probes and the pages for people."""
+"""The HTTP server: /metrics, probes, reload and the pages."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ from aiohttp import web
 from exporter.errors import ExporterError, SettingsError
 from exporter.metrics.exposition import rendered
 from exporter.web.accept import quality_values
-from exporter.web.config_watch import WatchedSecurity
-from exporter.web.connections import Connections, Limits, timed
-from exporter.web.gate import add_configured_headers, gate
-from exporter.web.handler import handler_factory
-from exporter.web.listener import GuardedSite
+from exporter.web.auth import PasswordChecker, TokenBucket, authorize
+from exporter.web.config.watch import WebConfigWatcher
+from exporter.web.connections import Connection, Connections, Limits, Listener, track_responses
 from exporter.web.pages.request import PageRequest
 from exporter.web.pages.routes import ROUTES, respond
 from exporter.web.pages.templates import STYLE, make_environment
-from exporter.web.passwords import Passwords
-from exporter.web.token_bucket import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -34,7 +30,7 @@ if TYPE_CHECKING:
     from exporter.web.pages.request import PageSettings
 
 SHUTDOWN_SECONDS = 0.5
-"""So long aiohttp waits for a request under way when the server stops, and again once it is cancelled."""
+"""Maximum time to wait for a running request when the server stops, and again after it was cancelled."""
 
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
@@ -46,7 +42,7 @@ HEADERS = {
     "Server": "ims-exporter",
     "X-Content-Type-Options": "nosniff",
 }
-"""What every answer carries."""
+"""Headers of every response."""
 
 
 def make_app(
@@ -59,11 +55,10 @@ def make_app(
     now: Callable[[], float],
     reload: Callable[[], Awaitable[None]] | None = None,
 ) -> web.Application:
-    """Returns the application; `live` and `ready` say what is wrong, nothing if all is well.
+    """Returns the application; `live` and `ready` return the problems for the probes, one text each.
 
-    `reload` reads the configuration anew, or raises SettingsError; without it nobody may ask for that.
-
-    Paths added to it later are named on the pages and in the answer to unknown paths.
+    `reload` reloads the configuration or raises SettingsError; without it, `/-/reload` is refused. Paths that are
+    added later are linked on the pages and named in the response to an unknown path.
     """
     app = web.Application(middlewares=[name_known_paths])
     app.on_response_prepare.append(add_headers)
@@ -85,54 +80,56 @@ async def serve(
     web_config_file: str = "",
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> tuple[web.AppRunner, tuple[str, int]]:
-    """Starts to serve, port 0 for any; returns what `await runner.cleanup()` stops, and the address bound.
+    """Starts the server; returns its runner, which `await runner.cleanup()` stops, and its address.
 
-    Raises SettingsError where the address cannot be had, or the web configuration is wrong. Handles no signals and
-    writes no access log.
+    Port 0 means any free port. Raises SettingsError if it cannot listen on the address or the web configuration is
+    invalid. Handles no signals and writes no access log.
     """
     connections = Connections(limits)
-    security = WatchedSecurity(web_config_file, on_new_tls=connections.retire)
-    _guard(app, connections, security)
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-    )
+    security = WebConfigWatcher(web_config_file, on_new_tls=connections.drain)
+    _protect(app, connections, security)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
-    handlers = handler_factory(cast("web.Server", runner.server), limits, HEADERS)
-    site = GuardedSite(
-        runner, (host, port), connections=connections, handlers=handlers, context=lambda: security.now().context
+    server = cast("web.Server", runner.server)
+    listener = Listener(
+        runner,
+        (host, port),
+        connections=connections,
+        make_connection=lambda: Connection(server, connections, HEADERS),
+        tls_context=lambda: security.current().context,
     )
     try:
-        await site.start()
+        await listener.start()
     except OSError as error:
         await runner.cleanup()
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise SettingsError(f"cannot listen on {host}:{port} ({reason}): set another listen_address") from error
-    return runner, site.bound
+    return runner, listener.address
 
 
 def base_url(runner: web.AppRunner) -> str:
-    """Returns where a runner serves, as https if by TLS."""
+    """Returns the base URL of a running server, for example `https://127.0.0.1:9912`."""
     return next(iter(runner.sites)).name
 
 
-def _guard(app: web.Application, connections: Connections, security: WatchedSecurity) -> None:
-    """Puts the gate before everything that the application serves."""
-    passwords = Passwords()
+def _protect(app: web.Application, connections: Connections, security: WebConfigWatcher) -> None:
+    """Adds deadlines, authorization and the configured headers in front of everything that the application serves."""
+    passwords = PasswordChecker()
 
-    async def close(_: web.Application) -> None:
+    async def add_configured_headers(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(security.current().config.http_server_config.headers)
+
+    async def close_passwords(_: web.Application) -> None:
         passwords.close()
 
-    app.middlewares.insert(0, gate(security.now, passwords, Bucket()))
-    app.middlewares.insert(0, timed(connections))
-    app.on_response_prepare.append(add_configured_headers(security.now))
-    app.on_cleanup.append(close)
+    app.middlewares.insert(0, authorize(security.current, passwords, TokenBucket()))
+    app.middlewares.insert(0, track_responses(connections))
+    app.on_response_prepare.append(add_configured_headers)
+    app.on_cleanup.append(close_passwords)
 
 
 def metrics(registry: Registry) -> Handler:
-    """Returns the handler that shows the registry in the format and encoding asked for."""
+    """Returns the handler of /metrics, in the format and encoding that the client accepts."""
 
     async def show(request: web.Request) -> web.Response:
         is_packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
@@ -177,7 +174,7 @@ def page_handler(
 
 
 def probe(problems: Callable[[], list[str]]) -> Handler:
-    """Returns the handler that answers `ok`, or 503 and a line for each problem."""
+    """Returns the handler of a probe: `ok`, or 503 with one line per problem."""
 
     async def check(_request: web.Request) -> web.Response:
         found = [" ".join(line.split()) for line in problems()]
@@ -187,7 +184,7 @@ def probe(problems: Callable[[], list[str]]) -> Handler:
 
 
 def reloading(reload: Callable[[], Awaitable[None]] | None) -> Handler:
-    """Returns the handler that reloads: 400 and every problem for a bad configuration, 403 where it is not enabled."""
+    """Returns the handler of /-/reload: 400 with all problems of an invalid configuration, 403 if not enabled."""
 
     async def ask(_request: web.Request) -> web.Response:
         if reload is None:
@@ -207,14 +204,14 @@ def accepts_gzip(header: str) -> bool:
 
 
 def known_paths(app: web.Application) -> list[str]:
-    """Returns the paths that are served to GET."""
+    """Returns the paths that accept GET."""
     routes = [route for route in app.router.routes() if route.method == "GET"]
     return sorted({route.resource.canonical for route in routes if route.resource is not None})
 
 
 @web.middleware
 async def name_known_paths(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers an unknown path with the known ones."""
+    """Answers an unknown path with 404 and the known paths."""
     try:
         return await handler(request)
     except web.HTTPNotFound:
@@ -222,15 +219,15 @@ async def name_known_paths(request: web.Request, handler: Handler) -> web.Stream
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Adds the headers that every answer carries."""
+    """Adds the headers of every response."""
     response.headers.update(HEADERS)
 
 
 def plain(text: str, status: int) -> web.Response:
-    """Returns a plain-text answer."""
+    """Returns a plain-text response."""
     return web.Response(body=encoded(f"{text}\n"), status=status, content_type="text/plain", charset="utf-8")
 
 
 def encoded(text: str) -> bytes:
-    """Returns the bytes of a text that may hold what UTF-8 cannot carry (lone surrogates from JSON)."""
+    """Returns a text in UTF-8; characters that it cannot encode (lone surrogates from JSON) are escaped."""
     return text.encode("utf-8", "backslashreplace")

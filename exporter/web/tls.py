@@ -1,4 +1,4 @@
-"""The TLS of the server: certificate, key and the CA of the clients, checked and made ready for handshakes."""
+"""TLS of the server: checks certificate, key and the CA of clients, and makes the context for handshakes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.web.config.validators import CIPHERS, CURVES, NO_CERTIFICATE
+from exporter.web.config.model import CIPHERS, CURVES, NO_CERTIFICATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from exporter.web.config.model import TlsServerConfig
 
 VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
-STRONG = "ECDHE+AESGCM:ECDHE+CHACHA20"
-REASONS = {
+STRONG_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""OpenSSL's selector of the suites in `CIPHERS`."""
+OPENSSL_REASONS = {
     "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
     "KEY_TYPE_MISMATCH": "the key does not belong to the certificate",
     "EE_KEY_TOO_SMALL": "the key is too short: RSA needs 2048 bits",
@@ -30,20 +31,20 @@ REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """Certificate chain, key and CA of clients, as PEM; empty where there is none."""
+class TlsMaterial:
+    """Certificate chain, key and CA of clients in PEM format; empty if not configured."""
 
     cert: bytes = b""
     key: bytes = field(default=b"", repr=False)
     client_ca: bytes = b""
 
 
-def chain_problem(material: Material) -> str:
-    """Says why certificate and key cannot serve; empty if they can."""
+def chain_problem(material: TlsMaterial) -> str:
+    """Returns why certificate and key cannot be used; empty if they can."""
     if b"-----BEGIN CERTIFICATE-----" not in material.cert:
         return "the certificate is not in PEM format"
     if b"ENCRYPTED" in material.key:
-        return "the key is encrypted; store it without a passphrase, readable to the exporter alone"
+        return "the key is encrypted; store it without a passphrase, readable by the exporter only"
     if b"PRIVATE KEY-----" not in material.key:
         return "the key is not in PEM format"
     try:
@@ -53,8 +54,8 @@ def chain_problem(material: Material) -> str:
     return ""
 
 
-def client_ca_problem(material: Material) -> str:
-    """Says why the CA of the clients cannot be used; empty if it can."""
+def client_ca_problem(material: TlsMaterial) -> str:
+    """Returns why the CA of clients cannot be used; empty if it can."""
     if b"-----BEGIN CERTIFICATE-----" not in material.client_ca:
         return "is not a certificate in PEM format"
     try:
@@ -64,17 +65,18 @@ def client_ca_problem(material: Material) -> str:
     return ""
 
 
-def server_context(tls: TlsServerConfig, material: Material) -> ssl.SSLContext:
-    """Returns a context for new handshakes; raises SSLError if OpenSSL cannot do what is asked.
+def server_context(tls: TlsServerConfig, material: TlsMaterial) -> ssl.SSLContext:
+    """Returns the context for new handshakes; raises SSLError if OpenSSL does not support the configuration.
 
-    A certificate that is given is verified in the handshake. That one is given is asked for each request, so that
-    probes need none; sessions are not resumed, so that one that is trusted no longer cannot live on in a ticket.
+    The handshake verifies a client certificate if the client sends one. Whether it must send one is checked for each
+    request instead, because probes need none. Sessions are not resumed: a session ticket would keep a client in whose
+    certificate is not trusted any longer.
     """
     context = _bare_context()
     _load_chain(context, material)
     context.minimum_version = VERSIONS[tls.min_version]
     context.maximum_version = VERSIONS[tls.max_version]
-    context.set_ciphers(":".join(CIPHERS[name] for name in tls.cipher_suites) or STRONG)
+    context.set_ciphers(":".join(CIPHERS[name] for name in tls.cipher_suites) or STRONG_CIPHERS)
     for name in tls.curve_preferences:
         context.set_ecdh_curve(CURVES[name])
     if not tls.prefer_server_cipher_suites:
@@ -86,7 +88,7 @@ def server_context(tls: TlsServerConfig, material: Material) -> ssl.SSLContext:
 
 
 def subject_alternative_names(certificate: Mapping[str, object] | None) -> set[str]:
-    """Returns the names in a verified certificate, as `SSLSocket.getpeercert` tells them: DNS, e-mail, IP, URI."""
+    """Returns the DNS names, e-mail addresses, IP addresses and URIs of a certificate from `SSLSocket.getpeercert`."""
     given = (certificate or {}).get("subjectAltName", ())
     pairs = given if isinstance(given, tuple) else ()
     kinds = {"DNS", "email", "URI"}
@@ -111,23 +113,22 @@ def _bare_context() -> ssl.SSLContext:
     return context
 
 
-def _load_chain(context: ssl.SSLContext, material: Material) -> None:
+def _load_chain(context: ssl.SSLContext, material: TlsMaterial) -> None:
     with _as_file(material.cert) as cert, _as_file(material.key) as key:
-        context.load_cert_chain(
-            cert, key, password=""
-        )  # an encrypted one is refused rather than asked for at a terminal
+        # With an empty password OpenSSL refuses an encrypted key; without one it would ask on the terminal.
+        context.load_cert_chain(cert, key, password="")
 
 
-def _load_client_ca(context: ssl.SSLContext, material: Material) -> None:
+def _load_client_ca(context: ssl.SSLContext, material: TlsMaterial) -> None:
     context.load_verify_locations(cadata=material.client_ca.decode("ascii", "ignore"))
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a CA in between is trusted as the root would be, as in Go
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate CA can be the root of trust
 
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """Gives a path to the content; on Linux one in memory, elsewhere one that only this user can read."""
+    """Yields a path to the content: in memory on Linux, in a file that only this user can read elsewhere."""
     if hasattr(os, "memfd_create"):
-        with open(os.memfd_create("pem"), "wb", buffering=0) as file:  # noqa: PTH123 - no path
+        with open(os.memfd_create("pem"), "wb", buffering=0) as file:  # noqa: PTH123 - a file descriptor
             file.write(content)
             yield f"/proc/self/fd/{file.fileno()}"
     else:
@@ -139,4 +140,4 @@ def _as_file(content: bytes) -> Iterator[str]:
 
 def _reason(error: Exception) -> str:
     reason = str(getattr(error, "reason", "") or "it cannot be parsed")
-    return REASONS.get(reason, f"is damaged ({reason.lower().replace('_', ' ')})")
+    return OPENSSL_REASONS.get(reason, f"is damaged ({reason.lower().replace('_', ' ')})")

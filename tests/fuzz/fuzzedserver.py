@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE_SECONDS = 10.0
-LIMITS = Limits(head_seconds=2, answer_seconds=2, idle_seconds=2)
+LIMITS = Limits(head_seconds=2, response_seconds=2, idle_seconds=2)
 VIEWS = (
     TargetView(KEY, replace(BUSY, failed_jobs=(FAILED, replace(FAILED, job_id="<u>'\"&", error_message="<i>"))), UP),
     TargetView(PollKey("<u>", "b", "smart"), None, DOWN),

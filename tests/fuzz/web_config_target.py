@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter.web.auth import TokenBucket, matches
 from exporter.web.config.file import load_web_config
-from exporter.web.passwords import matches
-from exporter.web.token_bucket import Bucket
 from tests.fuzz.target import Target
 from tests.fuzz.yaml_files import read_well, yaml_files
 from tests.support.certificates import Authority
@@ -49,9 +48,9 @@ rate_limit:
 def use(path: Path) -> None:
     """Loads the file, and does with it what the server does at each request."""
     config = load_web_config(str(path)).config
-    bucket = Bucket()
+    bucket = TokenBucket()
     for _ in range(3):
-        bucket.takes(config.rate_limit)
+        bucket.take(config.rate_limit)
     assert max(1, round(config.rate_limit.interval))
     for name, value in config.http_server_config.headers.items():
         assert f"{name}: {value}".isprintable()

@@ -75,7 +75,7 @@ HAPPENED = {
     "rules.out": ("rules.yaml",),
     "dashboards.out": (".json",),
     "HTTP nonsense": ("400 ",),
-    "HTTP body / wrong": ("user and password are needed",),
+    "HTTP body / wrong": ("user name and password are required",),
     "HTTP body reload 0": ("access_key_secrt: no such setting",),
     "HTTP body reload 1": ("is not YAML at line 3",),
     "HTTP body reload 2": ("endpoint: must not contain a user name or password",),

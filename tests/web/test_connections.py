@@ -1,4 +1,4 @@
-"""Clients that are slow, silent or many cost little, are cut off in time, and never keep a scrape from its answer."""
+"""Slow, silent or many clients cost little, are disconnected in time, and never prevent a scrape."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Value = TypeVar("Value")
-SHORT = Limits(handshake_seconds=0.3, head_seconds=0.3, answer_seconds=0.3, idle_seconds=60)
+SHORT = Limits(handshake_seconds=0.3, head_seconds=0.3, response_seconds=0.3, idle_seconds=60)
 TLS = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n"
 DEADLINE = 10.0
 
 
 async def connected(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Opens a plain connection."""
+    """Opens a TCP connection."""
     parts = httpx.URL(url)
     return await asyncio.open_connection(parts.host, parts.port)
 
 
-async def seconds_until_cut(reader: asyncio.StreamReader, since: float) -> float:
-    """Returns how long after a moment the server had closed the connection."""
+async def seconds_until_closed(reader: asyncio.StreamReader, since: float) -> float:
+    """Returns the seconds from a moment until the server has closed the connection."""
     async with asyncio.timeout(DEADLINE):
         try:
             while await reader.read(65536):
@@ -42,8 +42,8 @@ async def seconds_until_cut(reader: asyncio.StreamReader, since: float) -> float
     return time.monotonic() - since
 
 
-def at(limits: Limits, folder: Path, asks: Callable[[str], Awaitable[Value]], text: str = "") -> Value:
-    """Returns what `asks` finds at a server with these limits."""
+def with_limits(limits: Limits, folder: Path, asks: Callable[[str], Awaitable[Value]], text: str = "") -> Value:
+    """Runs `asks` with the URL of a server with these limits; returns its result."""
 
     async def run() -> Value:
         async with secured(text, folder, limits) as url:
@@ -53,29 +53,29 @@ def at(limits: Limits, folder: Path, asks: Callable[[str], Awaitable[Value]], te
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: a\r\n"])
-def test_a_head_that_does_not_end_is_cut(sent: bytes, tmp_path: Path) -> None:
-    """A client that opens a connection and sends nothing, or part of a head, is cut when the time is up."""
+def test_an_incomplete_head(sent: bytes, tmp_path: Path) -> None:
+    """A client that sends nothing, or only a part of a head, is disconnected after `head_seconds`."""
 
     async def asks(url: str) -> float:
         since = time.monotonic()
         reader, writer = await connected(url)
         writer.write(sent)
-        found = await seconds_until_cut(reader, since)
+        found = await seconds_until_closed(reader, since)
         writer.close()
         return found
 
-    assert 0.2 < at(SHORT, tmp_path, asks) < 5
+    assert 0.2 < with_limits(SHORT, tmp_path, asks) < 5
 
 
-def test_one_byte_at_a_time_is_cut(tmp_path: Path) -> None:
-    """A client that goes on sending a little gains no time by it, on a connection that was good before as well."""
+def test_one_byte_at_a_time(tmp_path: Path) -> None:
+    """A client that sends single bytes gains no time, even after an earlier good request."""
 
     async def asks(url: str) -> tuple[bytes, float]:
         reader, writer = await connected(url)
         writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
         first = await reader.readuntil(b"ok\n")
         since = time.monotonic()
-        cut = asyncio.create_task(seconds_until_cut(reader, since))
+        cut = asyncio.create_task(seconds_until_closed(reader, since))
         writer.write(b"GET /livez HTTP/1.1\r\n")
         while not cut.done() and time.monotonic() - since < DEADLINE:
             writer.write(b"a")
@@ -83,14 +83,14 @@ def test_one_byte_at_a_time_is_cut(tmp_path: Path) -> None:
         writer.close()
         return first[:15], await cut
 
-    first, seconds = at(SHORT, tmp_path, asks)
+    first, seconds = with_limits(SHORT, tmp_path, asks)
 
     assert first == b"HTTP/1.1 200 OK"
     assert 0.2 < seconds < 5
 
 
-def test_a_good_connection_may_rest(tmp_path: Path) -> None:
-    """Between two scrapes a connection stays, longer than any one step of a request may take."""
+def test_idle_connections_stay_open(tmp_path: Path) -> None:
+    """Between two scrapes a connection stays open for longer than any step of a request may take."""
 
     async def asks(url: str) -> bytes:
         reader, writer = await connected(url)
@@ -98,15 +98,15 @@ def test_a_good_connection_may_rest(tmp_path: Path) -> None:
             writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
             found = await reader.readuntil(b"ok\n")
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(reader.read(1), 4 * SHORT.answer_seconds)
+                await asyncio.wait_for(reader.read(1), 4 * SHORT.response_seconds)
         writer.close()
         return found[:15]
 
-    assert at(SHORT, tmp_path, asks) == b"HTTP/1.1 200 OK"
+    assert with_limits(SHORT, tmp_path, asks) == b"HTTP/1.1 200 OK"
 
 
-def test_an_answer_nobody_takes_is_cut() -> None:
-    """A client that asks for much and reads nothing does not keep it in memory for long."""
+def test_an_unread_response() -> None:
+    """A client that does not read a large response is disconnected, which frees its memory."""
 
     async def much(_: web.Request) -> web.Response:
         return web.Response(body=b"x" * 50_000_000)
@@ -129,8 +129,8 @@ def test_an_answer_nobody_takes_is_cut() -> None:
     assert asyncio.run(run()) < 5
 
 
-def test_an_answer_that_is_never_made_is_cut() -> None:
-    """A handler that hangs costs its own connection only, and not for ever."""
+def test_a_handler_that_hangs() -> None:
+    """The connection of a handler that hangs is closed after `response_seconds`."""
 
     async def hang(_: web.Request) -> web.Response:
         await asyncio.Event().wait()
@@ -143,7 +143,7 @@ def test_an_answer_that_is_never_made_is_cut() -> None:
         try:
             reader, writer = await connected(base_url(runner))
             writer.write(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n")
-            found = await seconds_until_cut(reader, time.monotonic())
+            found = await seconds_until_closed(reader, time.monotonic())
             writer.close()
             return found
         finally:
@@ -152,66 +152,66 @@ def test_an_answer_that_is_never_made_is_cut() -> None:
     assert 0.2 < asyncio.run(run()) < 5
 
 
-def test_a_handshake_that_does_not_end_is_cut(tmp_path: Path) -> None:
-    """A client that opens a TLS connection and does not shake hands is cut too."""
+def test_an_incomplete_handshake(tmp_path: Path) -> None:
+    """A client that does not complete the TLS handshake is disconnected."""
     Authority(tmp_path).server()
 
     async def asks(url: str) -> float:
         reader, writer = await connected(url)
-        found = await seconds_until_cut(reader, time.monotonic())
+        found = await seconds_until_closed(reader, time.monotonic())
         writer.close()
         return found
 
-    assert 0.2 < at(SHORT, tmp_path, asks, TLS) < 5
+    assert 0.2 < with_limits(SHORT, tmp_path, asks, TLS) < 5
 
 
 @pytest.mark.parametrize("text", ["", TLS])
 def test_many_idle_connections_do_not_stop_scrapes(text: str, tmp_path: Path) -> None:
-    """When all places are taken, who has been quiet longest makes room, in the handshake as well as after it."""
+    """At the maximum, the connection that has been idle longest is closed, during the handshake and after it."""
     authority = Authority(tmp_path)
     authority.server()
-    limits = Limits(connections=20)
+    limits = Limits(max_connections=20)
 
     async def asks(url: str) -> tuple[list[int], int]:
-        idle = [await connected(url) for _ in range(3 * limits.connections)]
+        idle = [await connected(url) for _ in range(3 * limits.max_connections)]
         async with client(authority.cert) as asking:
             found = [(await asking.get(f"{url}/metrics")).status_code for _ in range(3)]
-        idle += [await connected(url) for _ in range(3 * limits.connections)]
+        idle += [await connected(url) for _ in range(3 * limits.max_connections)]
         async with client(authority.cert) as asking:
             found.append((await asking.get(f"{url}/metrics")).status_code)
         async with asyncio.timeout(DEADLINE):
-            cut = [reader for reader, _ in idle[: -limits.connections] if await reader.read(1) == b""]
+            cut = [reader for reader, _ in idle[: -limits.max_connections] if await reader.read(1) == b""]
         for _, writer in idle:
             writer.close()
         return found, len(cut)
 
-    assert at(limits, tmp_path, asks, text) == ([200] * 4, 100)
+    assert with_limits(limits, tmp_path, asks, text) == ([200] * 4, 100)
 
 
-def test_requests_under_way_are_not_cut_for_others() -> None:
-    """Who is being answered keeps its place; who comes then and finds all places so taken is sent away."""
-    begun = asyncio.Semaphore(0)
+def test_responding_connections_are_not_evicted() -> None:
+    """A responding connection stays open; while all are responding, a new connection is refused."""
+    started = asyncio.Semaphore(0)
     release = asyncio.Event()
 
     async def slow(_: web.Request) -> web.Response:
-        begun.release()
+        started.release()
         await release.wait()
         return web.Response(text="done")
 
     async def run() -> tuple[int, list[str]]:
         app = secured_app()
         app.router.add_get("/slow", slow)
-        runner, _ = await serve(app, "127.0.0.1", 0, limits=Limits(connections=3))
+        runner, _ = await serve(app, "127.0.0.1", 0, limits=Limits(max_connections=3))
         url = base_url(runner)
         try:
             async with httpx.AsyncClient(trust_env=False) as asking:
-                under_way = [asyncio.create_task(asking.get(f"{url}/slow")) for _ in range(3)]
-                for _ in under_way:
-                    await asyncio.wait_for(begun.acquire(), DEADLINE)
+                running = [asyncio.create_task(asking.get(f"{url}/slow")) for _ in range(3)]
+                for _ in running:
+                    await asyncio.wait_for(started.acquire(), DEADLINE)
                 with pytest.raises(httpx.TransportError):
                     await asking.get(f"{url}/livez")
                 release.set()
-                done = [(await each).text for each in under_way]
+                done = [(await each).text for each in running]
                 return (await asking.get(f"{url}/livez")).status_code, done
         finally:
             await runner.cleanup()
@@ -229,8 +229,8 @@ def test_requests_under_way_are_not_cut_for_others() -> None:
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"400"),
     ],
 )
-def test_large_or_garbled_heads_are_refused(head: bytes, answer: bytes, tmp_path: Path) -> None:
-    """A head with too many or too long lines, or too large as a whole, or that is none, ends the connection."""
+def test_large_or_invalid_heads(head: bytes, answer: bytes, tmp_path: Path) -> None:
+    """A head that is invalid, too large, or has too many or too long lines, ends the connection."""
 
     async def asks(url: str) -> bytes:
         reader, writer = await connected(url)
@@ -243,24 +243,24 @@ def test_large_or_garbled_heads_are_refused(head: bytes, answer: bytes, tmp_path
         writer.close()
         return found
 
-    assert at(Limits(), tmp_path, asks)[9:12] == answer
+    assert with_limits(Limits(), tmp_path, asks)[9:12] == answer
 
 
-def test_a_damaged_body_is_no_error_of_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A body that is not what its Content-Encoding says is refused like any other, and nothing is logged."""
+def test_a_damaged_body(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A body that contradicts its Content-Encoding is refused like any body, and nothing is logged."""
     head = b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Encoding: gzip\r\n\r\n"
 
     async def asks(url: str) -> bytes:
         reader, writer = await connected(url)
         writer.write(head)
-        found = await reader.readuntil(b"takes one\n")
+        found = await reader.readuntil(b"not accepted\n")
         writer.write(b"hello")
         async with asyncio.timeout(DEADLINE):
             found += await reader.read()
         writer.close()
         return found
 
-    assert at(Limits(), tmp_path, asks)[9:12] == b"413"
+    assert with_limits(Limits(), tmp_path, asks)[9:12] == b"413"
     assert not caplog.records
 
 
@@ -277,8 +277,8 @@ SECRET = b"c2VjcmV0"
         b"POST /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + SECRET + b"\r\n\r\n",
     ],
 )
-def test_what_cannot_be_read_is_not_repeated(sent: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Garbled requests, which may hold a password, stand neither in the answer nor in the log, nor does our make."""
+def test_invalid_requests_are_not_repeated(sent: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither response nor log repeats an invalid request, which may hold a password, or names the server software."""
     caplog.set_level("DEBUG")
 
     async def asks(url: str) -> bytes:
@@ -289,7 +289,7 @@ def test_what_cannot_be_read_is_not_repeated(sent: bytes, tmp_path: Path, caplog
         writer.close()
         return found
 
-    got = at(Limits(), tmp_path, asks)
+    got = with_limits(Limits(), tmp_path, asks)
 
     assert got[9:12] == b"400"
     assert b"X-Content-Type-Options: nosniff" in got

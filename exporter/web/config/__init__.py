@@ -1,1 +1,1 @@
-"""The web configuration file: its model, its checks, and how it is read."""
+"""The web configuration file: TLS, users, rate limit and headers, in the format of Prometheus' exporter-toolkit."""

@@ -1,4 +1,4 @@
-"""The web configuration file read with all that it names, or everything that is wrong with it."""
+"""Loads the web configuration file with the certificates and keys that it names, or reports all of its problems."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from pydantic import ValidationError
 from exporter.config.problems import Problem, Source, explain, path_of
 from exporter.config.yaml_file import read_settings_file
 from exporter.errors import SettingsError
-from exporter.web.config.model import HttpServerConfig, RateLimit, TlsServerConfig, WebConfig
-from exporter.web.config.validators import together
-from exporter.web.tls import Material, chain_problem, client_ca_problem, server_context
+from exporter.web.config.model import HttpServerConfig, RateLimit, TlsServerConfig, WebConfig, conflicts
+from exporter.web.tls import TlsMaterial, chain_problem, client_ca_problem, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pydantic import BaseModel
+
+    from exporter.config.validators import Place
 
 MODELS: Mapping[str, type[BaseModel]] = {
     "": WebConfig,
@@ -29,89 +30,88 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "rate_limit": RateLimit,
 }
 USERS = "basic_auth_users"
-"""Here alone a blank value is kept, and refused: a user without a hash must not go unnoticed."""
-
 OTHERS_MAY_READ = 0o004
 
 
 @dataclass(frozen=True, slots=True)
 class WebSecurity:
-    """What a file asks for: its settings, TLS made ready if there is any, and what to warn of."""
+    """A loaded web configuration: its settings, the TLS context if it has TLS, and warnings for the operator."""
 
     config: WebConfig = field(default_factory=WebConfig)
     context: ssl.SSLContext | None = None
-    material: Material = field(default_factory=Material)
+    material: TlsMaterial = field(default_factory=TlsMaterial)
     warnings: tuple[str, ...] = ()
 
 
-class Files:
-    """Reads files, and tells later whether one of them would read differently now."""
+class FileReader:
+    """Reads files, and detects later whether the content of any of them has changed."""
 
     def __init__(self) -> None:
-        self._seen: dict[Path, bytes] = {}
+        self._digests: dict[Path, bytes] = {}
 
     def read(self, path: Path) -> bytes:
-        """Returns what is in a file; raises OSError."""
-        self._seen[path] = b""
+        """Returns the content of a file; raises OSError."""
+        self._digests[path] = b""
         content = path.read_bytes()
-        self._seen[path] = hashlib.sha256(content).digest()
+        self._digests[path] = hashlib.sha256(content).digest()
         return content
 
     def have_changed(self) -> bool:
-        """Says whether a file that was read has another content now, has vanished or has come."""
-        return any(_digest(path) != seen for path, seen in self._seen.items())
+        """Returns whether a file has other content now, was deleted, or exists now and did not before."""
+        return any(_digest(path) != digest for path, digest in self._digests.items())
 
 
-def load_web_config(path: str, files: Files | None = None) -> WebSecurity:
-    """Returns what a file asks for; raises SettingsError with every problem at once, one a line.
+def load_web_config(path: str, files: FileReader | None = None) -> WebSecurity:
+    """Loads the web configuration; raises SettingsError with all problems, one per line.
 
-    `files` does the reading, so that the caller can ask it for changes.
+    `files` reads all files, so that the caller can ask it for changes.
     """
-    place = Path(path).expanduser()
-    files = files or Files()
-    given, problems = _given(place, files)
-    material, unreadable = _material(given.get("tls_server_config"), place.parent, files)
-    problems += [*(_named(path, each) for each in unreadable), *(_named(path, each) for each in together(given))]
+    config_path = Path(path).expanduser()
+    files = files or FileReader()
+    given, problems = _read_config(config_path, files)
+    material, unusable = _read_material(given.get("tls_server_config"), config_path.parent, files)
+    problems += [Problem(f"{path}: {path_of(where)}", text) for where, text in (*unusable, *conflicts(given))]
     source = Source(given, lambda where: f"{path}: {path_of(where)}")
     try:
         config = WebConfig.model_validate(given)
     except ValidationError as error:
-        raise _refused([*problems, *explain(error, [source], MODELS)]) from None
+        raise _refusal([*problems, *explain(error, [source], MODELS)]) from None
     if problems:
-        raise _refused(problems)
-    return WebSecurity(config, _context(config, material, path), material, tuple(_warnings(config, place)))
+        raise _refusal(problems)
+    return WebSecurity(config, _context(config, material, path), material, tuple(_warnings(config, config_path)))
 
 
-def _given(place: Path, files: Files) -> tuple[dict[str, object], list[Problem]]:
-    """Returns what stands in the file; an empty key is as good as none."""
+def _read_config(path: Path, files: FileReader) -> tuple[dict[str, object], list[Problem]]:
+    """Returns the mapping of the file without its empty keys, and the problems."""
     try:
-        files.read(place)
-        found = read_settings_file(str(place))
+        files.read(path)
+        found = read_settings_file(str(path))
     except OSError as error:
-        return {}, [Problem(str(place), f"cannot be read ({error.strerror}); check web_config_file")]
+        return {}, [Problem(str(path), f"cannot be read ({error.strerror}); check web_config_file")]
     except SettingsError as error:
-        return {}, [Problem(str(place), str(error))]
+        return {}, [Problem(str(path), str(error))]
     sections = {str(key): value for key, value in found.items() if value is not None}
-    return {key: value if key == USERS else _without_blanks(value) for key, value in sections.items()}, []
+    # The empty keys of users stay, to be refused: a user without a hash must not be ignored silently.
+    return {key: value if key == USERS else _without_empty(value) for key, value in sections.items()}, []
 
 
-def _without_blanks(value: object) -> object:
-    return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value
+def _without_empty(section: object) -> object:
+    return {key: each for key, each in section.items() if each is not None} if isinstance(section, dict) else section
 
 
-def _material(tls: object, folder: Path, files: Files) -> tuple[Material, list[tuple[tuple[str, ...], str]]]:
-    """Reads certificate, key and CA, and says what is wrong with them."""
+def _read_material(tls: object, folder: Path, files: FileReader) -> tuple[TlsMaterial, list[tuple[Place, str]]]:
+    """Returns certificate, key and CA, and the place and text of each problem with them."""
     if not isinstance(tls, dict):
-        return Material(), []
+        return TlsMaterial(), []
     parts: dict[str, bytes] = {}
-    problems: list[tuple[tuple[str, ...], str]] = []
+    problems: list[tuple[Place, str]] = []
     for name in ("cert", "key", "client_ca"):
         try:
-            parts[name] = _part(tls, name, folder, files)
-        except (OSError, ValueError) as error:  # the latter for a path that cannot be one
+            parts[name] = _read_part(tls, name, folder, files)
+        except (OSError, ValueError) as error:  # ValueError: a path with a null byte
             reason = getattr(error, "strerror", None) or "not a path"
             problems.append((("tls_server_config", f"{name}_file"), f"cannot be read ({reason})"))
-    material = Material(**parts)
+    material = TlsMaterial(**parts)
     if parts.get("cert") and parts.get("key") and (problem := chain_problem(material)):
         problems.append((("tls_server_config",), problem))
     if parts.get("client_ca") and (problem := client_ca_problem(material)):
@@ -119,41 +119,37 @@ def _material(tls: object, folder: Path, files: Files) -> tuple[Material, list[t
     return material, problems
 
 
-def _part(tls: Mapping[str, object], name: str, folder: Path, files: Files) -> bytes:
+def _read_part(tls: Mapping[str, object], name: str, folder: Path, files: FileReader) -> bytes:
     path, inline = tls.get(f"{name}_file"), tls.get(name)
     if path and isinstance(path, str):
         return files.read(folder / path)
     return inline.encode("utf-8", "replace") if isinstance(inline, str) else b""
 
 
-def _context(config: WebConfig, material: Material, path: str) -> ssl.SSLContext | None:
+def _context(config: WebConfig, material: TlsMaterial, path: str) -> ssl.SSLContext | None:
     if config.tls_server_config is None:
         return None
     try:
         return server_context(config.tls_server_config, material)
     except ssl.SSLError as error:
-        said = f"OpenSSL cannot do this ({error.reason})"
-        raise _refused([Problem(f"{path}: tls_server_config", said)]) from None
+        text = f"OpenSSL does not support this ({error.reason})"
+        raise _refusal([Problem(f"{path}: tls_server_config", text)]) from None
 
 
-def _warnings(config: WebConfig, place: Path) -> Iterator[str]:
+def _warnings(config: WebConfig, config_path: Path) -> Iterator[str]:
     tls = config.tls_server_config
     if tls is None:
         if config.basic_auth_users:
-            yield "passwords come over plain HTTP; add tls_server_config, unless a proxy on this machine does TLS"
+            yield "passwords are sent over plain HTTP: add tls_server_config, unless a proxy on this machine does TLS"
         return
-    secret = place.parent / tls.key_file if tls.key_file else place
+    secret = config_path.parent / tls.key_file if tls.key_file else config_path
     if secret.stat().st_mode & OTHERS_MAY_READ:
-        yield f"every user of this machine can read the private key in {secret}; take the right from others"
+        yield f"every user of this machine can read the private key in {secret}: remove that permission"
 
 
-def _named(path: str, found: tuple[tuple[str | int, ...], str]) -> Problem:
-    return Problem(f"{path}: {path_of(found[0])}", found[1])
-
-
-def _refused(problems: Sequence[Problem]) -> SettingsError:
+def _refusal(problems: Sequence[Problem]) -> SettingsError:
     count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return SettingsError("\n".join((f"the web configuration has {count}:", *(f"  {each}" for each in problems))))
+    return SettingsError("\n".join((f"the web configuration has {count}:", *(f"  {problem}" for problem in problems))))
 
 
 def _digest(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Certificates, CA and users change without a restart; a broken file changes nothing and is logged."""
+"""Certificates, CA and users change without a restart; an invalid change is logged and has no effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from exporter.errors import SettingsError
-from exporter.web.config_watch import LOOK_SECONDS, WatchedSecurity
+from exporter.web.config.watch import CHECK_SECONDS, WebConfigWatcher
 from tests.support.certificates import Authority
 from tests.support.secured_server import HASH, PASSWORD, client, secured
 
@@ -28,21 +28,21 @@ DEADLINE = 15.0
 
 
 async def until(probe: Callable[[], Awaitable[bool]]) -> None:
-    """Waits for the condition."""
+    """Waits until the condition holds."""
     async with asyncio.timeout(DEADLINE):
-        while not await probe():  # noqa: ASYNC110 - the server tells nobody
+        while not await probe():  # noqa: ASYNC110 - the server sends no event
             await asyncio.sleep(0.05)
 
 
 async def shown_certificate(url: str) -> str:
-    """Returns the certificate that a new handshake shows."""
+    """Returns the server's certificate from a new handshake."""
     address = httpx.URL(url)
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(None, ssl.get_server_certificate, (address.host, address.port or 0))
 
 
-def test_a_new_certificate_is_shown_to_new_handshakes(tmp_path: Path) -> None:
-    """When the files change, new handshakes show the new certificate; until both fit, the old one serves."""
+def test_a_new_certificate(tmp_path: Path) -> None:
+    """New handshakes get the new certificate once its key is there too; until then they get the old one."""
     authority = Authority(tmp_path)
     old = authority.server()
     new = authority.server("next")
@@ -74,8 +74,8 @@ def test_a_new_certificate_is_shown_to_new_handshakes(tmp_path: Path) -> None:
     assert "the key does not belong to the certificate" in refused[0]["error"]
 
 
-def test_a_ca_that_is_trusted_no_longer_ends_its_connections(tmp_path: Path) -> None:
-    """After a change of the CA its clients are out, connections that were open included; the new ones are in."""
+def test_a_removed_ca(tmp_path: Path) -> None:
+    """After a change of the CA, the old CA's clients are refused on open connections too; the new CA's are accepted."""
     authority, former, present = Authority(tmp_path), Authority(tmp_path, "former"), Authority(tmp_path, "present")
     authority.server()
     shutil.copy(former.cert, tmp_path / "clients.crt")
@@ -100,8 +100,8 @@ def test_a_ca_that_is_trusted_no_longer_ends_its_connections(tmp_path: Path) -> 
     assert asyncio.run(change()) == (200, True, 200)
 
 
-def test_a_removed_user_is_out_at_once(tmp_path: Path) -> None:
-    """A connection that a password has opened is shut when the user is removed from the file."""
+def test_a_removed_user(tmp_path: Path) -> None:
+    """A removed user is refused on open connections too."""
     other = USERS.replace("alice", "bob")
 
     async def remove() -> int:
@@ -121,20 +121,20 @@ def test_a_removed_user_is_out_at_once(tmp_path: Path) -> None:
     assert asyncio.run(remove()) == 200
 
 
-def test_looks_once_a_second(tmp_path: Path) -> None:
-    """A change is seen at the first look a second after the last; a broken file is logged once, a mended one serves."""
+def test_checks_once_a_second(tmp_path: Path) -> None:
+    """A change is found a second after the last check; an invalid file is logged once, a corrected one is loaded."""
     path = tmp_path / "web.yml"
     path.write_text(USERS)
     now = [0.0]
-    security = WatchedSecurity(str(path), clock=lambda: now[0])
+    watcher = WebConfigWatcher(str(path), clock=lambda: now[0])
     with structlog.testing.capture_logs() as lines:
         users = []
         for text in (USERS.replace("alice", "bob"), "basic_auth_users: {alice: plain}\n", USERS):
             path.write_text(text)
-            users.append(list(security.now().config.basic_auth_users))
+            users.append(list(watcher.current().config.basic_auth_users))
             for _ in range(3):
-                now[0] += LOOK_SECONDS
-                users.append(list(security.now().config.basic_auth_users))
+                now[0] += CHECK_SECONDS
+                users.append(list(watcher.current().config.basic_auth_users))
 
     assert users == [["alice"], *[["bob"]] * 3, *[["bob"]] * 4, ["bob"], *[["alice"]] * 3]
     events = [line["event"] for line in lines if line["event"] != "web_config_weak"]
@@ -142,7 +142,7 @@ def test_looks_once_a_second(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "lost"),
+    ("after", "removed"),
     [
         ("", "tls_server_config, client_auth_type, basic_auth_users"),
         (USERS, "tls_server_config, client_auth_type"),
@@ -151,45 +151,45 @@ def test_looks_once_a_second(tmp_path: Path) -> None:
         (f"{MUTUAL}basic_auth_users:\n", "basic_auth_users"),
     ],
 )
-def test_what_is_shut_stays_shut(after: str, lost: str, tmp_path: Path) -> None:
-    """A file that is half written, or emptied, opens nothing: that takes a restart."""
+def test_protections_cannot_be_removed(after: str, removed: str, tmp_path: Path) -> None:
+    """A half-written or empty file removes no protection; that takes a restart."""
     authority = Authority(tmp_path)
     authority.server()
     shutil.copy(authority.cert, tmp_path / "clients.crt")
     path = tmp_path / "web.yml"
     path.write_text(f"{MUTUAL}{USERS}")
     now = [0.0]
-    security = WatchedSecurity(str(path), clock=lambda: now[0])
-    before = security.now()
+    watcher = WebConfigWatcher(str(path), clock=lambda: now[0])
+    before = watcher.current()
     path.write_text(after)
-    now[0] += LOOK_SECONDS
+    now[0] += CHECK_SECONDS
 
     with structlog.testing.capture_logs() as lines:
-        assert security.now() is before
+        assert watcher.current() is before
 
     assert [line["event"] for line in lines] == ["web_config_refused"]
-    assert lines[0]["error"] == f"would take away {lost}, which only a restart may; the last good file stays in force"
+    assert lines[0]["error"] == f"would remove {removed}, which takes a restart; the last valid file stays in use"
 
 
-def test_a_lost_file_opens_nothing(tmp_path: Path) -> None:
-    """A file that vanishes leaves everything as it was."""
+def test_a_deleted_file(tmp_path: Path) -> None:
+    """If the file is deleted, the configuration stays as it was."""
     path = tmp_path / "web.yml"
     path.write_text(USERS)
     now = [0.0]
-    security = WatchedSecurity(str(path), clock=lambda: now[0])
+    watcher = WebConfigWatcher(str(path), clock=lambda: now[0])
     path.unlink()
-    now[0] += LOOK_SECONDS
+    now[0] += CHECK_SECONDS
 
     with structlog.testing.capture_logs() as lines:
-        users = list(security.now().config.basic_auth_users)
+        users = list(watcher.current().config.basic_auth_users)
 
     assert users == ["alice"]
     assert [line["event"] for line in lines] == ["web_config_refused"]
 
 
-def test_a_wrong_file_at_the_start_is_refused(tmp_path: Path) -> None:
-    """At the start there is no old file to go on with."""
+def test_an_invalid_file_at_the_start(tmp_path: Path) -> None:
+    """At the start, an invalid file is an error: there is no earlier configuration to keep."""
     (tmp_path / "web.yml").write_text("basic_auth_users: {alice: plain}\n")
 
     with pytest.raises(SettingsError, match="must be a bcrypt hash"):
-        WatchedSecurity(str(tmp_path / "web.yml"))
+        WebConfigWatcher(str(tmp_path / "web.yml"))
