@@ -1,8 +1,8 @@
-# The exporter, its locked dependencies, and the Python of the base image; nothing is installed at run time.
-# Any base with python3 (3.11 or newer, with venv and pip) does: --build-arg BASE=...
+# The exporter, its locked dependencies, and the Python of the base image. Nothing is installed at run time.
+# The base needs python3 (3.11 or newer) with venv and pip: --build-arg BASE=...
 ARG BASE=python:3.13-slim
 
-# The wheels: dependencies by their hashes, sources built by the locked builders, the exporter itself.
+# Wheels of the dependencies, checked by hash and built by locked build tools, and of the exporter.
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
@@ -20,7 +20,7 @@ FROM ${BASE}
 ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="ims-exporter" \
-      org.opencontainers.image.description="Prometheus exporter for the smart jobs of Alibaba Cloud IMS" \
+      org.opencontainers.image.description="Prometheus exporter for jobs of Alibaba Cloud IMS" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.source="https://github.com/ims-exporter/ims-exporter" \
       org.opencontainers.image.version="${VERSION}" \
@@ -35,7 +35,7 @@ VOLUME /var/lib/ims-exporter
 WORKDIR /var/lib/ims-exporter
 USER 65532:65532
 EXPOSE 9912
-# Asks /livez by Python alone, on the port of the settings, over TLS if the web config has it.
+# Requests /livez with Python alone, on the configured port, over TLS if the web configuration enables it.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python3", "-c", "\
 import os, ssl, urllib.request as r; \
 port = os.environ.get('IMS_EXPORTER_LISTEN_ADDRESS', ':9912').rpartition(':')[2]; \

@@ -1,3 +1,3 @@
-"""Prometheus exporter for the smart jobs of Alibaba Cloud Intelligent Media Services."""
+"""Prometheus exporter for jobs of Alibaba Cloud Intelligent Media Services."""
 
 __version__ = "0.1.0"

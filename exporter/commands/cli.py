@@ -77,7 +77,7 @@ def make_parser() -> Parser:
     """Returns the parser; every command takes the flags of all settings that it uses."""
     parser = Parser(
         prog="ims-exporter",
-        description="Prometheus exporter for the smart jobs of Alibaba Cloud Intelligent Media Services.",
+        description="Prometheus exporter for jobs of Alibaba Cloud Intelligent Media Services.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.set_defaults(command=run_command)
