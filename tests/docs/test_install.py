@@ -66,7 +66,7 @@ def test_the_guide_leads_to_a_running_exporter(tmp_path: Path, simulator: Simula
     shell.run(*configure)
     assert (tmp_path / "etc/credstore/ims-exporter.ini").stat().st_mode & 0o077 == 0
     checked = shell.run(*check)
-    assert "prod/cn-shanghai: good\n" in checked
+    assert "prod/cn-shanghai/smart: good\n" in checked
     assert "all targets" in checked
     with shell.running(run) as log:
         poll(READY_SECONDS, lambda: "event=poll" in log.read_text(), f"a poll; see {log}")
@@ -77,7 +77,7 @@ def test_the_guide_leads_to_a_running_exporter(tmp_path: Path, simulator: Simula
     shell.run(*boards)
 
     assert seen.startswith("ok\n")
-    assert 'ims_exporter_target_up{account="prod",region_id="cn-shanghai"} 1' in seen
+    assert 'ims_exporter_target_up{account="prod",job_kind="smart",region_id="cn-shanghai"} 1' in seen
     assert (tmp_path / "var/lib/ims-exporter/ledger.db").is_file()
     assert "rules found" in loaded
     assert {path.name for path in (tmp_path / "var/lib/grafana/dashboards/ims").iterdir()} == set(dashboard_files())
