@@ -1,112 +1,117 @@
-"""What a scrape takes, by the number of targets and of those polled since the last one, beside prometheus_client."""
+"""CPU and memory of a scrape, compared with prometheus_client rendering the same families."""
 
 from __future__ import annotations
 
-import gzip
-from functools import partial
+import gc
+import time
+import tracemalloc
 from typing import TYPE_CHECKING
 
-from prometheus_client.openmetrics import exposition as openmetrics
-
 from benchmarks import ledgers
-from benchmarks.cost import cost
 from benchmarks.figure import Figure, milliseconds, ratios
 from benchmarks.fleet import Fleet
-from exporter.metrics.exposition import render
+from exporter.metrics.exposition import OPENMETRICS, TEXT
 from exporter.polling.ledger import Ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from benchmarks.sizes import Sizes
     from exporter.jobs.snapshot import Snapshot
-    from exporter.metrics.exposition import Registry
 
-OPENMETRICS = "application/openmetrics-text;version=1.0.0"
-"""What Prometheus asks for, packed."""
-ONE_BY_ONE = 11
-"""So many polls between two scrapes are rewritten one by one: a quarter of the targets judged."""
-LEVEL = 1
-"""The least that prometheus_client's text can be packed; its own server packs at level 9."""
+SCRAPES_PER_TURN = 11
+"""Scrapes that are averaged, each after a poll of one more target."""
+MIN_RATIO = 70.0
+MAX_MEMORY_MIB = 175.0
+"""What the exposition that this one replaced kept for 1,000 targets."""
 
 
 async def measure(sizes: Sizes) -> list[Figure]:
-    """Scrapes few targets, more, and many."""
+    """Scrapes few targets, more, and many; takes the memory of the most."""
     snapshot = busy_snapshot(sizes.open_jobs)
     figures = []
     for targets in sizes.scraped_targets:
         figures += await scrapes(Fleet(snapshot, targets), targets, sizes)
-    return figures
+    return [*figures, await memory(snapshot, sizes)]
 
 
 async def scrapes(fleet: Fleet, targets: int, sizes: Sizes) -> list[Figure]:
-    """Scrapes in turn after polls of all targets, of a quarter of them, of none, and by prometheus_client."""
-    quarter = (targets + 3) // 4
-    works = [(polled, partial(packed, fleet.registry)) for polled in (targets, quarter, 0)]
-    works.append((0, partial(packed_by_the_library, fleet.registry)))
-    turns = []
-    for _ in range(1 + sizes.scrapes):
-        turn = []
-        for polled, work in works:
-            fleet.poll(polled)
-            turn.append((await cost(work)).cpu_seconds)
-        turns.append([*turn, *await one_by_one(fleet, min(quarter, ONE_BY_ONE))])
-    every, some, none, library, rewriting, prepared = zip(*turns[1:], strict=True)
-    text = by_the_library(fleet.registry)
-    if render(fleet.registry, OPENMETRICS)[0] != text:
-        raise AssertionError("the exposition is not what prometheus_client writes")
-    samples = sum(not line.startswith(b"#") for line in text.splitlines())
+    """Scrapes while targets are polled one by one, and lets prometheus_client render the same, in turn."""
+    turns = [await turn(fleet, targets) for _ in range(1 + sizes.scrapes)]
+    packed, page, called, rendering, text, openmetrics = zip(*turns[1:], strict=True)
+    samples = sum(not line.startswith(b"#") for line in fleet.exposition.page(TEXT).splitlines())
     name = f"scrape of {samples:,} samples of {targets} target{'s' * (targets > 1)}"
-    has_goal = sizes.has_goals_of_time and targets == sizes.judged_targets
+    at_least = MIN_RATIO if targets in sizes.judged_targets else None
+    size = len(fleet.exposition.page(OPENMETRICS))
+    packed_size = len(await fleet.exposition.scrape(OPENMETRICS, is_gzip=True))
     return [
-        milliseconds(f"{name}, none polled since: CPU", none),
-        milliseconds(f"{name}, polled one by one: CPU", prepared, at_most=5.0 if has_goal else None),
-        milliseconds(f"rewriting {samples:,} samples of {targets} targets after a poll: CPU", rewriting),
-        milliseconds(f"{name}, a quarter polled since: CPU", some),
-        milliseconds(f"{name}, all polled since: CPU", every),
-        milliseconds(f"{name}, prometheus_client: CPU", library),
-        ratios(f"{name}, prometheus_client / none polled since", library, none),
-        ratios(f"{name}, prometheus_client / a quarter polled since", library, some, 10.0 if has_goal else None),
-        ratios(f"{name}, prometheus_client / all polled since", library, every),
-        Figure(f"{name}: size", "KiB", (len(text) / 1024,)),
-        Figure(f"{name}: size in gzip", "KiB", (len(packed(fleet.registry)) / 1024,)),
+        milliseconds(f"{name}, gzip: CPU", packed),
+        milliseconds(f"{name}, no gzip: CPU", page),
+        milliseconds(f"{name}, gzip, a tenth of the targets in the middle of a poll: CPU", called),
+        milliseconds(f"{name}, prometheus_client, text, no gzip: CPU", text),
+        milliseconds(f"{name}, prometheus_client, OpenMetrics, no gzip: CPU", openmetrics),
+        ratios(f"{name}, prometheus_client, text, no gzip / exporter, gzip", text, packed, at_least),
+        ratios(f"{name}, prometheus_client, OpenMetrics, no gzip / exporter, gzip", openmetrics, packed),
+        milliseconds(f"rendering one of {targets} target{'s' * (targets > 1)} after its poll: CPU", rendering),
+        Figure(f"{name}: size", "KiB", (size / 1024,)),
+        Figure(f"{name}: size in gzip", "KiB", (packed_size / 1024,)),
     ]
 
 
-async def one_by_one(fleet: Fleet, targets: int) -> tuple[float, float]:
-    """Polls so many targets, and rewrites after each as the exporter does; the scrape comes just after one more poll.
+async def turn(fleet: Fleet, targets: int) -> tuple[float, ...]:
+    """Returns CPU seconds of a scrape with gzip, without, and in mid-poll; of rendering a target; of prometheus_client.
 
-    Returns the CPU seconds of the last rewriting, and of the scrape.
+    Raises AssertionError if the exporter's page is not what prometheus_client writes.
     """
-    packed(fleet.registry)
-    for _ in range(targets):
+    packed = page = called = 0.0
+    for _ in range(SCRAPES_PER_TURN):
         fleet.poll(1)
-        rewriting = await cost(partial(rewritten, fleet.registry))
-    fleet.poll(1)
-    return rewriting.cpu_seconds, (await cost(partial(packed, fleet.registry))).cpu_seconds
+        packed += await cpu_of_scrape(fleet, is_gzip=True)
+        fleet.poll(1)
+        page += await cpu_of_scrape(fleet, is_gzip=False)
+        fleet.call((targets + 9) // 10)
+        called += await cpu_of_scrape(fleet, is_gzip=True)
+    rendering = cpu_of(lambda: fleet.prerender_again(1))
+    families = fleet.families()
+    for form in (TEXT, OPENMETRICS):
+        if fleet.exposition.page(form) != form.encode(families):
+            raise AssertionError("the page is not what prometheus_client writes")
+    text = cpu_of(lambda: TEXT.encode(families))
+    openmetrics = cpu_of(lambda: OPENMETRICS.encode(families))
+    scrapes_of_kind = (cpu / SCRAPES_PER_TURN for cpu in (packed, page, called))
+    return (*scrapes_of_kind, rendering, text, openmetrics)
 
 
-def rewritten(registry: Registry) -> None:
-    """Does what the exporter does after a poll."""
-    registry.rewrite(registry.collector.published())
+async def cpu_of_scrape(fleet: Fleet, *, is_gzip: bool) -> float:
+    """Returns the CPU seconds of one scrape, all threads included."""
+    started = time.process_time()
+    await fleet.exposition.scrape(TEXT, is_gzip=is_gzip)
+    return time.process_time() - started
 
 
-def by_the_library(registry: Registry) -> bytes:
-    """Returns the text as prometheus_client renders it."""
-    text: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call] # the library's
-    return text
+def cpu_of(work: Callable[[], object]) -> float:
+    """Returns the CPU seconds of some work."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
 
 
-def packed(registry: Registry) -> bytes:
-    """Returns what Prometheus is sent."""
-    return render(registry, OPENMETRICS, is_packed=True)[0]
-
-
-def packed_by_the_library(registry: Registry) -> bytes:
-    """Returns the same, rendered by prometheus_client."""
-    return gzip.compress(by_the_library(registry), compresslevel=LEVEL, mtime=0)
+async def memory(snapshot: Snapshot, sizes: Sizes) -> Figure:
+    """Returns the memory that is kept after scrapes in both formats."""
+    gc.collect()
+    tracemalloc.start()
+    fleet = Fleet(snapshot, sizes.remembered_targets)
+    for form in (TEXT, OPENMETRICS):
+        await fleet.exposition.scrape(form, is_gzip=True)
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    name = f"memory of {sizes.remembered_targets:,} targets, scraped in both formats"
+    return Figure(name, "MiB", (kept / 2**20,), at_most=MAX_MEMORY_MIB)
 
 
 def busy_snapshot(open_jobs: int) -> Snapshot:
-    """Returns what a poll publishes after a month of work."""
+    """Returns the snapshot of a poll after a month of work."""
     ledger = Ledger(":memory:")
     try:
         return ledgers.begin(ledger, open_jobs)

@@ -28,8 +28,10 @@ class Sizes:
     ledger_jobs: tuple[int, ...]
     """Open jobs of the ledgers that are loaded."""
     scraped_targets: tuple[int, ...]
-    judged_targets: int
-    """So many of them have 10,000 samples together."""
+    judged_targets: tuple[int, ...]
+    """The numbers of targets whose scrapes have goals: 44 have 10,000 samples, 500 have 115,000."""
+    remembered_targets: int
+    """Targets whose memory is measured."""
     scrapes: int
     fast_surveys: int
     survey_rate: float
@@ -55,7 +57,8 @@ FULL = Sizes(
     repetitions=9,
     ledger_jobs=(1_000, 20_000),
     scraped_targets=(1, 44, 500),
-    judged_targets=44,
+    judged_targets=(44, 500),
+    remembered_targets=1_000,
     scrapes=9,
     fast_surveys=3,
     survey_rate=50.0,
@@ -76,7 +79,8 @@ QUICK = Sizes(
     repetitions=1,
     ledger_jobs=(100, 200),
     scraped_targets=(1, 2),
-    judged_targets=0,
+    judged_targets=(),
+    remembered_targets=10,
     scrapes=1,
     fast_surveys=1,
     survey_rate=50.0,

@@ -14,7 +14,8 @@ from exporter.config.settings import AT_THE_START
 from exporter.config.target_settings import TargetSettings
 from exporter.errors import LedgerError, SettingsError
 from exporter.ims.clients import Clients
-from exporter.metrics.exposition import Collector, Instruments, keep_written, make_registry
+from exporter.metrics.counters import Instruments
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.table import Process
 from exporter.polling.ledger import Ledger
 from exporter.polling.poller import Poller, PollSettings
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
 
     from exporter.config.settings import Settings
     from exporter.ims.client import ImsClient
-    from exporter.jobs.snapshot import PollKey, TargetView
+    from exporter.jobs.snapshot import TargetView
     from exporter.jobs.target import Target
-    from exporter.metrics.exposition import Registry
 
 HUNG_AFTER_SECONDS = 300.0
 HUNG_AFTER_INTERVALS = 5
@@ -52,22 +52,19 @@ class App:
     def __init__(self, settings: Settings, environ: Mapping[str, str], ledger: Ledger) -> None:
         self.settings = settings
         self.instruments = Instruments()
-        self.news = asyncio.Event()
-        """Set with each poll."""
         self.workers: list[Worker] = []
         self.reload = Reload(lambda: settings, self.apply, time.time)
         self._ledger = ledger
         self._environ = environ
         self._clients = self._make_clients(settings)
         self._scheduler: AsyncIOScheduler | None = None
-        collector = Collector(
+        self.exposition = Exposition(
             views=self.views,
             process=self._process,
             instruments=self.instruments,
             now=time.time,
             stale_after_seconds=lambda: self.settings.stale_after_seconds,
         )
-        self.registry: Registry = make_registry(collector)
 
     def views(self) -> list[TargetView]:
         """Returns what can be shown of each target."""
@@ -86,12 +83,12 @@ class App:
         clients = self._clients if is_same else self._make_clients(settings)
         made = {target: clients.client(target) for target in targets if target not in kept}
         for target in made:
-            self.instruments.introduce(target.key)
+            self.instruments.add_target(target.key)
         try:
             await self._leave(left, settings)
         except LedgerError:
             for key in {target.key for target in made} - {worker.target.key for worker in self.workers}:
-                self.instruments.forget(key)
+                self.instruments.remove_target(key)
             if not is_same:
                 await clients.aclose()
             raise
@@ -102,7 +99,7 @@ class App:
         ]
         self._start([worker for worker in self.workers if worker.target in made])
         for key in shown.keys() - {target.key for target in targets}:
-            self.instruments.forget(key)
+            self.instruments.remove_target(key)
         if before is not clients:
             await before.aclose()
 
@@ -165,7 +162,7 @@ class App:
                 failure_details=settings.failure_details,
                 job_types=target.job_types,
             ),
-            observe_poll=lambda seconds, reason: self._polled(target.key, seconds, reason),
+            observe_poll=lambda seconds, reason: self._polled(poller, seconds, reason),
         )
         poller.view = view or poller.view
         survey = Survey(
@@ -178,9 +175,9 @@ class App:
         )
         return Worker(target, poller, survey)
 
-    def _polled(self, key: PollKey, seconds: float, reason: str | None) -> None:
-        self.instruments.observe_poll(key, seconds, reason)
-        self.news.set()
+    def _polled(self, poller: Poller, seconds: float, reason: str | None) -> None:
+        self.instruments.observe_poll(poller.key, seconds, reason)
+        self.exposition.prerender(poller.view)
 
     def not_live(self) -> list[str]:
         """Returns the targets whose poll hangs; an outage of the API is no hang."""
@@ -282,7 +279,7 @@ async def run(
         app = await stack.enter_async_context(assembled(settings, environ, begins_anew=True))
         app.reload = Reload(load or (lambda: settings), app.apply, time.time)
         web_app = make_app(
-            registry=app.registry,
+            exposition=app.exposition,
             views=app.views,
             live=app.not_live,
             ready=app.not_ready,
@@ -299,7 +296,6 @@ async def run(
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
         stack.callback(beside("heed_clock", heed_clock(scheduler)).cancel)
-        stack.callback(beside("keep_written", keep_written(app.registry, app.news)).cancel)
         await app.start(scheduler)
         stack.push_async_callback(app.close)
         if hangup is not None:

@@ -24,7 +24,7 @@ from exporter.dashboards import dashboard_files, write_dashboards
 from exporter.errors import ExporterError, SettingsError
 from exporter.logs import configure_logging
 from exporter.metrics.document import metrics_table
-from exporter.metrics.exposition import render
+from exporter.metrics.exposition import TEXT
 from exporter.rules import (
     DASHBOARD_BASE_URL,
     EXPORTER_BASE_URL,
@@ -134,7 +134,7 @@ def once_command(arguments: argparse.Namespace) -> int:
         async with app.assembled(settings, os.environ) as parts:
             tell_ledger(settings.ledger_path)
             await asyncio.gather(*(worker.poller.run() for worker in parts.workers))
-            text, _ = render(parts.registry)
+            text = parts.exposition.page(TEXT)
             sys.stdout.write(text.decode())
             sys.stdout.flush()
             return all(worker.poller.view.health.up for worker in parts.workers)

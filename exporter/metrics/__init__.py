@@ -1,1 +1,1 @@
-"""The metrics: one table that declares them, and the exposition that shows them."""
+"""Metrics: the table that declares them, the counters of the process, and the exposition of both."""

@@ -1,64 +1,91 @@
-"""The exposition: what is published, as families of a registry and as text in the formats of Prometheus."""
+"""The exposition: the samples of each target, rendered once and kept as bytes, and the pages joined from them."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import time
-from itertools import accumulate
-from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-)
-from prometheus_client.metrics_core import Metric as Family
+from isal import isal_zlib
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.samples import Exemplar
-from prometheus_client.utils import floatToGoString
+from prometheus_client.registry import Collector
 
-from exporter.jobs.snapshot import Durations, PollKey
-from exporter.metrics import table
-from exporter.metrics.counters import Instruments
-from exporter.metrics.lines import JOB_ID, Lines, carried
-from exporter.metrics.packing import Packing
-from exporter.metrics.table import METRICS, Process
+from exporter.metrics.families import make_family
+from exporter.metrics.table import ACCOUNT_METRICS, PROCESS_METRICS, TARGET_GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from exporter.jobs.snapshot import FailedJob, TargetView
-    from exporter.metrics.row import Kind, Metric, Reading
+    from prometheus_client.metrics_core import Metric as Family
 
-__all__ = ["LARGE", "Collector", "Instruments", "Registry", "keep_written", "make_registry", "render", "rendered"]
+    from exporter.jobs.snapshot import PollKey, TargetView
+    from exporter.metrics.counters import Instruments
+    from exporter.metrics.table import Metric, Process, TargetCounts
 
-Sources: TypeAlias = "Sequence[tuple[tuple[str, ...], Any]]"
-"""What a metric is read off, each with the values of its first labels."""
-Published: TypeAlias = "list[Sources]"
-"""Everything that is shown at one moment, for each group of metrics. None of it changes afterwards."""
+MAX_TARGETS_INLINE = 20
+"""Maximum number of targets for which a page is made in the event loop; for more it is made in a thread."""
 
-ESCAPING = re.compile(r";\s*escaping=[^;,]*")
+GZIP_LEVEL = 1
+"""The fastest level that compresses well: series repeat each other."""
+
+GZIP_WINDOW = 31
+"""The largest window, with the header and trailer of gzip."""
+
 END = b"# EOF\n"
-REST_SECONDS = 1.0
-REST_RATIO = 50
-LARGE = 20
-"""So many targets are rendered in a thread, lest polls and probes wait for it."""
-FAMILIES: dict[Kind, Callable[..., Family]] = {
-    "gauge": GaugeMetricFamily,
-    "counter": CounterMetricFamily,
-    "histogram": HistogramMetricFamily,
-}
+"""The last line of OpenMetrics."""
 
 
-class Collector:
-    """Turns what is published at this moment into families of constant samples; it does no I/O.
+@dataclass(frozen=True, slots=True, eq=False)
+class Format:
+    """A text format of Prometheus, and the encoder of prometheus_client that writes it."""
 
-    Pages are written from what is `published`; the families are for those who read the registry as such, and for
-    prometheus_client's encoders, with whose text the pages are compared.
+    content_type: str
+    encode: Callable[[Collector], bytes]
+
+
+TEXT = Format(CONTENT_TYPE_PLAIN_0_0_4, generate_latest)
+OPENMETRICS = Format(openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest)
+FORMATS = (TEXT, OPENMETRICS)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The samples of one group of metrics of one target: one piece of bytes per metric, in each format."""
+
+    source: object
+    """What the samples were read from. It is immutable, so the samples are valid as long as it is the same object."""
+    samples: dict[Format, tuple[bytes, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Everything that a page shows, captured at one moment. None of it changes afterwards."""
+
+    targets: Sequence[tuple[TargetView, TargetCounts | None]]
+    oldest_fresh: float
+    """Unix time of the oldest snapshot that is not stale."""
+    waits: dict[str, float]
+    process: Process
+
+
+class Families(Collector):
+    """A collector of families that exist already."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Family]:
+        """Returns the families."""
+        return self._families
+
+
+class Exposition:
+    """Makes the pages of /metrics from what `views`, `process` and `instruments` hold at the moment of a scrape.
+
+    The samples of a target are rendered again only when what they show was replaced: its snapshot, its view or its
+    counts. `runtime` collects the families of the process and of Python at every scrape.
     """
 
     def __init__(
@@ -69,174 +96,119 @@ class Collector:
         instruments: Instruments,
         now: Callable[[], float],
         stale_after_seconds: Callable[[], float],
+        runtime: Collector | None = None,
     ) -> None:
         self._views = views
         self._process = process
         self._instruments = instruments
         self._now = now
         self._stale_after_seconds = stale_after_seconds
+        self._runtime = runtime_collector() if runtime is None else runtime
+        self._heads = {
+            form: [[encode(form, make_family(metric, ())) for metric in metrics] for metrics in TARGET_GROUPS]
+            for form in FORMATS
+        }
+        self._blocks: dict[PollKey, tuple[Block, ...]] = {}
 
-    def describe(self) -> Iterator[Family]:
-        """Yields every family without samples, so that registering the collector does not collect."""
-        return (_family(metric, ()) for metric in METRICS)
+    def prerender(self, view: TargetView) -> None:
+        """Renders a target whose poll has ended, so that the next scrape finds its samples rendered."""
+        self._current_blocks(view, self._instruments.counts.get(view.key))
 
-    def collect(self) -> Iterator[Family]:
-        """Yields every family over all targets, in the order of the table."""
-        groups = zip(table.GROUPS, self.published(), strict=True)
-        return (_family(metric, sources) for metrics, sources in groups for metric in metrics)
+    def page(self, form: Format) -> bytes:
+        """Returns the page of this moment."""
+        return self._make_page(self._capture(), form)
 
-    def published(self) -> Published:
-        """Returns what is shown at this moment, without the jobs of targets whose last poll is stale."""
-        views = [(_labels(view.key), view) for view in self._views()]
-        oldest = self._now() - self._stale_after_seconds()
-        fresh = [
-            (labels, view.snapshot) for labels, view in views if view.snapshot and view.snapshot.taken_at >= oldest
-        ]
-        counts = [(_labels(key), counts) for key, counts in self._instruments.counts.items()]
-        waits = [((account,), seconds) for account, seconds in self._instruments.waits.items()]
-        return [fresh, views, counts, waits, [((), self._process())]]
+    async def scrape(self, form: Format, *, is_gzip: bool) -> bytes:
+        """Returns the page of this moment, in gzip if asked for; many targets do not hold up the event loop."""
+        moment = self._capture()
+        if len(moment.targets) <= MAX_TARGETS_INLINE:
+            return self._make_body(moment, form, is_gzip=is_gzip)
+        return await asyncio.to_thread(self._make_body, moment, form, is_gzip=is_gzip)
 
+    def _capture(self) -> Moment:
+        counts = self._instruments.counts
+        return Moment(
+            targets=[(view, counts.get(view.key)) for view in self._views()],
+            oldest_fresh=self._now() - self._stale_after_seconds(),
+            waits=dict(self._instruments.waits),
+            process=self._process(),
+        )
 
-class Page:
-    """What is published, as text in one format; written and packed anew only where it has changed."""
+    def _make_body(self, moment: Moment, form: Format, *, is_gzip: bool) -> bytes:
+        page = self._make_page(moment, form)
+        return isal_zlib.compress(page, GZIP_LEVEL, GZIP_WINDOW) if is_gzip else page
 
-    def __init__(self, encoder: Callable[[CollectorRegistry], bytes], *, is_openmetrics: bool) -> None:
-        self._groups = [
-            (
-                [_head(metric, encoder) for metric in metrics],
-                Lines(metrics, floatToGoString, has_exemplars=is_openmetrics),
-            )
-            for metrics in table.GROUPS
-        ]
-        self._end = END if is_openmetrics else b""
-        self._packing = Packing()
-        self._lock = Lock()
-
-    def write(self, published: Published, *, is_packed: bool = False) -> bytes:
-        """Returns the text, or that in gzip; any thread may ask for it."""
-        with self._lock:
-            families = [
-                [head, *lines]
-                for (heads, group), sources in zip(self._groups, published, strict=True)
-                for head, lines in zip(heads, group.of(sources), strict=True)
+    def _make_page(self, moment: Moment, form: Format) -> bytes:
+        """Joins the page family by family, as a family must not be interrupted; any thread may call it."""
+        targets = [(view, self._current_blocks(view, counts)) for view, counts in moment.targets]
+        if len(self._blocks) > len(targets):
+            self._drop_blocks({view.key for view, _ in targets})
+        parts: list[bytes] = []
+        for group, heads in enumerate(self._heads[form]):
+            is_of_jobs = group == 0
+            shown = [
+                blocks[group].samples[form]
+                for view, blocks in targets
+                if not is_of_jobs or (view.snapshot and view.snapshot.taken_at >= moment.oldest_fresh)
             ]
-            families.append([self._end])
-            if is_packed:
-                return self._packing.packed(families)
-            return b"".join(part for family in families for part in family)
+            for place, head in enumerate(heads):
+                parts.append(head)
+                parts.extend([samples[place] for samples in shown])
+        waits = [((account,), seconds) for account, seconds in moment.waits.items()]
+        own = [make_family(metric, waits) for metric in ACCOUNT_METRICS]
+        own += [make_family(metric, [((), moment.process)]) for metric in PROCESS_METRICS]
+        parts.append(form.encode(Families([*own, *self._runtime.collect()])))
+        return b"".join(parts)
+
+    def _current_blocks(self, view: TargetView, counts: TargetCounts | None) -> tuple[Block, ...]:
+        """Returns the blocks of a target, after rendering those whose source was replaced.
+
+        Threads may render the same target at the same time: each returns what it was asked for, and whichever is stored
+        last is valid only for the sources it was read from.
+        """
+        sources = (view.snapshot, view, counts)
+        blocks = self._blocks.get(view.key)
+        if blocks is None or any(block.source is not source for block, source in zip(blocks, sources, strict=True)):
+            labels = (view.key.account, view.key.region_id, view.key.job_kind)
+            blocks = tuple(
+                blocks[group] if blocks and blocks[group].source is source else make_block(metrics, labels, source)
+                for group, (metrics, source) in enumerate(zip(TARGET_GROUPS, sources, strict=True))
+            )
+            self._blocks[view.key] = blocks
+        return blocks
+
+    def _drop_blocks(self, live: set[PollKey]) -> None:
+        for key in list(self._blocks):
+            if key not in live:
+                self._blocks.pop(key, None)
 
 
-class Registry(CollectorRegistry):
-    """A registry of our own that holds nothing but the collector, and its pages."""
-
-    def __init__(self, collector: Collector) -> None:
-        super().__init__()
-        self.register(collector)
-        self.collector = collector
-        self.text = Page(generate_latest, is_openmetrics=False)
-        self.openmetrics = Page(openmetrics.generate_latest, is_openmetrics=True)
-        self._asked: tuple[Page, bool] | None = None
-
-    def page(self, accept: str, *, is_packed: bool) -> tuple[Page, str]:
-        """Returns the page that an Accept header asks for, plain text if in doubt, and its content type."""
-        known = ESCAPING.sub("", accept)  # our names need none, and prometheus_client 0.26 garbles them with some
-        try:
-            _, content_type = choose_encoder(known)
-        except TypeError:  # a version that is no number
-            _, content_type = choose_encoder("")
-        page = self.openmetrics if content_type.startswith("application/openmetrics") else self.text
-        self._asked = page, is_packed
-        return page, content_type
-
-    def rewrite(self, published: Published) -> None:
-        """Writes anew what the last scrape asked for, so that the next one finds it written; any thread may do it."""
-        if self._asked:
-            page, is_packed = self._asked
-            page.write(published, is_packed=is_packed)
-
-
-def make_registry(collector: Collector) -> Registry:
-    """Returns a registry of our own that holds nothing but the collector."""
-    return Registry(collector)
-
-
-def render(registry: Registry, accept: str = "", *, is_packed: bool = False) -> tuple[bytes, str]:
-    """Returns the exposition and its content type: OpenMetrics if `accept` asks for it, else plain text."""
-    page, content_type = registry.page(accept, is_packed=is_packed)
-    return page.write(registry.collector.published(), is_packed=is_packed), content_type
-
-
-async def rendered(registry: Registry, accept: str, *, is_packed: bool) -> tuple[bytes, str]:
-    """Returns the same, without holding up the event loop if there is much to write."""
-    page, content_type = registry.page(accept, is_packed=is_packed)
-    published = registry.collector.published()
-    if max(map(len, published)) < LARGE:
-        return page.write(published, is_packed=is_packed), content_type
-    return await asyncio.to_thread(page.write, published, is_packed=is_packed), content_type
-
-
-async def keep_written(registry: Registry, news: asyncio.Event) -> None:
-    """Rewrites after each news, such as a poll: soon, but at most for a fiftieth of the time."""
-    while True:
-        await news.wait()
-        news.clear()
-        started = time.monotonic()
-        await asyncio.to_thread(registry.rewrite, registry.collector.published())
-        await asyncio.sleep(max(REST_SECONDS, REST_RATIO * (time.monotonic() - started)))
-
-
-def _head(metric: Metric[Any], encoder: Callable[[CollectorRegistry], bytes]) -> bytes:
-    """Returns the comments above a metric, as prometheus_client writes them."""
+def runtime_collector() -> CollectorRegistry:
+    """Returns a registry of prometheus_client's own collectors: `process_*` and `python_*`."""
     registry = CollectorRegistry()
-    registry.register(_Described(metric))
-    return encoder(registry).removesuffix(END)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
 
 
-class _Described:
-    """Collects one family without samples."""
-
-    def __init__(self, metric: Metric[Any]) -> None:
-        self._metric = metric
-
-    def collect(self) -> Iterator[Family]:
-        yield _family(self._metric, ())
+def encode(form: Format, family: Family) -> bytes:
+    """Returns one family as prometheus_client writes it."""
+    return form.encode(Families([family])).removesuffix(END)
 
 
-def _family(metric: Metric[Any], sources: Iterable[tuple[tuple[str, ...], Any]]) -> Family:
-    family = FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
-    for target, source in sources:
-        for reading in metric.read(source):
-            _add(family, metric, tuple(map(carried, (*target, *reading.labels))), reading)
-    return family
+def make_block(metrics: Sequence[Metric[Any]], labels: tuple[str, ...], source: object) -> Block:
+    """Renders a group of metrics of one target in both formats; a source of None has no samples."""
+    families = [make_family(metric, [] if source is None else [(labels, source)]) for metric in metrics]
+    text = tuple(samples_of(TEXT, family) for family in families)
+    # The formats differ in comments and exemplars only, so all other samples are rendered and kept once.
+    with_exemplars = tuple(
+        samples_of(OPENMETRICS, family) if any(sample.exemplar for sample in family.samples) else samples
+        for family, samples in zip(families, text, strict=True)
+    )
+    return Block(source, {TEXT: text, OPENMETRICS: with_exemplars})
 
 
-def _add(
-    family: Any,  # noqa: ANN401 - each kind has an add_metric of its own
-    metric: Metric[Any],
-    labels: tuple[str, ...],
-    reading: Reading,
-) -> None:
-    if len(labels) != len(metric.labels):
-        raise ValueError(f"{metric.name} has the labels {metric.labels}, not {labels}")
-    value = reading.value
-    if isinstance(value, Durations):
-        family.add_metric(labels, _buckets(value, metric.bounds), value.sum_seconds)
-    elif reading.example is not None:
-        family.add_metric(labels, value, exemplar=_exemplar(reading.example))
-    else:
-        family.add_metric(labels, value)
-
-
-def _buckets(durations: Durations, bounds: tuple[float, ...]) -> list[tuple[str, float]]:
-    names = (*map(str, bounds), "+Inf")
-    return list(zip(names, accumulate(durations.counts), strict=True))
-
-
-def _exemplar(job: FailedJob) -> Exemplar | None:
-    if not JOB_ID.fullmatch(job.job_id):
-        return None
-    return Exemplar({"job_id": job.job_id}, 1.0, job.ended_at)
-
-
-def _labels(key: PollKey) -> tuple[str, str, str]:
-    return key.account, key.region_id, key.job_kind
+def samples_of(form: Format, family: Family) -> bytes:
+    """Returns the samples of a family, without the two comments above them (HELP and TYPE)."""
+    return encode(form, family).split(b"\n", 2)[2]

@@ -1,51 +1,56 @@
-"""Every metric, declared once: its name, kind, help, labels and how it is read off what is published."""
+"""Every metric, declared once: its name, kind, help, labels, and how to read its series."""
 
 from __future__ import annotations
 
 import platform
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-from exporter.jobs.kinds import SMART
-from exporter.jobs.snapshot import DURATION_BOUNDS, Durations, Snapshot, TargetView
+from exporter.jobs.snapshot import DURATION_BOUNDS, Durations, FailedJob, Snapshot, TargetView
 from exporter.jobs.states import FAILED
-from exporter.metrics.row import Metric, Reading, by_pair, by_type, one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-ACTIONS = SMART.actions
-"""The actions of the service that are called."""
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 REASONS = ("auth", "forbidden", "throttled", "timeout", "network", "server", "parse", "ledger", "other")
 """Why a poll failed."""
 
 OK, OTHER = "OK", "other"
-"""The code of a call that succeeded, and of one whose error code is not shown."""
+"""The code of a successful request, and the code shown in place of one that is not shown itself."""
 
 MAX_CODES = 40
-"""So many codes of calls are shown for each target, `OK` among them."""
+"""Maximum number of codes shown per target, `OK` included and `other` not."""
 
 POLL_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 REQUEST_BOUNDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
+Kind: TypeAlias = Literal["gauge", "counter", "histogram"]
+Source = TypeVar("Source")
 
-@dataclass(frozen=True, slots=True)
-class Process:
-    """What is published of the process as a whole."""
 
-    ledger_size_bytes: int
-    reload_successful: bool
-    """Whether the last reading of the configuration, the first one included, succeeded."""
-    reloaded_at: float
-    """When the configuration was last read with success, Unix seconds."""
-    version: str
-    python_version: str = field(default_factory=platform.python_version)
+class Reading(NamedTuple):  # a tuple: each poll makes hundreds
+    """One series of a metric: its value, and the values of the labels that follow those of the source."""
+
+    labels: tuple[str, ...]
+    value: float | Durations
+    exemplar: FailedJob | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """What the process has counted of a target since it was introduced: immutable, replaced as a whole."""
+class Metric(Generic[Source]):
+    """One row of the table. `read` is pure; `bounds` are a histogram's upper bounds without +Inf."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...]
+    read: Callable[[Source], Iterable[Reading]]
+    bounds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetCounts:
+    """What the process has counted of one poll target since it was added. Immutable: each event makes a new one."""
 
     polls: int
     poll_seconds: Durations
@@ -54,20 +59,43 @@ class Counts:
     requests: Mapping[tuple[str, str], int]
     """Requests by (action, code)."""
     request_seconds: Mapping[str, Durations]
-    """By action."""
+    """Duration of requests by action."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """State of the process as a whole."""
+
+    ledger_size_bytes: int
+    reload_successful: bool
+    """Whether the last load of the configuration, at start or by a reload, succeeded."""
+    reloaded_at: float
+    """Unix time of the last successful load of the configuration."""
+    version: str
+    python_version: str = field(default_factory=platform.python_version)
+
+
+def one(value: float | Durations | None) -> Iterator[Reading]:
+    """Yields one series without further labels, or none if the value is None."""
+    if value is not None:
+        yield Reading((), value)
+
+
+def by_label(values: Mapping[str, float] | Mapping[str, Durations]) -> Iterator[Reading]:
+    """Yields one series for each value of one further label, such as the job type."""
+    return (Reading((label,), value) for label, value in values.items())
+
+
+def by_pair(values: Mapping[tuple[str, str], float] | Mapping[tuple[str, str], Durations]) -> Iterator[Reading]:
+    """Yields one series for each pair of further labels, such as job type and state."""
+    return (Reading(pair, value) for pair, value in values.items())
 
 
 def ended(snapshot: Snapshot) -> Iterator[Reading]:
-    """Reads the ended jobs, the newest failure as the example of those that failed."""
+    """Yields the ended jobs by type and state; the newest failed job of a type is the exemplar of its failures."""
     for (job_type, job_state), count in snapshot.ended.items():
         failed = job_state == FAILED and count > 0
-        example = snapshot.last_failure.get(job_type) if failed else None
-        yield Reading((job_type, job_state), count, example)
-
-
-def last_failures(snapshot: Snapshot) -> Iterator[Reading]:
-    """Reads when the newest failure of each job type ended."""
-    return by_type({job_type: job.ended_at for job_type, job in snapshot.last_failure.items()})
+        yield Reading((job_type, job_state), count, snapshot.last_failure.get(job_type) if failed else None)
 
 
 TARGET = ("account", "region_id", "job_kind")
@@ -79,55 +107,54 @@ JOB_METRICS: tuple[Metric[Snapshot], ...] = (
     Metric(
         "ims_jobs",
         "gauge",
-        f"Smart jobs by type and state, {POLLED}: Created (waiting) and Executing (running) of any age, "
-        "Finished (ended well) and Failed (ended in an error) if created within lookback_days. "
-        "The ended states are absent until the first survey is complete.",
+        f"Jobs by type and state, {POLLED}: Created (waiting) and Executing (running) jobs of any age, Finished and "
+        "Failed jobs created within lookback_days. The ended states are absent until the first survey is complete.",
         STATE,
         lambda snapshot: by_pair(snapshot.jobs),
     ),
     Metric(
         "ims_jobs_failed_recent",
         "gauge",
-        f"Smart jobs that failed within the window (1h, 24h), {POLLED}; falls by itself. Absent until the first "
-        "survey is complete.",
+        f"Jobs that failed within the window (1h or 24h), {POLLED}. Decreases as failures grow older than the "
+        "window. Absent until the first survey is complete.",
         (*TYPE, "window"),
         lambda snapshot: by_pair(snapshot.failed_recent),
     ),
     Metric(
         "ims_jobs_created_total",
         "counter",
-        f"Smart jobs seen for the first time, {POLLED}; survives restarts.",
+        f"Jobs seen for the first time, {POLLED}. Survives restarts.",
         TYPE,
-        lambda snapshot: by_type(snapshot.created),
+        lambda snapshot: by_label(snapshot.created),
     ),
     Metric(
         "ims_jobs_ended_total",
         "counter",
-        f"Smart jobs that ended, Finished (well) or Failed (in an error), each counted once, {POLLED}; "
-        "survives restarts. The exemplar is the newest failed job.",
+        f"Jobs that ended, by the state they ended in, each counted once, {POLLED}. Survives restarts. "
+        "The exemplar is the newest failed job.",
         STATE,
         ended,
     ),
     Metric(
         "ims_job_failures_total",
         "counter",
-        f"Smart jobs that failed, by the error code of the service, {POLLED}; survives restarts. "
-        "Rare codes are counted as other, those that were not fetched as unknown.",
+        f"Jobs that failed, by the error code of the service, {POLLED}. Survives restarts. "
+        "Rare codes are counted as other, codes that were not fetched as unknown.",
         (*TYPE, "error_code"),
         lambda snapshot: by_pair(snapshot.failures),
     ),
     Metric(
         "ims_jobs_deleted_total",
         "counter",
-        f"Open smart jobs that vanished without an end, {POLLED}; survives restarts.",
+        f"Open jobs that disappeared from the service without an end, {POLLED}. Survives restarts.",
         TYPE,
-        lambda snapshot: by_type(snapshot.deleted),
+        lambda snapshot: by_label(snapshot.deleted),
     ),
     Metric(
         "ims_job_duration_seconds",
         "histogram",
-        "Seconds from creation to last modification of the smart jobs that ended, "
-        f"Finished (well) or Failed (in an error), {POLLED}; survives restarts.",
+        f"Time from creation to last modification of jobs that ended, in seconds, by the state they ended in, "
+        f"{POLLED}. Survives restarts.",
         STATE,
         lambda snapshot: by_pair(snapshot.durations),
         DURATION_BOUNDS,
@@ -135,74 +162,73 @@ JOB_METRICS: tuple[Metric[Snapshot], ...] = (
     Metric(
         "ims_job_oldest_open_timestamp_seconds",
         "gauge",
-        "Unix time in seconds at which the oldest smart job that is Created (waiting) or Executing (running) "
-        f"was created, {POLLED}; absent if there is none.",
+        f"Unix time of the creation of the oldest job that is Created (waiting) or Executing (running), {POLLED}. "
+        "Absent if there is none.",
         STATE,
         lambda snapshot: by_pair(snapshot.oldest_open),
     ),
     Metric(
         "ims_job_last_failure_timestamp_seconds",
         "gauge",
-        f"Unix time in seconds of the last modification of the newest failed smart job, {POLLED}; "
-        "absent if none is known.",
+        f"Unix time of the last modification of the newest failed job, {POLLED}. Absent if no failure is known.",
         TYPE,
-        last_failures,
+        lambda snapshot: by_label({job_type: job.ended_at for job_type, job in snapshot.last_failure.items()}),
     ),
 )
-"""What a committed poll says of the jobs; withdrawn when it is stale."""
+"""Read from the snapshot of a committed poll; withdrawn when the snapshot is stale."""
 
-TARGET_METRICS: tuple[Metric[TargetView], ...] = (
+HEALTH_METRICS: tuple[Metric[TargetView], ...] = (
     Metric(
         "ims_exporter_target_up",
         "gauge",
-        "Whether the last poll of the target succeeded (1) or failed (0); absent until the first one ended.",
+        "Whether the last poll succeeded (1) or failed (0). Absent until the first poll ends.",
         TARGET,
         lambda view: one(view.health.up),
     ),
     Metric(
         "ims_exporter_last_success_timestamp_seconds",
         "gauge",
-        "Unix time in seconds at which the last successful poll of the target ended; absent before.",
+        "Unix time of the end of the last successful poll. Absent until a poll succeeds.",
         TARGET,
         lambda view: one(view.health.last_success_at),
     ),
     Metric(
         "ims_exporter_survey_complete",
         "gauge",
-        "Whether a survey of the whole lookback has been completed (1) or not yet (0).",
+        "Whether a survey of the whole lookback has completed (1) or not yet (0).",
         TARGET,
         lambda view: one(view.health.survey_complete),
     ),
     Metric(
         "ims_exporter_survey_progress_ratio",
         "gauge",
-        "How much of the current or last survey is done, from 0 to 1.",
+        "Progress of the current or last survey, from 0 to 1.",
         TARGET,
         lambda view: one(view.health.survey_progress),
     ),
     Metric(
         "ims_exporter_catchup_truncated",
         "gauge",
-        "Whether the exporter was away for longer than lookback_days, so that the counters lack jobs, "
-        "and no survey has been completed since (1).",
+        "Whether the counters lack jobs (1) because the exporter was down for longer than lookback_days "
+        "and no survey has completed since.",
         TARGET,
         lambda view: one(view.health.catchup_truncated),
     ),
     Metric(
         "ims_exporter_ledger_jobs",
         "gauge",
-        f"Smart jobs that the ledger holds one by one, open or ended a moment ago, {POLLED}.",
+        f"Jobs that the ledger stores one by one (open jobs and recently ended jobs), {POLLED}.",
         TARGET,
         lambda view: one(view.snapshot.ledger_jobs if view.snapshot else None),
     ),
 )
-"""How a target fares; stays when the job metrics are withdrawn."""
+"""Health of a target's polls and surveys; still shown when the job metrics are withdrawn."""
 
-COUNTED_METRICS: tuple[Metric[Counts], ...] = (
+COUNTED_METRICS: tuple[Metric[TargetCounts], ...] = (
     Metric(
         "ims_exporter_poll_duration_seconds",
         "histogram",
-        "Seconds that polls of the target took, failed ones included.",
+        "Duration of polls in seconds, failed polls included.",
         TARGET,
         lambda counts: one(counts.poll_seconds),
         POLL_BOUNDS,
@@ -210,37 +236,37 @@ COUNTED_METRICS: tuple[Metric[Counts], ...] = (
     Metric(
         "ims_exporter_polls_total",
         "counter",
-        "Polls of the target that ended, failed ones included, since the exporter started.",
+        "Polls that ended since the exporter started, failed polls included.",
         TARGET,
         lambda counts: one(counts.polls),
     ),
     Metric(
         "ims_exporter_poll_failures_total",
         "counter",
-        f"Polls of the target that failed since the exporter started, by reason: {', '.join(REASONS)}.",
+        f"Polls that failed since the exporter started, by reason: {', '.join(REASONS)}.",
         (*TARGET, "reason"),
-        lambda counts: by_type(counts.poll_failures),
+        lambda counts: by_label(counts.poll_failures),
     ),
     Metric(
         "ims_exporter_api_requests_total",
         "counter",
         "Requests to the service since the exporter started, retries included, by action and by code: "
-        f"{OK}, the error code, or {OTHER} beyond {MAX_CODES} codes a target.",
+        f"{OK}, the error code, or {OTHER} beyond {MAX_CODES} codes per target.",
         (*TARGET, "action", "code"),
         lambda counts: by_pair(counts.requests),
     ),
     Metric(
         "ims_exporter_api_request_duration_seconds",
         "histogram",
-        "Seconds that requests to the service took, failed ones included, without waiting for the rate limit.",
+        "Duration of requests to the service in seconds, failed requests included, without waits for the rate limit.",
         (*TARGET, "action"),
-        lambda counts: by_type(counts.request_seconds),
+        lambda counts: by_label(counts.request_seconds),
         REQUEST_BOUNDS,
     ),
 )
-"""What the process counts of a target as it goes; starts anew with it."""
+"""What the process counts of a target; reset by a restart."""
 
-WAITED_METRICS: tuple[Metric[float], ...] = (
+ACCOUNT_METRICS: tuple[Metric[float], ...] = (
     Metric(
         "ims_exporter_rate_limit_wait_seconds_total",
         "counter",
@@ -249,48 +275,48 @@ WAITED_METRICS: tuple[Metric[float], ...] = (
         one,
     ),
 )
-"""What it counts of an account: seconds."""
+"""What the process counts of an account: seconds."""
 
 PROCESS_METRICS: tuple[Metric[Process], ...] = (
     Metric(
         "ims_exporter_ledger_size_bytes",
         "gauge",
-        "Bytes that the ledger takes on disk.",
+        "Size of the ledger on disk in bytes.",
         (),
         lambda process: one(process.ledger_size_bytes),
     ),
     Metric(
         "ims_exporter_config_last_reload_successful",
         "gauge",
-        "Whether the last reading of the configuration succeeded (1) or was refused (0).",
+        "Whether the last load of the configuration succeeded (1) or was refused (0).",
         (),
         lambda process: one(process.reload_successful),
     ),
     Metric(
         "ims_exporter_config_last_reload_success_timestamp_seconds",
         "gauge",
-        "Unix time in seconds at which the configuration was last read with success.",
+        "Unix time of the last successful load of the configuration.",
         (),
         lambda process: one(process.reloaded_at),
     ),
     Metric(
         "ims_exporter_build_info",
         "gauge",
-        "Always 1; its labels name the versions of the exporter and of Python.",
+        "Always 1; the labels are the versions of the exporter and of Python.",
         ("version", "python_version"),
         lambda process: [Reading((process.version, process.python_version), 1)],
     ),
 )
-"""What holds for the process, whatever its targets."""
+"""State of the process, whatever its targets."""
 
-GROUPS: tuple[tuple[Metric[Any], ...], ...] = (
-    JOB_METRICS,
-    TARGET_METRICS,
-    COUNTED_METRICS,
-    WAITED_METRICS,
-    PROCESS_METRICS,
+TARGET_GROUPS: tuple[tuple[Metric[Any], ...], ...] = (JOB_METRICS, HEALTH_METRICS, COUNTED_METRICS)
+"""The metrics of each target, by what they are read from: its snapshot, view and counts."""
+
+METRICS: tuple[Metric[Any], ...] = (
+    *JOB_METRICS,
+    *HEALTH_METRICS,
+    *COUNTED_METRICS,
+    *ACCOUNT_METRICS,
+    *PROCESS_METRICS,
 )
-"""The metrics by what they are read off: snapshots, views, counts, seconds waited, the process."""
-
-METRICS: tuple[Metric[Any], ...] = tuple(metric for group in GROUPS for metric in group)
-"""The whole table, in the order in which it is shown."""
+"""The whole table, in the order of the exposition."""

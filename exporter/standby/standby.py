@@ -19,7 +19,8 @@ from aiohttp import web
 
 from exporter import __version__
 from exporter.errors import LeadershipLostError, LedgerError, LedgerInUseError, SettingsError
-from exporter.metrics.exposition import Collector, Instruments, make_registry
+from exporter.metrics.counters import Instruments
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.table import Process
 from exporter.polling.ledger.store import IN_MEMORY
 from exporter.web.pages.routes import ROUTES
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from exporter.config.settings import Settings
-    from exporter.metrics.exposition import Registry
     from exporter.standby.lease import LeaseLock
     from exporter.standby.ledger_lock import LedgerLock
 
@@ -219,7 +219,7 @@ def make_standby_app(holder: Callable[[], str]) -> web.Application:
     app.on_response_prepare.append(add_headers)
     for path in ROUTES:
         app.router.add_get(path, refuse)
-    app.router.add_get("/metrics", metrics(_registry()))
+    app.router.add_get("/metrics", metrics(_exposition()))
     for path in ("/livez", "/readyz", "/healthz"):
         app.router.add_get(path, probe(list))
     app.router.add_post("/-/reload", refuse)
@@ -259,16 +259,15 @@ def process_name() -> str:
     return f"{socket.gethostname()}, process {os.getpid()}"
 
 
-def _registry() -> Registry:
+def _exposition() -> Exposition:
     started = time.time()
-    collector = Collector(
+    return Exposition(
         views=list,
         process=lambda: Process(ledger_size_bytes=0, reload_successful=True, reloaded_at=started, version=__version__),
         instruments=Instruments(),
         now=time.time,
         stale_after_seconds=lambda: 0.0,
     )
-    return make_registry(collector)
 
 
 async def _wait_for_either(stop: asyncio.Event, holding: asyncio.Task[object]) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import web
 
 from exporter.errors import ExporterError, SettingsError
-from exporter.metrics.exposition import rendered
-from exporter.web.accept import quality_values
+from exporter.metrics.exposition import OPENMETRICS, TEXT
+from exporter.web.accept import accepts_gzip, prefers_openmetrics
 from exporter.web.auth import PasswordChecker, TokenBucket, authorize
 from exporter.web.config.watch import WebConfigWatcher
 from exporter.web.connections import Connection, Connections, Limits, Listener, track_responses
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from exporter.jobs.snapshot import TargetView
-    from exporter.metrics.exposition import Registry
+    from exporter.metrics.exposition import Exposition
     from exporter.web.pages.request import PageSettings
 
 SHUTDOWN_SECONDS = 0.5
@@ -47,7 +47,7 @@ HEADERS = {
 
 def make_app(
     *,
-    registry: Registry,
+    exposition: Exposition,
     views: Callable[[], Sequence[TargetView]],
     live: Callable[[], list[str]],
     ready: Callable[[], list[str]],
@@ -65,7 +65,7 @@ def make_app(
     show_page = page_handler(views, page_settings, now)
     for path in ROUTES:
         app.router.add_get(path, show_page)
-    app.router.add_get("/metrics", metrics(registry))
+    app.router.add_get("/metrics", metrics(exposition))
     app.router.add_get("/livez", probe(live))
     app.router.add_get("/readyz", probe(ready))
     app.router.add_get("/healthz", probe(live))
@@ -128,15 +128,15 @@ def _protect(app: web.Application, connections: Connections, security: WebConfig
     app.on_cleanup.append(close_passwords)
 
 
-def metrics(registry: Registry) -> Handler:
-    """Returns the handler of /metrics, in the format and encoding that the client accepts."""
+def metrics(exposition: Exposition) -> Handler:
+    """Returns the handler of /metrics, which answers in the format and encoding that the request prefers."""
 
     async def show(request: web.Request) -> web.Response:
-        is_packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
-        accept = ",".join(request.headers.getall("Accept", []))
-        body, content_type = await rendered(registry, accept, is_packed=is_packed)
-        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-        if is_packed:
+        is_gzip = accepts_gzip(",".join(request.headers.getall("Accept-Encoding", [])))
+        form = OPENMETRICS if prefers_openmetrics(",".join(request.headers.getall("Accept", []))) else TEXT
+        body = await exposition.scrape(form, is_gzip=is_gzip)
+        headers = {"Content-Type": form.content_type, "Vary": "Accept, Accept-Encoding"}
+        if is_gzip:
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=body, headers=headers)
 
@@ -196,11 +196,6 @@ def reloading(reload: Callable[[], Awaitable[None]] | None) -> Handler:
         return plain("the configuration is in force", status=200)
 
     return ask
-
-
-def accepts_gzip(header: str) -> bool:
-    """Returns whether an Accept-Encoding header names gzip with a quality value above 0."""
-    return quality_values(header).get("gzip", 0.0) > 0
 
 
 def known_paths(app: web.Application) -> list[str]:

@@ -13,7 +13,8 @@ import httpx
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from exporter.metrics.exposition import Collector, Instruments, make_registry
+from exporter.metrics.counters import Instruments
+from exporter.metrics.exposition import Exposition
 from exporter.polling.ledger import Ledger
 from exporter.polling.poller import Poller, PollSettings
 from exporter.polling.survey import Survey
@@ -23,7 +24,7 @@ from tests.fuzz.target import Target
 from tests.support.api_client import answer, client_of
 from tests.support.random_history import InlineExecutor
 from tests.support.rendered_page import get
-from tests.support.scenarios import ACCEPT, KEY, PROCESS, parsed
+from tests.support.scenarios import FORMATS, KEY, PROCESS, parsed
 from tests.support.time_skipping_loop import run_skipping_time
 
 if TYPE_CHECKING:
@@ -115,17 +116,15 @@ async def _lives(api: ImsClient, ledger: Ledger) -> None:
 
 def show(view: TargetView, now: float) -> None:
     """Reads the metrics in both formats with their own parsers, and makes every page."""
-    registry = make_registry(
-        Collector(
-            views=lambda: [view],
-            process=lambda: PROCESS,
-            instruments=Instruments(),
-            now=lambda: now,
-            stale_after_seconds=lambda: 300.0,
-        )
+    exposition = Exposition(
+        views=lambda: [view],
+        process=lambda: PROCESS,
+        instruments=Instruments(),
+        now=lambda: now,
+        stale_after_seconds=lambda: 300.0,
     )
-    for suffix in ACCEPT:
-        assert parsed(registry, suffix)
+    for suffix in FORMATS:
+        assert parsed(exposition, suffix)
     for url in ("/", "/failures", "/failures?format=json", "/targets", "/targets?account=prod&region_id=cn-shanghai"):
         given = get(url, view)
         assert given.status == 200

@@ -26,7 +26,8 @@ from exporter.ims.rate_limit import AccountLimiter
 from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import PollKey
 from exporter.logs import configure_logging
-from exporter.metrics.exposition import Collector, Instruments, make_registry, render
+from exporter.metrics.counters import Instruments
+from exporter.metrics.exposition import TEXT, Exposition
 from exporter.metrics.table import Process
 from exporter.polling.ledger import Ledger
 from exporter.polling.poller import DAY, Poller, PollSettings, window_start
@@ -208,18 +209,14 @@ class Soak:
         self.wire = FaultyTransport(Simulator(world=self.world, seed=seed), self.dice, self.life.go_on)
         self._http = httpx.AsyncClient(base_url=BASE_URL, transport=self.wire)
         self._instruments = Instruments()
-        self._instruments.introduce(KEY)
+        self._instruments.add_target(KEY)
         self._path = f"{folder}/ledger.db"
-        self._registry = make_registry(
-            Collector(
-                views=lambda: [self.poller.view],
-                process=lambda: Process(
-                    self.ledger.size_bytes, reload_successful=True, reloaded_at=0, version=__version__
-                ),
-                instruments=self._instruments,
-                now=self.world.now,
-                stale_after_seconds=lambda: 5.0 * INTERVAL,
-            )
+        self._exposition = Exposition(
+            views=lambda: [self.poller.view],
+            process=lambda: Process(self.ledger.size_bytes, reload_successful=True, reloaded_at=0, version=__version__),
+            instruments=self._instruments,
+            now=self.world.now,
+            stale_after_seconds=lambda: 5.0 * INTERVAL,
         )
         self._start()
 
@@ -305,7 +302,7 @@ class Soak:
             self.record.surveys += await self.survey.run()
 
     def _take_measure(self) -> None:
-        page, _ = render(self._registry)
+        page = self._exposition.page(TEXT)
         self.record.memory.append(memory_mib())
         self.record.ledger_sizes.append(self.ledger.size_bytes)
         self.record.page_sizes.append(len(page))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from exporter.web.connections import Limits
 from exporter.web.server import base_url, make_app, serve
 from tests.support.rendered_page import PAGE_SETTINGS
-from tests.support.scenarios import registry_of
+from tests.support.scenarios import exposition_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -49,7 +49,7 @@ class PageServer:
     async def run(self) -> None:
         """Serves until it is stopped."""
         app = make_app(
-            registry=registry_of(*self.views),
+            exposition=exposition_of(*self.views),
             views=lambda: self.views,
             live=list,
             ready=list,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -19,16 +20,20 @@ from exporter.jobs.snapshot import (
     Snapshot,
     TargetView,
 )
-from exporter.metrics.exposition import Collector, Instruments, make_registry, render
+from exporter.metrics.counters import Instruments
+from exporter.metrics.exposition import OPENMETRICS, TEXT, Exposition
 from exporter.metrics.table import Process
 from tests.support.repository import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from prometheus_client.metrics_core import Metric as Family
 
-    from exporter.metrics.exposition import Registry
+Series: TypeAlias = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 GOLDEN = ROOT / "tests" / "metrics" / "golden"
+FORMATS = {"txt": TEXT, "om.txt": OPENMETRICS}
 ACCEPT = {"txt": "text/plain;version=0.0.4", "om.txt": "application/openmetrics-text;version=1.0.0"}
 NOW = 1_800_000_000.0
 STALE_AFTER = 300.0
@@ -98,35 +103,47 @@ class Scenario:
     views: tuple[TargetView, ...]
     instruments: Instruments
 
-    def registry(self) -> Registry:
-        """Returns the registry that shows it."""
-        return registry_of(*self.views, instruments=self.instruments)
+    def exposition(self) -> Exposition:
+        """Returns the exposition that shows it."""
+        return exposition_of(*self.views, instruments=self.instruments)
 
 
-def registry_of(*views: TargetView, instruments: Instruments | None = None) -> Registry:
-    """Returns a registry that shows the views at `NOW`."""
-    return make_registry(
-        Collector(
-            views=lambda: views,
-            process=lambda: PROCESS,
-            instruments=instruments or Instruments(),
-            now=lambda: NOW,
-            stale_after_seconds=lambda: STALE_AFTER,
-        )
+def exposition_of(*views: TargetView, instruments: Instruments | None = None) -> Exposition:
+    """Returns an exposition that shows the views at `NOW`, without the metrics of the process itself."""
+    return Exposition(
+        views=lambda: views,
+        process=lambda: PROCESS,
+        instruments=instruments or Instruments(),
+        now=lambda: NOW,
+        stale_after_seconds=lambda: STALE_AFTER,
+        runtime=CollectorRegistry(),
     )
 
 
-def parsed(registry: Registry, suffix: str) -> list[Family]:
+def parsed(exposition: Exposition, suffix: str) -> list[Family]:
     """Renders in one of the formats and reads it with that format's own parser."""
-    text = render(registry, ACCEPT[suffix])[0].decode()
+    text = exposition.page(FORMATS[suffix]).decode()
     parse = openmetrics.text_string_to_metric_families if suffix == "om.txt" else text_string_to_metric_families
     return list(parse(text))
+
+
+def series(families: Iterable[Family]) -> Series:
+    """Returns the value of every series by its name and labels; none may occur twice."""
+    samples = [sample for family in families for sample in family.samples]
+    found = {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
+    assert len(found) == len(samples)
+    return found
+
+
+def sample_value(exposition: Exposition, name: str, **labels: str) -> float | None:
+    """Returns the value of one sample, or None if it is not shown; the labels of `KEY` need not be given."""
+    return series(parsed(exposition, "txt")).get((name, frozenset((KEY.labels | labels).items())))
 
 
 def at_work() -> Instruments:
     """Returns instruments that have seen a good poll, a failed one and some calls."""
     instruments = Instruments()
-    instruments.introduce(KEY)
+    instruments.add_target(KEY)
     instruments.observe_poll(KEY, 0.75, None)
     instruments.observe_poll(KEY, 10.0, "throttled")
     for _ in range(4):
@@ -136,10 +153,10 @@ def at_work() -> Instruments:
     return instruments
 
 
-def introduced() -> Instruments:
-    """Returns instruments that know the target and have seen nothing yet."""
+def instruments_of_key() -> Instruments:
+    """Returns instruments to which the target was added, and which have counted nothing yet."""
     instruments = Instruments()
-    instruments.introduce(KEY)
+    instruments.add_target(KEY)
     return instruments
 
 
@@ -155,7 +172,7 @@ def scenarios() -> dict[str, Scenario]:
         last_failure={nasty: replace(FAILED, job_id='x" y')},
     )
     return {
-        "before_first_poll": Scenario((TargetView(KEY),), introduced()),
+        "before_first_poll": Scenario((TargetView(KEY),), instruments_of_key()),
         "good_poll": Scenario(
             (TargetView(KEY, BUSY, UP), TargetView(PollKey("b", "r", "smart"), EMPTY, UP)), at_work()
         ),
@@ -169,8 +186,8 @@ def write_golden() -> None:
     """Writes the golden text of every scenario in both formats."""
     GOLDEN.mkdir(exist_ok=True)
     for name, scenario in scenarios().items():
-        for suffix, accept in ACCEPT.items():
-            (GOLDEN / f"{name}.{suffix}").write_bytes(render(scenario.registry(), accept)[0])
+        for suffix, form in FORMATS.items():
+            (GOLDEN / f"{name}.{suffix}").write_bytes(scenario.exposition().page(form))
 
 
 if __name__ == "__main__":

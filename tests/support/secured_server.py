@@ -12,7 +12,7 @@ from exporter.jobs.snapshot import TargetView
 from exporter.web.connections import Limits
 from exporter.web.server import base_url, make_app, serve
 from tests.support.rendered_page import PAGE_SETTINGS
-from tests.support.scenarios import BUSY, KEY, NOW, UP, registry_of
+from tests.support.scenarios import BUSY, KEY, NOW, UP, exposition_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ HASH = "$2b$10$er7R3vGe5wGj0swOJqenu.923GMINXj38i6uHf.F8Rc9P7aYX7PPa"
 def secured_app() -> web.Application:
     """Returns the application over one busy target."""
     return make_app(
-        registry=registry_of(*VIEWS),
+        exposition=exposition_of(*VIEWS),
         views=lambda: VIEWS,
         live=list,
         ready=list,

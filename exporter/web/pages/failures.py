@@ -8,10 +8,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from exporter.jobs.snapshot import FAILED_JOBS_SHOWN
-from exporter.web.accept import quality_values
+from exporter.web.accept import prefers_json
 from exporter.web.pages.formatting import iso_time
 from exporter.web.pages.request import PageError, PageResponse, parse_choice, parse_number
-from exporter.web.pages.templates import HTML, render_page, url
+from exporter.web.pages.templates import render_page, url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -126,12 +126,6 @@ def refuse_target_of_other_shard(request: PageRequest, filters: Mapping[str, str
 def matches(key: PollKey, filters: Mapping[str, str]) -> bool:
     """Returns whether a target has the account, region and job kind of the filters, as far as they are given."""
     return all(filters.get(name, value) == value for name, value in key.labels.items())
-
-
-def prefers_json(accept: str) -> bool:
-    """Returns whether an Accept header names JSON with a higher quality value than HTML."""
-    qualities = quality_values(accept)
-    return qualities.get(JSON, 0.0) > qualities.get(HTML, 0.0)
 
 
 def _options(failures: Sequence[Failure], name: str, chosen: str | None) -> list[str]:
