@@ -20,7 +20,7 @@ from tests.support.repository import ROOT
 from tools.dashboards import promql
 
 BOARDS = boards()
-TARGET_VARIABLES = ["datasource", "account", "region_id"]
+TARGET_VARIABLES = ["datasource", "account", "region_id", "job_kind"]
 VARIABLES = {
     "ims-overview": [*TARGET_VARIABLES, "job_type", "exporter_url"],
     "ims-type": [*TARGET_VARIABLES, "job_type", "exporter_url"],
@@ -30,8 +30,8 @@ LABELS = {label for metric in METRICS for label in metric.labels} | {"le", "inst
 SERIES = {
     f"{metric.name}{suffix}" for metric in METRICS for suffix in (("_bucket",) if metric.kind == "histogram" else ("",))
 }
-JOBS = 'ims_jobs{account="a",region_id="r",job_type="ASR",job_state="Created",'
-FAILURES = 'ims_job_failures_total{account="a",region_id="r",job_type="ASR",'
+JOBS = 'ims_jobs{account="a",region_id="r",job_kind="smart",job_type="ASR",job_state="Created",'
+FAILURES = 'ims_job_failures_total{account="a",region_id="r",job_kind="smart",job_type="ASR",'
 
 each_board = pytest.mark.parametrize("name", sorted(BOARDS))
 
@@ -43,11 +43,37 @@ def test_uids_are_those_that_alerts_link_to() -> None:
 
 @each_board
 def test_variables(name: str) -> None:
-    """A dashboard lets one choose data source, account, region and type, by these names."""
+    """A dashboard has variables for data source, account, region, job kind and job type, by these names."""
     variables = BOARDS[name]["templating"]["list"]
 
     assert [variable["name"] for variable in variables] == VARIABLES[BOARDS[name]["uid"]]
     assert all(variable["label"] for variable in variables)
+
+
+@each_board
+def test_target_variables_allow_all_and_several(name: str) -> None:
+    """Accounts, regions and job kinds are read from Prometheus; several can be selected, and all are at first."""
+    variables = {variable["name"]: variable for variable in BOARDS[name]["templating"]["list"]}
+
+    for label in ("account", "region_id", "job_kind"):
+        variable = variables[label]
+        assert variable["type"] == "query"
+        assert variable["query"]["query"].startswith("label_values(ims_exporter_target_up")
+        assert variable["query"]["query"].endswith(f", {label})")
+        assert (variable["multi"], variable["includeAll"], variable["allValue"]) == (True, True, ".*")
+        assert variable["current"]["value"] == "$__all"
+
+
+@each_board
+def test_every_query_selects_by_the_variables(name: str) -> None:
+    """A query that selects a region selects the job kind too, and what is grouped by region is grouped by kind."""
+    for query in queries(BOARDS[name]):
+        selectors = re.findall(r"\{([^}]*)\}", query.expr)
+        groups = re.findall(r"\b(?:by|on|without) \(([^)]*)\)", query.expr)
+
+        if not query.name.startswith("variable"):
+            assert [one for one in selectors if "$region_id" in one and 'job_kind=~"$job_kind"' not in one] == []
+        assert [one for one in groups if "region_id" in one and "job_kind" not in one] == []
 
 
 @each_board
@@ -192,7 +218,7 @@ def test_replicas_count_once_and_new_series_count_from_zero(suites: tuple[str, .
 
 def promtool_case(series: dict[str, str], expr: str, expected: dict[str, int]) -> dict[str, object]:
     """Returns a promtool test: what an expression is after ten minutes of series, all of whose variables are open."""
-    for variable in ("$account", "$region_id", "$job_type"):
+    for variable in ("$account", "$region_id", "$job_kind", "$job_type"):
         expr = expr.replace(variable, ".*")
     samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
     return {

@@ -126,7 +126,7 @@ def test_runbooks_name_what_exists(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", text)
     thresholds = [name.partition(".")[0] for name in re.findall(r"--set (\S+?)=", text)]
 
-    assert set(re.findall(r"\bIms(?:Smart|Exporter)\w+", text)) <= {alert.name for alert in ALERTS}
+    assert set(re.findall(r"\bIms(?:Job|Exporter)\w+", text)) <= {alert.name for alert in ALERTS}
     assert all((RUNBOOKS / link).is_file() for link in links)
     assert all(name in rules.Thresholds.__dataclass_fields__ for name in thresholds)
 

@@ -17,6 +17,7 @@ VALUES = {
     "$__range": "20s",
     "$account": ".*",
     "$region_id": ".*",
+    "$job_kind": ".*",
     "$job_type": ".*",
 }
 """What Grafana would put in place of a variable."""
