@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 
 from exporter import rules
-from exporter.rules.changes import FIELDS, meaning
-from exporter.rules.promql import REPLICAS, duration
+from exporter.rules.options import FIELDS, description
+from exporter.rules.promql import REPLICA_LABELS, duration
 from tests.support.incident_catalogue import Incident, incidents
 
 LIMITS = rules.Thresholds()
@@ -74,8 +74,8 @@ def document() -> str:
     book = incidents()
     return PAGE.format(
         alerts="\n".join(_alert(alert) for alert in ALERTS),
-        replicas=", ".join(f"`{label}`" for label in REPLICAS),
-        thresholds="\n".join(f"| `{name}` | {_default(name)} | {meaning(name)} |" for name in FIELDS),
+        replicas=", ".join(f"`{label}`" for label in REPLICA_LABELS),
+        thresholds="\n".join(f"| `{name}` | {_default(name)} | {description(name)} |" for name in FIELDS),
         incidents="\n".join(_incident(incident) for incident in book),
         late="\n".join(f"- {incident.kind}: {incident.page_late}" for incident in book if incident.page_late),
     )

@@ -11,7 +11,8 @@ import tools.dashboards.__main__ as dashboards
 from exporter.commands.check import ram_policy
 from exporter.config import document as settings_document
 from exporter.metrics import document as metrics_document
-from tools import alerts_document, chartfiles, licences
+from tools import alerts_document, licences
+from tools.chart.files import chart_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs" / "metrics.md": metrics_document.document(),
         ROOT / "examples" / "ram-policy.json": f"{ram_policy()}\n",
         **{dashboards.PACKAGE / name: text for name, text in boards.items()},
-        **chartfiles.chart_files(),
+        **chart_files(),
     }
 
 

@@ -35,7 +35,7 @@ from exporter.rules import (
     rule_files,
     write_rules,
 )
-from exporter.rules.changes import base_url, matchers
+from exporter.rules.options import base_url, matchers
 from exporter.threads import run_detached
 from exporter.web.config.file import load_web_config
 

@@ -1,8 +1,8 @@
-"""The bundled Prometheus rules, built from one set of thresholds and written as rule files."""
+"""The bundled Prometheus rules: recording and alerting rules, generated from one set of thresholds."""
 
 from __future__ import annotations
 
-from exporter.rules.changes import changed, listing
+from exporter.rules.options import changed, listing
 from exporter.rules.rule import Alert, Recording
 from exporter.rules.rulefile import (
     DASHBOARD_BASE_URL,

@@ -1,4 +1,4 @@
-"""The rules about the exporter as a whole: it does not answer, it is gone, there never was one."""
+"""The alerts about the exporter process: it does not answer, it is missing, it was never scraped."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 INFO = "ims_exporter_build_info"
 UP = "ims_exporter_target_up"
-THERE, STEADY = "ims_exporter:there", "ims_exporter:there_steady"
+EXPORTERS, EXPORTERS_STEADY = "ims_exporter:count", "ims_exporter:count_steady"
 
 
 def exporter_recordings(limits: Thresholds, series: Series) -> list[Recording]:
-    """Returns how many exporters a scrape job has, and has had for longer than a redeploy overlaps."""
-    there = f"count {without('version', 'python_version')} ({series(INFO)})"
-    long = duration(2 * limits.gap_seconds)
-    return [Recording(THERE, there), Recording(STEADY, f"min_over_time({series(THERE)}[{long}])")]
+    """Returns the number of exporters per scrape job, now and over twice the gap that a redeploy leaves."""
+    exporters = f"count {without('version', 'python_version')} ({series(INFO)})"
+    steady = f"min_over_time({series(EXPORTERS)}[{duration(2 * limits.gap_seconds)}])"
+    return [Recording(EXPORTERS, exporters), Recording(EXPORTERS_STEADY, steady)]
 
 
 def exporter_rules(limits: Thresholds, series: Series) -> list[Alert]:
@@ -29,16 +29,15 @@ def exporter_rules(limits: Thresholds, series: Series) -> list[Alert]:
 
 
 def exporter_down(limits: Thresholds, series: Series) -> Alert:
-    """Fires while an exporter that Prometheus knows does not answer, and nobody else watches one of its targets."""
-    lasting = duration(limits.exporter_down_for_seconds)
+    """Fires while an exporter fails its scrapes and no other exporter polls one of its poll targets."""
     return Alert(
         name="ImsExporterDown",
         severity="critical",
-        expr=_unwatched_while_down(series),
-        summary="The exporter does not answer.",
+        expr=_unpolled_while_down(series),
+        summary="IMS exporter is down.",
         description=(
-            f"No exporter of {{{{ $labels.job }}}} that watches {COUNT} of its targets has answered a scrape for "
-            f"{lasting}, and no other one watches them."
+            f"An exporter of scrape job {{{{ $labels.job }}}} has failed its scrapes for "
+            f"{duration(limits.exporter_down_for_seconds)}. {COUNT} poll target(s) are not polled by any exporter."
         ),
         for_seconds=limits.exporter_down_for_seconds,
         dashboard=EXPORTER_DASHBOARD,
@@ -46,18 +45,18 @@ def exporter_down(limits: Thresholds, series: Series) -> Alert:
 
 
 def exporter_absent(limits: Thresholds, series: Series) -> Alert:
-    """Fires while Prometheus has fewer exporters of a job than it had, and nobody else watches one of their targets."""
-    lasting = duration(limits.exporter_absent_for_seconds)
-    complete = f"{series(THERE)} >= max_over_time({series(STEADY)}[1d])"
+    """Fires while a scrape job has fewer exporters than before and no other exporter polls their poll targets."""
+    complete = f"{series(EXPORTERS)} >= max_over_time({series(EXPORTERS_STEADY)}[1d])"
     return Alert(
         name="ImsExporterAbsent",
         severity="critical",
-        expr=f"{_unwatched(_known(series, UP), series)}\nunless {complete}\nunless {_unwatched_while_down(series)}",
-        summary="Prometheus has lost an exporter.",
+        expr=f"{_unpolled(_known(series, UP), series)}\nunless {complete}\nunless {_unpolled_while_down(series)}",
+        summary="IMS exporter is missing.",
         description=(
-            f"For {lasting} Prometheus has missed an exporter of {{{{ $labels.job }}}}, and {COUNT} target(s) are "
-            "watched by no other one: it was removed, Prometheus has no scrape target for it any more, or a new one in "
-            "its place has never answered."
+            f"Scrape job {{{{ $labels.job }}}} has had fewer exporters than during the last day for "
+            f"{duration(limits.exporter_absent_for_seconds)}: an exporter was removed, Prometheus no longer discovers "
+            "it, or its replacement has never answered a scrape. "
+            f"{COUNT} poll target(s) are not polled by any exporter."
         ),
         for_seconds=limits.exporter_absent_for_seconds,
         dashboard=EXPORTER_DASHBOARD,
@@ -65,16 +64,16 @@ def exporter_absent(limits: Thresholds, series: Series) -> Alert:
 
 
 def exporter_unknown(limits: Thresholds, series: Series) -> Alert:
-    """Fires while there is no exporter and was none within the last day."""
-    lasting = duration(limits.exporter_unknown_for_seconds)
+    """Fires while there is no exporter and there was none during the last day."""
     return Alert(
         name="ImsExporterUnknown",
         severity="warning",
         expr=f"absent({series(INFO)})\nunless on () {_known(series, INFO)}",
-        summary="Prometheus knows no exporter.",
+        summary="Prometheus scrapes no IMS exporter.",
         description=(
-            f"No series ims_exporter_build_info for {lasting}, nor within the last day: the exporter is not deployed "
-            "yet, or Prometheus has no scrape target for it; no smart job is watched."
+            f"The metric ims_exporter_build_info has been absent for {duration(limits.exporter_unknown_for_seconds)}, "
+            "and it was absent during the last day: the exporter is not deployed, or Prometheus does not discover it. "
+            "No IMS jobs are monitored."
         ),
         for_seconds=limits.exporter_unknown_for_seconds,
         dashboard=EXPORTER_DASHBOARD,
@@ -82,15 +81,15 @@ def exporter_unknown(limits: Thresholds, series: Series) -> Alert:
 
 
 def _known(series: Series, metric: str) -> str:
-    """Returns the series that were there within the last day."""
+    """Returns the series of a metric that existed at some time during the last day."""
     return f"max_over_time({series(metric)}[1d])"
 
 
-def _unwatched(targets: str, series: Series) -> str:
-    """Returns, for each scrape job, how many of its targets are watched by no exporter of any job."""
-    unwatched = f"{targets} unless on (account, region_id, job_kind) {series(UP)}"
-    return f"count {without('account', 'region_id', 'job_kind')} ({highest(unwatched)})"
+def _unpolled(poll_targets: str, series: Series) -> str:
+    """Returns, per scrape job, how many of its poll targets no exporter of any scrape job polls."""
+    unpolled = f"{poll_targets} unless on (account, region_id, job_kind) {series(UP)}"
+    return f"count {without('account', 'region_id', 'job_kind')} ({highest(unpolled)})"
 
 
-def _unwatched_while_down(series: Series) -> str:
-    return _unwatched(f"{_known(series, UP)} and on (job, instance) {series('up')} == 0", series)
+def _unpolled_while_down(series: Series) -> str:
+    return _unpolled(f"{_known(series, UP)} and on (job, instance) {series('up')} == 0", series)

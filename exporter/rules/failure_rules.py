@@ -1,10 +1,10 @@
-"""The rules about failures: a job failed, too many fail, they burn the objective, one reason dominates."""
+"""The alerts about failed jobs: single failures, failure ratios, error budget burn, a dominant error code."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.rules.promql import all_of, any_of, duration, risen
+from exporter.rules.promql import all_of, any_of, duration, increase
 from exporter.rules.recordings import AN_HOUR, FAILED, FAST, RECENT, SLOW, ended_jobs
 from exporter.rules.rule import COUNT, JOBS, Alert, Severity
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from exporter.rules.thresholds import Thresholds
 
 RATIO = "ims_jobs_ended:failure_ratio_"
-RISEN = "ims_jobs_ended:risen_"
+INCREASE = "ims_jobs_ended:increase_"
 
-BETWEEN_FAILURES_SECONDS = 300
-"""So long a burn goes on without a failure: sparse ones would make it come and go."""
+KEEP_FIRING_SECONDS = 300
+"""How long the budget alert keeps firing without a new failure, so that sparse failures do not make it flap."""
 
 
 def failure_rules(limits: Thresholds, series: Series) -> list[Alert]:
-    """Returns the alerts, the mildest first."""
+    """Returns the alerts about failed jobs, the least urgent first."""
     return [
         failed(limits, series),
         failure_ratio("ImsJobFailureRatioHigh", "warning", limits.failure_ratio, limits, series),
@@ -31,97 +31,93 @@ def failure_rules(limits: Thresholds, series: Series) -> list[Alert]:
 
 
 def failed(limits: Thresholds, series: Series) -> Alert:
-    """Fires at the first failure, also one found after an outage; clears a window later, whatever is withdrawn."""
-    rise = risen(ended_jobs(series, FAILED), limits.failed_window_seconds, limits.catchup_seconds)
+    """Fires on every new failure, also on one found after an outage; resolves one window after the last failure."""
+    failures = increase(ended_jobs(series, FAILED), limits.failed_window_seconds, limits.catchup_seconds)
     return Alert(
         name="ImsJobFailed",
         severity="warning",
-        expr=f"{rise} >= {limits.failed_jobs}",
-        summary="A smart job failed.",
+        expr=f"{failures} >= {limits.failed_jobs}",
+        summary="IMS jobs failed.",
         description=(
-            f"{COUNT} {JOBS} failed in the last {duration(limits.failed_window_seconds)}, "
-            "or while the exporter saw nothing. The exporter's /failures page names them."
+            f"{COUNT} {JOBS} failed during the last {duration(limits.failed_window_seconds)} "
+            "or during an outage of the exporter. The /failures page of the exporter lists them."
         ),
     )
 
 
-def failure_ratio(name: str, severity: Severity, share: float, limits: Thresholds, series: Series) -> Alert:
-    """Fires while too large a share of the jobs that end now fails, if enough jobs end and fail."""
-    window = duration(limits.failure_ratio_window_seconds)
+def failure_ratio(name: str, severity: Severity, ratio: float, limits: Thresholds, series: Series) -> Alert:
+    """Fires while the failed share of the jobs that end exceeds a ratio, if enough jobs end and fail."""
     return Alert(
         name=name,
         severity=severity,
         expr=all_of(
-            f"{series(RATIO + RECENT)} > {share}",
-            f"sum without (job_state) ({series(RISEN + RECENT, FAILED)}) >= {limits.failure_ratio_failed}",
-            f"sum without (job_state) ({series(RISEN + AN_HOUR)}) >= {limits.failure_ratio_jobs}",
+            f"{series(RATIO + RECENT)} > {ratio}",
+            f"sum without (job_state) ({series(INCREASE + RECENT, FAILED)}) >= {limits.failure_ratio_failed}",
+            f"sum without (job_state) ({series(INCREASE + AN_HOUR)}) >= {limits.failure_ratio_jobs}",
         ),
-        summary="Too many smart jobs fail." if severity == "warning" else "Most smart jobs fail.",
+        summary="IMS job failure ratio is high." if severity == "warning" else "IMS job failure ratio is critical.",
         description=(
-            f"{{{{ $value | humanizePercentage }}}} of the {JOBS} that ended in the last {window} failed "
-            f"(allowed: {_percent(share)})."
+            f"{{{{ $value | humanizePercentage }}}} of the {JOBS} that ended during the last "
+            f"{duration(limits.failure_ratio_window_seconds)} failed (threshold: {_percent(ratio)})."
         ),
         for_seconds=limits.failure_ratio_for_seconds,
     )
 
 
 def failure_budget_burn(limits: Thresholds, series: Series) -> Alert:
-    """Fires while failures exceed the objective many times, both over a long window and now."""
-    pairs = (
+    """Fires while the failure ratio exceeds a multiple of the objective, both over a long window and recently."""
+    windows = (
         (FAST, limits.burn_fast_factor, limits.burn_fast_seconds),
         (SLOW, limits.burn_slow_factor, limits.burn_slow_seconds),
     )
-    shares = " or ".join(
-        f"{_percent(factor * limits.failure_objective)} over {duration(seconds)}" for _, factor, seconds in pairs
+    thresholds = " or ".join(
+        f"{_percent(factor * limits.failure_objective)} over {duration(seconds)}" for _, factor, seconds in windows
     )
     return Alert(
         name="ImsJobFailureBudgetBurn",
         severity="critical",
-        expr=any_of(*(_burns(name, factor, limits, series) for name, factor, _ in pairs)),
-        summary="Failed smart jobs use up the failure budget.",
+        expr=any_of(*(_burns(name, factor, limits, series) for name, factor, _ in windows)),
+        summary="IMS job failures burn the error budget.",
         description=(
-            f"{{{{ $value | humanizePercentage }}}} of the {JOBS} that ended in the last hours, as far as they were "
-            f"watched, have failed: {_percent(limits.failure_objective)} is the objective, more than {shares} too much."
+            f"{{{{ $value | humanizePercentage }}}} of the {JOBS} that ended during the last hours failed "
+            f"(objective: {_percent(limits.failure_objective)}, threshold: {thresholds})."
         ),
         for_seconds=limits.failure_ratio_for_seconds,
-        keep_firing_seconds=BETWEEN_FAILURES_SECONDS,
+        keep_firing_seconds=KEEP_FIRING_SECONDS,
     )
 
 
 def reason_dominates(limits: Thresholds, series: Series) -> Alert:
-    """Fires while enough jobs fail, most of them for the same known reason."""
-    failures = "ims_job_failures:risen_recent"
-    of_reason = series(failures, 'error_code!~"unknown|other"')
+    """Fires while enough jobs fail and most of them have the same known error code."""
+    failures = "ims_job_failures:increase_recent"
+    of_code = series(failures, 'error_code!~"unknown|other"')
     return Alert(
         name="ImsJobFailureReasonDominates",
         severity="warning",
         expr=all_of(
-            f"{of_reason}\n/ ignoring (error_code) group_left\n"
+            f"{of_code}\n/ ignoring (error_code) group_left\n"
             f"sum without (error_code) ({series(failures)}) >= {limits.reason_ratio}",
-            f"{of_reason} >= {limits.reason_jobs}",
+            f"{of_code} >= {limits.reason_jobs}",
         ),
-        summary="Smart jobs fail for one reason.",
+        summary="Most IMS job failures have the same error code.",
         description=(
-            f"{{{{ $value | humanizePercentage }}}} of the {JOBS} that failed in the last "
-            f"{duration(limits.failed_window_seconds)} failed for the reason {{{{ $labels.error_code }}}}."
+            f"{{{{ $value | humanizePercentage }}}} of the {JOBS} that failed during the last "
+            f"{duration(limits.failed_window_seconds)} failed with error code {{{{ $labels.error_code }}}} "
+            f"(threshold: {_percent(limits.reason_ratio)})."
         ),
         further_labels=("error_code",),
     )
 
 
-def _burns(name: str, factor: float, limits: Thresholds, series: Series) -> str:
-    share = _number(factor * limits.failure_objective)
+def _burns(window: str, factor: float, limits: Thresholds, series: Series) -> str:
+    ratio = f"{factor * limits.failure_objective:.6g}"
     return all_of(
-        f"{series(RATIO + name)} > {share}",
-        f"{series(RATIO + RECENT)} > {share}",
-        f"sum without (job_state) ({series(RISEN + name, FAILED)}) >= {limits.failure_ratio_failed}",
-        f"sum without (job_state) ({series(RISEN + name)}) >= {limits.failure_ratio_jobs}",
+        f"{series(RATIO + window)} > {ratio}",
+        f"{series(RATIO + RECENT)} > {ratio}",
+        f"sum without (job_state) ({series(INCREASE + window, FAILED)}) >= {limits.failure_ratio_failed}",
+        f"sum without (job_state) ({series(INCREASE + window)}) >= {limits.failure_ratio_jobs}",
     )
 
 
-def _number(value: float) -> str:
-    return f"{value:.6g}"
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.4g}%"
+def _percent(ratio: float) -> str:
+    return f"{ratio * 100:.4g}%"

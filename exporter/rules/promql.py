@@ -1,4 +1,4 @@
-"""PromQL as the bundled rules write it: selected series, durations, aggregation over replicas."""
+"""PromQL for the bundled rules: selectors, durations, aggregation over replicas, increases across gaps."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-REPLICAS = ("instance", "pod", "node", "pod_template_hash", "controller_revision_hash")
-"""Labels that differ between replicas or change with a redeploy: no alert depends on them."""
+REPLICA_LABELS = ("instance", "pod", "node", "pod_template_hash", "controller_revision_hash")
+"""Labels that differ between replicas or change with a redeploy; the rules aggregate over them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Writes selectors; `selector` is added to each, such as `namespace="media"`, without braces."""
+    """Writes selectors; `selector` is added to each of them, such as `namespace="media"`, without braces."""
 
     selector: str = ""
 
@@ -27,80 +27,89 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A counter's series: `each` replica's, the `highest` of them as recorded, and those of the latter born `late`.
+    """Selectors of a counter whose increase is calculated."""
 
-    The late ones begin with what they count first; the labels `new` tell them from the others of their target.
-    """
-
-    each: str
-    highest: str
-    late: str
-    new: str
+    raw: str
+    """The series of every replica, as scraped."""
+    recorded: str
+    """The recorded maximum over the replicas."""
+    recorded_late: str
+    """The recorded series that may start late, such as those of an unknown job type; they start above zero."""
+    late_labels: str
+    """The labels that distinguish a late series from the other series of its poll target."""
 
 
 def without(*labels: str) -> str:
-    """Returns the clause that aggregates over replicas and redeploys, and over more labels."""
-    return f"without ({', '.join((*labels, *REPLICAS))})"
+    """Returns the clause that aggregates over replicas, and over these labels."""
+    return f"without ({', '.join((*labels, *REPLICA_LABELS))})"
 
 
 def highest(expr: str, *labels: str) -> str:
-    """Returns the largest value over replicas and redeploys, and over more labels."""
+    """Returns the maximum over replicas, and over these labels."""
     return f"max {without(*labels)} ({expr})"
 
 
 def lowest(expr: str) -> str:
-    """Returns the smallest value over replicas and redeploys."""
+    """Returns the minimum over replicas."""
     return f"min {without()} ({expr})"
 
 
-def lasting(series: str, gap_seconds: int) -> str:
-    """Returns the largest value over replicas, or the last known one in the gap that a restart leaves."""
+def last_known(series: str, gap_seconds: int) -> str:
+    """Returns the maximum over replicas; during a gap of up to `gap_seconds`, such as a restart, the last value."""
     return any_of(highest(series), highest(f"last_over_time({series}[{duration(gap_seconds)}])"))
 
 
 def any_of(*exprs: str) -> str:
-    """Returns the union of vectors; of two with the same labels the first one wins."""
+    """Returns the union of vectors; of elements with the same labels the first one wins."""
     return "\nor\n".join(exprs)
 
 
 def all_of(*exprs: str) -> str:
-    """Returns the first vector where all the others have something with the same labels."""
+    """Returns the elements of the first vector that every other vector has, too, by their labels."""
     return "\nand\n".join(exprs)
 
 
-def each_type(limits: Mapping[str, int], other: int, expr: Callable[[str, int], str]) -> str:
-    """Returns the union over job types, each with its limit, and one for all other types; `expr` takes a matcher."""
+def per_job_type(limits: Mapping[str, int], other: int, expr: Callable[[str, int], str]) -> str:
+    """Returns the union of an expression per job type with its limit, and one for all other job types.
+
+    `expr` takes a label matcher and the limit.
+    """
     named = [expr(f'job_type="{job_type}"', limit) for job_type, limit in limits.items()]
     return any_of(*named, expr(f'job_type!~"{"|".join(limits)}"', other))
 
 
-def risen(counter: Counter, window_seconds: int, catchup_seconds: int) -> str:
-    """Returns by how much a counter rose in a window, told in four ways, of which the largest is right.
+def increase(counter: Counter, window_seconds: int, catchup_seconds: int) -> str:
+    """Returns the increase of a counter within a window, across restarts, outages and redeploys.
 
-    Against its highest value before the window, over whatever outage or redeploy; as a series that was born in it; and,
-    for the time after a lost ledger, each series by itself, within the window and over a gap of up to an hour. None
-    takes the start of a target's series, at any value, for a rise, and none needs a series to be there now: a rise
-    stays for the whole window, whether the series does or not.
+    `increase()` of PromQL misses what was counted between two series, and what a new series starts with. So the
+    increase is calculated in four ways, and the largest result is used. With a window of 8m and a catch-up of 1d:
+
+    1. Highest value within the window minus highest value of the day before. A counter at 20 before an outage of
+       two hours and at 25 after it has increased by 5.
+    2. The value of a late series that did not exist before the window, if its poll target did. The first job of an
+       unknown type fails, and its series starts at 1: an increase by 1. The series of a new target are no increase.
+    3. Last minus lowest value within the window, per raw series. After a lost ledger the counter restarts at 0, and
+       ways 1 and 2 give nothing until it exceeds its old value: 0, 0, 1 is an increase by 1.
+    4. Last value within the window minus last value of the hour before it, per raw series: as way 3, across a gap.
+
+    No way needs the series to exist now: the increase is constant for the whole window, even if the series vanishes.
     """
     window = duration(window_seconds)
-    within, before, lately = f"[{window}]", f"[{duration(catchup_seconds)}] offset {window}", f"[1h] offset {window}"
-    others = f"sum without ({counter.new}) (max_over_time({counter.highest}{lately}))"
-    return _largest(
-        f"max_over_time({counter.highest}{within}) - max_over_time({counter.highest}{before})",
-        f"(max_over_time({counter.late}{within}) unless max_over_time({counter.late}{before}))"
-        f" and ignoring ({counter.new}) {others}",
-        f"last_over_time({counter.each}{within}) - min_over_time({counter.each}{within})",
-        f"last_over_time({counter.each}{within}) - last_over_time({counter.each}{lately})",
+    within, before = f"[{window}]", f"[{duration(catchup_seconds)}] offset {window}"
+    hour_before = f"[1h] offset {window}"
+    siblings = f"sum without ({counter.late_labels}) (max_over_time({counter.recorded}{hour_before}))"
+    new = f"max_over_time({counter.recorded_late}{within}) unless max_over_time({counter.recorded_late}{before})"
+    ways = (
+        f"max_over_time({counter.recorded}{within}) - max_over_time({counter.recorded}{before})",
+        f"({new}) and ignoring ({counter.late_labels}) {siblings}",
+        f"last_over_time({counter.raw}{within}) - min_over_time({counter.raw}{within})",
+        f"last_over_time({counter.raw}{within}) - last_over_time({counter.raw}{hour_before})",
     )
-
-
-def _largest(*ways: str) -> str:
-    """Returns the largest of several vectors and over replicas."""
-    told = (f'  label_replace({expr}, "way", "{way}", "", "")' for way, expr in enumerate(ways, 1))
-    return highest("\n{}\n".format("\n  or\n".join(told)), "way")
+    labelled = (f'  label_replace({expr}, "way", "{way}", "", "")' for way, expr in enumerate(ways, 1))
+    return highest("\n{}\n".format("\n  or\n".join(labelled)), "way")
 
 
 def duration(seconds: int) -> str:
-    """Returns whole seconds the way PromQL and people write them, for example `10m` or `90s`."""
+    """Returns whole seconds as a PromQL duration in the largest unit that fits, for example `10m` or `90s`."""
     size, unit = next((size, unit) for size, unit in UNITS if seconds % size == 0)
     return f"{seconds // size}{unit}"

@@ -1,4 +1,4 @@
-"""One recording or alerting rule, and how it is written in a Prometheus rule file."""
+"""A recording or alerting rule, and its entry in a Prometheus rule file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Literal, TypeAlias
 from exporter.rules.promql import duration
 
 Entry: TypeAlias = dict[str, str | dict[str, str]]
-"""A rule as the rule file has it."""
+"""A rule as a rule file contains it."""
 
 Severity: TypeAlias = Literal["critical", "warning", "info"]
-"""What an alert asks for: a page, a look during the day, nothing."""
+"""The urgency of an alert: `critical` pages, `warning` needs attention during the day, `info` needs no action."""
 
 EXPORTER_DASHBOARD = "ims-exporter"
 OVERVIEW_DASHBOARD = "ims-overview"
@@ -19,18 +19,18 @@ TYPE_DASHBOARD = "ims-type"
 JOB_LABELS = ("account", "region_id", "job_kind", "job_type")
 
 COUNT = '{{ $value | printf "%.0f" }}'
-"""How a description writes a number of things, large ones too."""
+"""A count in a description, without an exponent."""
 
 TARGET = "{{ $labels.account }}/{{ $labels.region_id }}/{{ $labels.job_kind }}"
-"""How a description names the target that the alert is about."""
+"""The poll target of an alert in its description."""
 
 JOBS = f"{{{{ $labels.job_type }}}} job(s) of {TARGET}"
-"""How it names the jobs."""
+"""The jobs of an alert in its description."""
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where the pages of the alerts are; all without a trailing slash."""
+    """Base URLs of the links in alerts, without a trailing slash."""
 
     runbooks: str
     dashboards: str
@@ -39,19 +39,19 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recorded series."""
+    """A recording rule."""
 
     record: str
     expr: str
 
     def entry(self, _: Links) -> Entry:
-        """Returns the rule as the rule file has it."""
+        """Returns the entry of the rule in a rule file."""
         return {"record": self.record, "expr": self.expr}
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert; `summary` is constant, `description` a Prometheus template that names values and units."""
+    """An alerting rule; `summary` is constant, `description` is a Prometheus template with values and units."""
 
     name: str
     severity: Severity
@@ -60,14 +60,16 @@ class Alert:
     description: str
     for_seconds: int = 0
     dashboard: str = TYPE_DASHBOARD
-    """The uid of the dashboard to look at; that of a job type is opened for the alert's type."""
+    """The uid of the linked dashboard; the dashboard of a job type opens for the labels of the alert."""
     keep_firing_seconds: int = 0
-    """How long it goes on when its reason is gone, so that it does not come and go."""
+    """How long the alert keeps firing after its condition has ended, so that it does not flap."""
     further_labels: tuple[str, ...] = ()
-    """What the alert's failed jobs have in common beyond account, region and type."""
+    """The labels beyond `JOB_LABELS` by which the link to the failed jobs filters."""
 
     def entry(self, links: Links) -> Entry:
-        """Returns the rule as the rule file has it, with the links that every alert carries."""
+        """Returns the entry of the rule in a rule file, with the links that every alert carries."""
+        variables = "" if self.dashboard == EXPORTER_DASHBOARD else _query("var-", JOB_LABELS)
+        filters = _query("", (*JOB_LABELS, *self.further_labels))
         return {
             "alert": self.name,
             "expr": self.expr,
@@ -78,24 +80,17 @@ class Alert:
                 "summary": self.summary,
                 "description": self.description,
                 "runbook_url": f"{links.runbooks}/{self.name}.md",
-                "dashboard_url": f"{links.dashboards}/{self.dashboard}{self._variables()}",
-                **({"failures_url": f"{links.exporter}/failures{self._filters()}"} if self.names_failed_jobs else {}),
+                "dashboard_url": f"{links.dashboards}/{self.dashboard}{variables}",
+                **({"failures_url": f"{links.exporter}/failures{filters}"} if self.is_about_failed_jobs else {}),
             },
         }
 
     @property
-    def names_failed_jobs(self) -> bool:
-        """Says whether the alert is about failed jobs, whose ids the exporter's page lists."""
+    def is_about_failed_jobs(self) -> bool:
+        """Whether the alert is about failed jobs, which the /failures page of the exporter lists."""
         return self.name.startswith("ImsJobFail")
-
-    def _variables(self) -> str:
-        """Returns what the dashboard's variables are set to."""
-        return "" if self.dashboard == EXPORTER_DASHBOARD else _query("var-", JOB_LABELS)
-
-    def _filters(self) -> str:
-        """Returns what the page of failed jobs is to show: those that the alert is about."""
-        return _query("", (*JOB_LABELS, *self.further_labels))
 
 
 def _query(prefix: str, labels: tuple[str, ...]) -> str:
+    """Returns a query string with the escaped values of the labels of an alert."""
     return "?" + "&".join(f"{prefix}{label}={{{{ $labels.{label} | urlquery }}}}" for label in labels)

@@ -1,9 +1,11 @@
-"""The numbers that the bundled rules compare with, in one place."""
+"""The thresholds of the bundled rules, all in one place."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from exporter.jobs.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -11,91 +13,90 @@ if TYPE_CHECKING:
 MINUTE = 60
 HOUR = 3600
 DAY = 24 * HOUR
+MAX_WHOLE = 100 * DAY
+"""Maximum value of a threshold that is a whole number: seconds or jobs."""
 
 
 def _stuck() -> dict[str, int]:
-    return {"ASR": 2 * HOUR, "DynamicChart": 2 * HOUR, "VideoTranslation": 6 * HOUR, "TextToSpeech": HOUR}
+    return {limit.job_type: limit.stuck_seconds for kind in KINDS.values() for limit in kind.alert_limits}
 
 
 def _stalled() -> dict[str, int]:
-    return {"ASR": 30 * MINUTE, "DynamicChart": 30 * MINUTE, "VideoTranslation": 2 * HOUR, "TextToSpeech": 30 * MINUTE}
+    return {limit.job_type: limit.stalled_seconds for kind in KINDS.values() for limit in kind.alert_limits}
 
 
-def _whole(default: int, meaning: str, least: int = 1) -> int:
-    return field(default=default, metadata={"meaning": meaning, "least": least, "most": 100 * DAY})
+def _whole(default: int, description: str, minimum: int = 1) -> int:
+    return field(default=default, metadata={"description": description, "minimum": minimum, "maximum": MAX_WHOLE})
 
 
-def _seconds(default: int, meaning: str) -> int:
-    return _whole(default, meaning)
+def _for(default: int, description: str) -> int:
+    """Returns the field of a duration that may be zero: the alert then fires at once."""
+    return _whole(default, description, minimum=0)
 
 
-def _lasting(default: int, meaning: str) -> int:
-    return _whole(default, meaning, least=0)
+def _ratio(default: float, description: str) -> float:
+    return field(default=default, metadata={"description": description, "minimum": 0, "maximum": 1})
 
 
-def _share(default: float, meaning: str) -> float:
-    return field(default=default, metadata={"meaning": meaning, "least": 0, "most": 1})
+def _factor(default: float, description: str) -> float:
+    return field(default=default, metadata={"description": description, "minimum": 1, "maximum": 1000})
 
 
-def _factor(default: float, meaning: str) -> float:
-    return field(default=default, metadata={"meaning": meaning, "least": 1, "most": 1000})
-
-
-def _by_type(default: Callable[[], dict[str, int]], meaning: str) -> Mapping[str, int]:
-    return field(default_factory=default, metadata={"meaning": meaning, "least": 1, "most": 100 * DAY})
+def _by_type(default: Callable[[], dict[str, int]], description: str) -> Mapping[str, int]:
+    return field(default_factory=default, metadata={"description": description, "minimum": 1, "maximum": MAX_WHOLE})
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When the bundled alerts fire; each field says in its metadata what it means."""
+    """The thresholds of the bundled alerts; the metadata of a field has its description and bounds."""
 
-    catchup_seconds: int = _seconds(DAY, "how far back counters are looked for, to see what ended during an outage")
-    gap_seconds: int = _seconds(300, "how long series may be gone, as in a restart, and alerts go on as they were")
+    catchup_seconds: int = _whole(DAY, "how far back the rules look for a counter's value before an outage")
+    gap_seconds: int = _whole(300, "maximum gap in the series, as in a restart, across which alerts keep their state")
 
-    failed_jobs: int = _whole(1, "failed jobs within failed_window_seconds that alert")
-    failed_window_seconds: int = _seconds(480, "how long a failure keeps its alert up; also the window of reasons")
+    failed_jobs: int = _whole(1, "minimum number of failed jobs within failed_window_seconds")
+    failed_window_seconds: int = _whole(480, "window of failed jobs and of their error codes")
 
-    failure_ratio: float = _share(0.1, "failed share of the ended jobs above which a warning is due")
-    failure_ratio_critical: float = _share(0.5, "the same for a page")
-    failure_ratio_window_seconds: int = _seconds(300, "window of both shares, which clear when it is past")
-    failure_ratio_jobs: int = _whole(20, "ended jobs within an hour below which no share says anything")
-    failure_ratio_failed: int = _whole(5, "failed jobs within the window below which no share says anything")
-    failure_ratio_for_seconds: int = _lasting(0, "how long the share must be too high")
+    failure_ratio: float = _ratio(0.1, "failure ratio above which the warning fires")
+    failure_ratio_critical: float = _ratio(0.5, "failure ratio above which the critical alert fires")
+    failure_ratio_window_seconds: int = _whole(300, "window of both failure ratios")
+    failure_ratio_jobs: int = _whole(20, "minimum number of ended jobs per hour for ratio alerts")
+    failure_ratio_failed: int = _whole(5, "minimum number of failed jobs within the window for ratio alerts")
+    failure_ratio_for_seconds: int = _for(0, "how long a failure ratio must exceed its threshold")
 
-    failure_objective: float = _share(0.02, "share of the jobs that may fail in the long run")
-    burn_fast_factor: float = _factor(14.4, "how many times the objective may be exceeded over burn_fast_seconds")
-    burn_fast_seconds: int = _seconds(HOUR, "window of the fast burn")
-    burn_slow_factor: float = _factor(6.0, "how many times the objective may be exceeded over burn_slow_seconds")
-    burn_slow_seconds: int = _seconds(6 * HOUR, "window of the slow burn")
+    failure_objective: float = _ratio(0.02, "objective: maximum share of jobs that fail in the long run")
+    burn_fast_factor: float = _factor(14.4, "multiple of the objective above which the fast burn fires")
+    burn_fast_seconds: int = _whole(HOUR, "window of the fast burn")
+    burn_slow_factor: float = _factor(6.0, "multiple of the objective above which the slow burn fires")
+    burn_slow_seconds: int = _whole(6 * HOUR, "window of the slow burn")
 
-    reason_ratio: float = _share(0.8, "share of one reason among the failures that makes it the dominating one")
-    reason_jobs: int = _whole(5, "failures for one reason below which its share says nothing")
+    reason_ratio: float = _ratio(0.8, "minimum share of the failures that have the same error code")
+    reason_jobs: int = _whole(5, "minimum number of failures with the same error code")
 
-    stuck_seconds: Mapping[str, int] = _by_type(_stuck, "age of the oldest open job that is too old, by job type")
-    stuck_other_seconds: int = _seconds(6 * HOUR, "the same for other job types")
-    stuck_for_seconds: int = _lasting(120, "how long it must be too old")
+    stuck_seconds: Mapping[str, int] = _by_type(_stuck, "maximum age of an open job, by job type")
+    stuck_other_seconds: int = _whole(6 * HOUR, "maximum age of an open job of any other job type")
+    stuck_for_seconds: int = _for(120, "how long the oldest open job must exceed the maximum age")
 
-    queue_jobs: int = _whole(20, "waiting jobs below which a queue may grow")
-    queue_growth_factor: float = _factor(1.1, "how many times more than queue_window_seconds ago must wait")
-    queue_window_seconds: int = _seconds(30 * MINUTE, "how long a queue must have waited and grown")
-    queue_falling_seconds: int = _seconds(300, "a queue that fell over so long does drain")
+    queue_jobs: int = _whole(20, "minimum number of waiting jobs in a queue that does not drain")
+    queue_growth_factor: float = _factor(1.1, "minimum growth of the queue within queue_window_seconds")
+    queue_window_seconds: int = _whole(30 * MINUTE, "window within which the queue must have grown")
+    queue_falling_seconds: int = _whole(300, "window within which a shrinking queue counts as draining")
 
-    stalled_jobs: int = _whole(5, "waiting jobs below which nothing needs to finish")
-    stalled_seconds: Mapping[str, int] = _by_type(_stalled, "how long no job may finish while jobs wait, by job type")
-    stalled_other_seconds: int = _seconds(2 * HOUR, "the same for other job types")
+    stalled_jobs: int = _whole(5, "minimum number of waiting jobs while none finishes")
+    stalled_seconds: Mapping[str, int] = _by_type(_stalled, "maximum time without a finished job, by job type")
+    stalled_other_seconds: int = _whole(2 * HOUR, "maximum time without a finished job of any other job type")
 
-    target_down_for_seconds: int = _lasting(180, "how long every poll of a target must have failed")
-    target_flapping_ratio: float = _share(0.4, "share of target_flapping_window_seconds for which a target may be down")
-    target_flapping_window_seconds: int = _seconds(20 * MINUTE, "window of that share; ten poll intervals at least")
-    data_stale_seconds: int = _seconds(600, "age of the last good poll that is too old; two poll intervals at least")
-    data_stale_for_seconds: int = _lasting(120, "how long it must be too old: a first poll may have much to catch up")
-    credentials_window_seconds: int = _seconds(600, "window in which a poll was refused; two poll intervals at least")
-    credentials_for_seconds: int = _lasting(120, "how long polls must have been refused")
-    throttled_ratio: float = _share(0.2, "throttled share of the API requests that is too high")
-    throttled_window_seconds: int = _seconds(300, "window of that share")
-    throttled_for_seconds: int = _lasting(120, "how long the share must be too high")
-    survey_stuck_seconds: int = _seconds(HOUR, "how long an incomplete survey may make no progress")
+    target_down_for_seconds: int = _for(180, "how long every poll of a target must have failed")
+    target_flapping_ratio: float = _ratio(0.4, "maximum share of the window during which the polls of a target fail")
+    target_flapping_window_seconds: int = _whole(20 * MINUTE, "window of that share; at least ten poll intervals")
+    data_stale_seconds: int = _whole(600, "maximum age of the last successful poll; at least two poll intervals")
+    data_stale_for_seconds: int = _for(120, "how long the data must be stale; allows for a long first poll")
+    credentials_window_seconds: int = _whole(600, "window of a rejected poll; at least two poll intervals")
+    credentials_for_seconds: int = _for(120, "how long polls must have been rejected")
+    throttled_ratio: float = _ratio(0.2, "maximum share of throttled API requests")
+    throttled_window_seconds: int = _whole(300, "window of that share")
+    throttled_for_seconds: int = _for(120, "how long the share must exceed the maximum")
+    survey_stuck_seconds: int = _whole(HOUR, "maximum time without progress of an incomplete survey")
 
-    exporter_down_for_seconds: int = _lasting(180, "how long a known exporter may not answer: longer than a restart")
-    exporter_absent_for_seconds: int = _lasting(240, "how long a known exporter may be gone: longer than a redeploy")
-    exporter_unknown_for_seconds: int = _lasting(15 * MINUTE, "how long there may be no exporter at all")
+    exporter_down_for_seconds: int = _for(180, "how long scrapes of an exporter must fail; longer than a restart")
+    exporter_absent_for_seconds: int = _for(240, "how long an exporter must be missing; longer than a redeploy")
+    exporter_unknown_for_seconds: int = _for(15 * MINUTE, "how long there must be no exporter at all")

@@ -14,7 +14,7 @@ import yaml
 from cloudcoil.models.prometheus_operator import v1 as operator
 
 from tests.support.helm_chart import REGION, VALUE_SETS, exporter_of, helm, of_set, only, rendered, templates
-from tools.chartvalues import CHART, chart_values
+from tools.chart.values import CHART, chart_values
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.helm_chart import REGION, VALUE_SETS, helm, only, refusal, rendered
 from tests.support.helm_tool import need_helm
-from tools.chartvalues import CHART
+from tools.chart.values import CHART
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from exporter.rules import Thresholds, changed, rule_files
 from tests.support.dashboard_queries import boards
 from tests.support.helm_chart import REGION, VALUE_SETS, of_set, only, refusal, rendered_from
 from tests.support.real_tools import NEWEST, OLDEST, need
-from tools import chartrules
-from tools.chartvalues import CHART
+from tools.chart import rules as chart_rules
+from tools.chart.values import CHART
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def all_changed(by: float) -> dict[str, Any]:
         else int(value * by)
         if isinstance(value, int)
         else value * 1.25
-        for name, value in chartrules.DEFAULTS.items()
+        for name, value in chart_rules.DEFAULTS.items()
     }
 
 
@@ -84,18 +84,18 @@ def test_every_threshold_can_be_changed(tmp_path: Path, by: float) -> None:
     assert of_chart(tmp_path, chosen) == of_command(chosen)
 
 
-@pytest.mark.parametrize("name", sorted(chartrules.DEFAULTS))
+@pytest.mark.parametrize("name", sorted(chart_rules.DEFAULTS))
 def test_each_threshold_has_a_mark(name: str) -> None:
     """No threshold is a number that was written into the chart's files for good."""
-    wanted = f"<<each {name}>>" if name in chartrules.BY_TYPE else name
+    wanted = f"<<each {name}>>" if name in chart_rules.BY_TYPE else name
 
-    assert any(wanted in text for text in chartrules.rule_texts().values())
+    assert any(wanted in text for text in chart_rules.rule_texts().values())
 
 
 @pytest.mark.parametrize(
     "chosen",
     [
-        {name: 0 for name, value in chartrules.DEFAULTS.items() if name.endswith("for_seconds")},
+        {name: 0 for name, value in chart_rules.DEFAULTS.items() if name.endswith("for_seconds")},
         {"queue_growth_factor": 2, "failure_ratio": 1, "throttled_ratio": 0},
         {"failure_objective": 0.00001, "failure_ratio": 0.00002, "burn_fast_factor": 1000, "burn_slow_factor": 1.5},
         {"catchup_seconds": 8640000, "data_stale_seconds": 1234567},
@@ -170,16 +170,16 @@ def test_wrong_values_are_refused(value: str, said: str) -> None:
 
 def test_files_are_those_that_are_generated() -> None:
     """The chart holds the generated rules and dashboards, and no file of an older version."""
-    assert {path.name for path in (CHART / "files" / "rules").iterdir()} == set(chartrules.rule_texts())
+    assert {path.name for path in (CHART / "files" / "rules").iterdir()} == set(chart_rules.rule_texts())
     assert {path.name for path in (CHART / "files" / "dashboards").iterdir()} == set(boards())
 
 
 def test_a_way_to_use_thresholds_that_the_chart_does_not_know() -> None:
     """A rule that computes with thresholds in a new way does not get into the chart unnoticed."""
-    numbers = chartrules.stand_ins()
+    numbers = chart_rules.stand_ins()
 
     with pytest.raises(ValueError, match="in a way that the chart does not know"):
-        chartrules.marked(f"up > {numbers['catchup_seconds'] * numbers['stuck_for_seconds']}")
+        chart_rules.marked(f"up > {numbers['catchup_seconds'] * numbers['stuck_for_seconds']}")
 
 
 def test_dashboards_are_the_bundled_ones() -> None:

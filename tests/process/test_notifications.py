@@ -37,7 +37,7 @@ ALERTS = {
     for rule in group
     if isinstance(rule, rules.Alert)
 }
-TARGET = {"account": "prod", "region_id": "cn-shanghai"}
+TARGET = {"account": "prod", "region_id": "cn-shanghai", "job_kind": "smart"}
 ASR = {**TARGET, "job_type": "ASR"}
 QUICK = {"group_wait": "1s", "group_interval": "2s"}
 PATIENCE_SECONDS = 20.0
@@ -172,7 +172,7 @@ def test_burst_is_told_once(service: tuple[Server, Inbox]) -> None:
     assert all("resolved" in json.dumps(bodies[1]) for bodies in both.values())
     assert [body["event_action"] for body in both["pagerduty"]] == ["trigger", "resolve"]
     assert first["dingtalk"]["msgtype"] == "markdown"
-    assert first["dingtalk"]["markdown"]["title"] == "IMS Most smart jobs fail. [prod/cn-shanghai ASR]"
+    assert first["dingtalk"]["markdown"]["title"] == "IMS job failure ratio is critical. [prod/cn-shanghai/smart ASR]"
     assert first["slack"]["attachments"][0]["color"] == "danger"
     assert first["pagerduty"]["payload"]["severity"] == "critical"
     details = first["pagerduty"]["payload"]["custom_details"]["alerts"]
@@ -191,15 +191,15 @@ def test_types_are_told_apart(service: tuple[Server, Inbox]) -> None:
 
     titles = {body["markdown"]["title"] for body in box.wait("dingtalk", 2)}
     assert titles == {
-        "IMS A smart job failed. [prod/cn-shanghai ASR]",
-        "IMS A smart job failed. [prod/cn-shanghai TextToSpeech]",
+        "IMS jobs failed. [prod/cn-shanghai/smart ASR]",
+        "IMS jobs failed. [prod/cn-shanghai/smart TextToSpeech]",
     }
 
 
 def test_consequences_are_silent(service: tuple[Server, Inbox]) -> None:
     """A target that is down silences what follows from it, of that target only; failures are still told."""
     server, box = service
-    elsewhere = {"account": "test", "region_id": "cn-shanghai", "job_type": "ASR"}
+    elsewhere = {"account": "test", "region_id": "cn-shanghai", "job_kind": "smart", "job_type": "ASR"}
 
     tell(server, "ImsExporterTargetDown", TARGET)
     tell(server, "ImsJobStuck", ASR)
@@ -212,9 +212,9 @@ def test_consequences_are_silent(service: tuple[Server, Inbox]) -> None:
         alert["labels"]["alertname"] for alert in server.get("/api/v2/alerts") if alert["status"]["inhibitedBy"]
     ]
     assert titles == {
-        "IMS The polls of a target fail. [prod/cn-shanghai]",
-        "IMS A smart job failed. [prod/cn-shanghai DynamicChart]",
-        "IMS A smart job does not get on. [test/cn-shanghai ASR]",
+        "IMS exporter cannot poll a target. [prod/cn-shanghai/smart]",
+        "IMS jobs failed. [prod/cn-shanghai/smart DynamicChart]",
+        "IMS job is stuck. [test/cn-shanghai/smart ASR]",
     }
     assert sorted(inhibited) == ["ImsJobQueueNotDraining", "ImsJobStuck"]
 
@@ -228,7 +228,7 @@ def test_page_names_the_cause(service: tuple[Server, Inbox]) -> None:
 
     pages = box.wait("pagerduty", 1)
     assert [page["payload"]["summary"] for page in pages] == [
-        "IMS The service refuses the credentials. [prod/cn-shanghai]"
+        "IMS rejects the credentials of a target. [prod/cn-shanghai/smart]"
     ]
     assert "ImsExporterDataStale" not in json.dumps(pages)
 
@@ -236,17 +236,21 @@ def test_page_names_the_cause(service: tuple[Server, Inbox]) -> None:
 def test_exporter_that_is_away_silences_its_own_warnings(service: tuple[Server, Inbox]) -> None:
     """An exporter that is away is told by its scrape job, and silences warnings of that job alone, but no page."""
     server, box = service
-    elsewhere = {"account": "test", "region_id": "cn-shanghai", "job_type": "ASR", "job": "second"}
+    elsewhere = {"account": "test", "region_id": "cn-shanghai", "job_kind": "smart", "job_type": "ASR", "job": "second"}
 
     tell(server, "ImsExporterDown", {"job": "ims"})
     tell(server, "ImsJobStuck", {**ASR, "job": "ims"})
-    tell(server, "ImsExporterCredentialsRefused", {"account": "shard", "region_id": "cn-beijing", "job": "ims"})
+    tell(
+        server,
+        "ImsExporterCredentialsRefused",
+        {"account": "shard", "region_id": "cn-beijing", "job_kind": "smart", "job": "ims"},
+    )
     tell(server, "ImsJobStuck", elsewhere)
 
     pages = {page["payload"]["summary"] for page in box.wait("pagerduty", 2)}
     chat = {body["markdown"]["title"] for body in box.wait("dingtalk", 3)}
     assert pages == {
-        "IMS The exporter does not answer. [ims]",
-        "IMS The service refuses the credentials. [shard/cn-beijing]",
+        "IMS exporter is down. [ims]",
+        "IMS rejects the credentials of a target. [shard/cn-beijing/smart]",
     }
-    assert chat - pages == {"IMS A smart job does not get on. [test/cn-shanghai ASR]"}
+    assert chat - pages == {"IMS job is stuck. [test/cn-shanghai/smart ASR]"}

@@ -90,6 +90,7 @@ def test_annotations(alert: rules.Alert) -> None:
 
     assert isinstance(notes, dict)
     assert "{" not in notes["summary"]
+    assert "IMS" in notes["summary"], "the keyword of chat robots"
     assert "{{" in notes["description"] or alert.name == "ImsExporterUnknown"
     assert (
         re.findall(r"\$value(?! \| (?:printf \"%.0f\"|humanizePercentage|humanizeDuration) }})", notes["description"])
@@ -145,9 +146,9 @@ def test_no_recording_is_left_over() -> None:
         ("failre_ratio=0.2", "failre_ratio: no such threshold; did you mean failure_ratio?"),
         ("failure_ratio=2", "failure_ratio: '2' is not a number from 0 to 1"),
         ("failed_jobs=1.5", "failed_jobs: '1.5' is not a whole number from 1 to 8640000"),
-        ("failure_ratio.ASR=0.2", "failure_ratio.ASR: has no parts: write failure_ratio=0.2"),
-        ("stuck_seconds=60", "stuck_seconds: name the job type, as in stuck_seconds.ASR=60"),
-        ("failure_ratio", "'failure_ratio' is no assignment: write failure_ratio=0.2"),
+        ("failure_ratio.ASR=0.2", "failure_ratio.ASR: not a threshold per job type; write failure_ratio=0.2"),
+        ("stuck_seconds=60", "stuck_seconds: a threshold per job type; write stuck_seconds.ASR=60"),
+        ("failure_ratio", "'failure_ratio' is not an assignment: write failure_ratio=0.2"),
     ],
 )
 def test_wrong_threshold_is_refused(assignment: str, problem: str) -> None:

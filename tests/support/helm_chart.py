@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tests.support.helm_tool import need_helm
-from tools.chartvalues import CHART
+from tools.chart.values import CHART
 
 if TYPE_CHECKING:
     from pathlib import Path

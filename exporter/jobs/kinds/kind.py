@@ -64,6 +64,17 @@ class DetailsCall:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertLimits:
+    """Default thresholds of the bundled alerts for one job type; all other job types share common defaults."""
+
+    job_type: str
+    stuck_seconds: int
+    """Maximum age of an open job."""
+    stalled_seconds: int
+    """Maximum time without a finished job while jobs wait."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobKind:
     """One job list of the service: how it is called, what its answers mean, and what its jobs can be.
 
@@ -88,6 +99,8 @@ class JobKind:
     """The documented values of the job type; empty where jobs have no type."""
     not_filterable: tuple[str, ...] = field(default=())
     """States, as the service spells them, that items can have but the filter does not accept."""
+    alert_limits: tuple[AlertLimits, ...] = ()
+    """Job types whose alert thresholds differ from the common defaults."""
 
     @property
     def known_types(self) -> tuple[str, ...]:

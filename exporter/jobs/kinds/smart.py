@@ -6,7 +6,7 @@ Python SDK. GetSmartHandleJob answers for jobs of the past year.
 
 from __future__ import annotations
 
-from exporter.jobs.kinds.kind import DetailsCall, Filters, ItemFields, JobKind, Paging
+from exporter.jobs.kinds.kind import AlertLimits, DetailsCall, Filters, ItemFields, JobKind, Paging
 from exporter.jobs.states import CREATED, EXECUTING, FAILED, FINISHED
 
 SMART = JobKind(
@@ -43,4 +43,10 @@ SMART = JobKind(
         modified=("SmartJobInfo", "ModifiedTime"),
     ),
     job_types=("ASR", "DynamicChart", "VideoTranslation", "TextToSpeech"),
+    alert_limits=(
+        AlertLimits("ASR", stuck_seconds=2 * 3600, stalled_seconds=1800),
+        AlertLimits("DynamicChart", stuck_seconds=2 * 3600, stalled_seconds=1800),
+        AlertLimits("VideoTranslation", stuck_seconds=6 * 3600, stalled_seconds=2 * 3600),
+        AlertLimits("TextToSpeech", stuck_seconds=3600, stalled_seconds=1800),
+    ),
 )

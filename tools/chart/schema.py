@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter.config.settings import Settings
 from exporter.rules import Alert, Thresholds, groups
-from tools.chartvalues import Value, chart_values
+from tools.chart.values import Value, chart_values
 
 NEWEST = "1.37.0"
 """The version of Kubernetes whose definitions the schema takes."""
@@ -134,13 +134,13 @@ def thresholds() -> Schema:
 def _threshold(kind: object, told: dict[str, Any]) -> Schema:
     number = {
         "type": "number" if kind == "float" else "integer",
-        "minimum": told["least"],
-        "maximum": told["most"],
+        "minimum": told["minimum"],
+        "maximum": told["maximum"],
     }
     if str(kind).startswith("Mapping"):
         names = {"pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"}
         number = {"type": "object", "propertyNames": names, "additionalProperties": number}
-    return {"description": told["meaning"], **number}
+    return {"description": told["description"], **number}
 
 
 def settings(defs: Schema) -> Schema:

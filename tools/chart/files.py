@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import tools.dashboards.__main__ as dashboards
 from exporter import __version__
 from exporter.rules import RUNBOOK_BASE_URL
-from tools import chartreadme, chartrules, chartschema
-from tools.chartvalues import CHART
+from tools.chart import readme, rules, schema
+from tools.chart.values import CHART
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,10 +20,10 @@ def chart_files() -> dict[Path, str]:
     files = CHART / "files"
     return {
         CHART / "Chart.yaml": _chart_text(),
-        CHART / "README.md": chartreadme.document(),
-        CHART / "values.schema.json": chartschema.schema_text(),
-        files / "thresholds.yaml": chartrules.thresholds_text(),
-        **{files / "rules" / name: text for name, text in chartrules.rule_texts().items()},
+        CHART / "README.md": readme.document(),
+        CHART / "values.schema.json": schema.schema_text(),
+        files / "thresholds.yaml": rules.thresholds_text(),
+        **{files / "rules" / name: text for name, text in rules.rule_texts().items()},
         **{files / "dashboards" / name: _chart_board(text) for name, text in dashboards.built().items()},
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-CHART = Path(__file__).parents[1] / "helm" / "ims-exporter"
+CHART = Path(__file__).parents[2] / "helm" / "ims-exporter"
 TEXT = re.compile(r" *# (?P<mark>-- |@schema )?(?P<text>.*)")
 KEY = re.compile(r"(?P<indent> *)(?P<name>\w+):")
 INDENT = 2

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from exporter.rules import Thresholds, groups
-from exporter.rules.changes import NOT_OF_THE_TARGET
+from exporter.rules.options import UNSELECTABLE
 from exporter.rules.rule import Links
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def thresholds_text() -> str:
     """Returns the text of the file with the thresholds' defaults, the job types, and the labels not to select by."""
     defaults = {name: dict(value) if name in BY_TYPE else value for name, value in DEFAULTS.items()}
     (job_types,) = {tuple(defaults[name]) for name in BY_TYPE}
-    return _text({"job_types": list(job_types), "unselectable": sorted(NOT_OF_THE_TARGET), "defaults": defaults})
+    return _text({"job_types": list(job_types), "unselectable": sorted(UNSELECTABLE), "defaults": defaults})
 
 
 def _entry(rule: Mapping[str, str | dict[str, str]]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from exporter.rules import Thresholds
-from tools.chartvalues import chart_values
+from tools.chart.values import chart_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +51,7 @@ def document() -> str:
         thresholds=_table(
             ("threshold", "default", "meaning"),
             (
-                (f"`{one.name}`", _code(getattr(Thresholds(), one.name)), one.metadata["meaning"])
+                (f"`{one.name}`", _code(getattr(Thresholds(), one.name)), one.metadata["description"])
                 for one in fields(Thresholds)
             ),
         ),
