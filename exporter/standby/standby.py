@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from aiohttp import web
 
 from exporter import __version__
 from exporter.errors import LeadershipLostError, LedgerError, LedgerInUseError, SettingsError
@@ -23,8 +22,7 @@ from exporter.metrics.counters import Instruments
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.table import Process
 from exporter.polling.ledger.store import IN_MEMORY
-from exporter.web.pages.routes import ROUTES
-from exporter.web.server import add_headers, base_url, metrics, name_known_paths, plain, probe, serve
+from exporter.web.server import base_url, make_standby_app, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -193,7 +191,7 @@ async def wait_as_standby(leadership: Leadership, settings: Settings, stop: asyn
     if await leadership.acquire():
         return True
     log = structlog.get_logger()
-    app = make_standby_app(lambda: leadership.holder)
+    app = make_standby_app(standby_exposition(), lambda: leadership.holder)
     runner, _ = await serve(app, *settings.listen_pair, settings.web_config_file)
     try:
         log.info("standing_by", url=base_url(runner), version=__version__, holder=leadership.holder)
@@ -206,24 +204,6 @@ async def wait_as_standby(leadership: Leadership, settings: Settings, stop: asyn
     finally:
         await runner.cleanup()
     return False
-
-
-def make_standby_app(holder: Callable[[], str]) -> web.Application:
-    """Returns the application of a standby: its own metrics, probes that are ok, and 503 for everything else."""
-
-    async def refuse(_request: web.Request) -> web.Response:
-        leader_name = holder() or "another process"
-        return plain(f"this exporter stands by, and takes over when {leader_name} ends", status=503)
-
-    app = web.Application(middlewares=[name_known_paths])
-    app.on_response_prepare.append(add_headers)
-    for path in ROUTES:
-        app.router.add_get(path, refuse)
-    app.router.add_get("/metrics", metrics(_exposition()))
-    for path in ("/livez", "/readyz", "/healthz"):
-        app.router.add_get(path, probe(list))
-    app.router.add_post("/-/reload", refuse)
-    return app
 
 
 def leadership_of(settings: Settings) -> Leadership:
@@ -259,7 +239,8 @@ def process_name() -> str:
     return f"{socket.gethostname()}, process {os.getpid()}"
 
 
-def _exposition() -> Exposition:
+def standby_exposition() -> Exposition:
+    """Returns the metrics of a standby: those of the process, without series of jobs or targets."""
     started = time.time()
     return Exposition(
         views=list,

@@ -13,7 +13,7 @@ from aiohttp import web
 from exporter.errors import ExporterError, SettingsError
 from exporter.metrics.exposition import OPENMETRICS, TEXT
 from exporter.web.accept import accepts_gzip, prefers_openmetrics
-from exporter.web.auth import PasswordChecker, TokenBucket, authorize
+from exporter.web.auth import PROBES, PasswordChecker, TokenBucket, authorize
 from exporter.web.config.watch import WebConfigWatcher
 from exporter.web.connections import Connection, Connections, Limits, Listener, track_responses
 from exporter.web.pages.request import PageRequest
@@ -65,11 +65,31 @@ def make_app(
     show_page = page_handler(views, page_settings, now)
     for path in ROUTES:
         app.router.add_get(path, show_page)
-    app.router.add_get("/metrics", metrics(exposition))
-    app.router.add_get("/livez", probe(live))
-    app.router.add_get("/readyz", probe(ready))
-    app.router.add_get("/healthz", probe(live))
-    app.router.add_post("/-/reload", reloading(reload))
+    app.router.add_get("/metrics", metrics_handler(exposition))
+    app.router.add_get("/livez", probe_handler(live))
+    app.router.add_get("/readyz", probe_handler(ready))
+    app.router.add_get("/healthz", probe_handler(live))
+    app.router.add_post("/-/reload", reload_handler(reload))
+    return app
+
+
+def make_standby_app(exposition: Exposition, leader: Callable[[], str]) -> web.Application:
+    """Returns the application of a standby: its own metrics, probes that are ok, and 503 for everything else.
+
+    `leader` returns the name of the leader, empty if unknown.
+    """
+
+    async def refuse(_request: web.Request) -> web.Response:
+        return plain(f"this exporter stands by, and takes over when {leader() or 'another process'} ends", status=503)
+
+    app = web.Application(middlewares=[name_known_paths])
+    app.on_response_prepare.append(add_headers)
+    for path in ROUTES:
+        app.router.add_get(path, refuse)
+    app.router.add_get("/metrics", metrics_handler(exposition))
+    for path in PROBES:
+        app.router.add_get(path, probe_handler(list))
+    app.router.add_post("/-/reload", refuse)
     return app
 
 
@@ -128,7 +148,7 @@ def _protect(app: web.Application, connections: Connections, security: WebConfig
     app.on_cleanup.append(close_passwords)
 
 
-def metrics(exposition: Exposition) -> Handler:
+def metrics_handler(exposition: Exposition) -> Handler:
     """Returns the handler of /metrics, which answers in the format and encoding that the request prefers."""
 
     async def show(request: web.Request) -> web.Response:
@@ -173,7 +193,7 @@ def page_handler(
     return show
 
 
-def probe(problems: Callable[[], list[str]]) -> Handler:
+def probe_handler(problems: Callable[[], list[str]]) -> Handler:
     """Returns the handler of a probe: `ok`, or 503 with one line per problem."""
 
     async def check(_request: web.Request) -> web.Response:
@@ -183,19 +203,19 @@ def probe(problems: Callable[[], list[str]]) -> Handler:
     return check
 
 
-def reloading(reload: Callable[[], Awaitable[None]] | None) -> Handler:
+def reload_handler(reload: Callable[[], Awaitable[None]] | None) -> Handler:
     """Returns the handler of /-/reload: 400 with all problems of an invalid configuration, 403 if not enabled."""
 
-    async def ask(_request: web.Request) -> web.Response:
+    async def try_reload(_request: web.Request) -> web.Response:
         if reload is None:
-            return plain("reloading by HTTP is not enabled; set web_enable_lifecycle, or send SIGHUP", status=403)
+            return plain("reload over HTTP is not enabled: set web_enable_lifecycle, or send SIGHUP", status=403)
         try:
             await reload()
         except ExporterError as error:
             return plain(str(error), status=400 if isinstance(error, SettingsError) else 500)
-        return plain("the configuration is in force", status=200)
+        return plain("the configuration is reloaded", status=200)
 
-    return ask
+    return try_reload
 
 
 def known_paths(app: web.Application) -> list[str]:
@@ -210,7 +230,7 @@ async def name_known_paths(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except web.HTTPNotFound:
-        return plain(f"not found; there is {', '.join(known_paths(request.app))}", status=404)
+        return plain(f"not found; the paths are {', '.join(known_paths(request.app))}", status=404)
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -90,7 +90,7 @@ def test_targets_come_and_go(tmp_path: Path) -> None:
     """New targets start, removed ones vanish with their series, the others are polled on without a break."""
     with configured(tmp_path) as (config, _):
         config.write(*REGIONS[:2])
-        assert config.post() == (200, "the configuration is in force\n")
+        assert config.post() == (200, "the configuration is reloaded\n")
         config.running.wait_for("the new target", is_up(REGIONS[1]))
         assert config.regions() == sorted(REGIONS[:2])
         assert len(config.running.events("survey", region_id=REGIONS[0], outcome="started")) == 1

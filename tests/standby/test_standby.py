@@ -1,19 +1,17 @@
-"""One process at a time is the leader and knows in time when it is not; the others serve what a standby has to show."""
+"""One process at a time is the leader, and it knows in time when it is not."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 
 from exporter.config.load import load_settings
 from exporter.errors import LeadershipLostError, LedgerInUseError, SettingsError
+from exporter.metrics.exposition import TEXT
 from exporter.standby.ledger_lock import LedgerLock
-from exporter.standby.standby import exclusive_ledger, lead, leadership_of, make_standby_app
-from exporter.web.pages.routes import ROUTES
-from exporter.web.server import base_url, serve
+from exporter.standby.standby import exclusive_ledger, lead, leadership_of, standby_exposition
 from tests.support.exporter_process import parsed
 from tests.support.lease_server import LeaseServer
 
@@ -41,36 +39,12 @@ def with_leases(folder: Path, monkeypatch: pytest.MonkeyPatch, check: Callable[[
     asyncio.run(run())
 
 
-async def answer(method: str, path: str) -> tuple[int, str]:
-    """Returns status and text of a standby's answer while `ims-0` is the leader."""
-    runner, _ = await serve(make_standby_app(lambda: "ims-0"), "127.0.0.1", 0)
-    try:
-        async with aiohttp.ClientSession() as session, session.request(method, f"{base_url(runner)}{path}") as found:
-            return found.status, await found.text()
-    finally:
-        await runner.cleanup()
-
-
 def test_metrics_of_a_standby() -> None:
     """A standby exposes metrics of its process only: series of jobs would duplicate those of the leader."""
-    status, text = asyncio.run(answer("GET", "/metrics"))
-    scrape = parsed(text)
+    scrape = parsed(standby_exposition().page(TEXT).decode())
 
-    assert status == 200
     assert scrape.total("ims_exporter_build_info") == 1
     assert {name for name in scrape.names() if any("account" in dict(key) for key in scrape.values[name])} == set()
-
-
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
-def test_probes_of_a_standby(path: str) -> None:
-    """A standby is live and ready."""
-    assert asyncio.run(answer("GET", path)) == (200, "ok\n")
-
-
-@pytest.mark.parametrize(("method", "path"), [*(("GET", path) for path in ROUTES), ("POST", "/-/reload")])
-def test_pages_of_a_standby(method: str, path: str) -> None:
-    """Every other path of a standby answers 503 and names the leader."""
-    assert asyncio.run(answer(method, path)) == (503, "this exporter stands by, and takes over when ims-0 ends\n")
 
 
 def test_takes_over(tmp_path: Path) -> None:

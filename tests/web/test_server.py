@@ -1,4 +1,4 @@
-"""The HTTP server answers as promised: formats, probes, an escaped page, and it stops at once."""
+"""The HTTP server serves metrics, probes, reload and pages, also as a standby, and stops at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from aiohttp import web
 from exporter.errors import SettingsError
 from exporter.jobs.snapshot import PollKey, TargetView
 from exporter.metrics.exposition import TEXT
-from exporter.web.server import make_app, serve
+from exporter.web.pages.routes import ROUTES
+from exporter.web.server import make_app, make_standby_app, serve
 from tests.support.rendered_page import PAGE_SETTINGS
 from tests.support.scenarios import ACCEPT, BUSY, DOWN, EMPTY, FORMATS, KEY, NOW, UP, exposition_of
 
@@ -31,7 +32,7 @@ def app_of(
     live: Callable[[], list[str]] = list,
     ready: Callable[[], list[str]] = list,
 ) -> web.Application:
-    """Returns the application over the views."""
+    """Returns the application with these views."""
     return make_app(
         exposition=exposition_of(*views),
         views=lambda: views,
@@ -44,7 +45,7 @@ def app_of(
 
 @asynccontextmanager
 async def served(app: web.Application) -> AsyncIterator[httpx.AsyncClient]:
-    """Serves the application on a free port of the loopback, and stops it."""
+    """Serves the application on a free loopback port; yields a client for it."""
     runner, (host, port) = await serve(app, "127.0.0.1", 0)
     try:
         async with httpx.AsyncClient(base_url=f"http://{host}:{port}", trust_env=False) as client:
@@ -54,7 +55,7 @@ async def served(app: web.Application) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def request(app: web.Application, path: str, method: str = "GET", **headers: str) -> httpx.Response:
-    """Makes one request of a served application."""
+    """Serves the application, and returns the response to one request."""
 
     async def make() -> httpx.Response:
         async with served(app) as client:
@@ -87,7 +88,7 @@ def test_metrics_are_the_exposition(suffix: str) -> None:
     assert response.headers["vary"] == "Accept, Accept-Encoding"
 
 
-def test_metrics_are_compressed_on_demand() -> None:
+def test_metrics_with_gzip() -> None:
     """A client that accepts gzip gets it."""
     plain = exposition_of(*VIEWS).page(TEXT)
 
@@ -100,7 +101,7 @@ def test_metrics_are_compressed_on_demand() -> None:
 
 @pytest.mark.parametrize("path", ["/", "/failures", "/targets", "/metrics", "/livez", "/readyz", "/healthz"])
 def test_head_is_get_without_a_body(path: str) -> None:
-    """HEAD gives the headers of GET and no body."""
+    """HEAD returns the headers of GET without a body."""
     got = request(app_of(*VIEWS), path)
 
     head = request(app_of(*VIEWS), path, "HEAD")
@@ -112,11 +113,29 @@ def test_head_is_get_without_a_body(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
 def test_probes_are_ok(path: str) -> None:
-    """A probe with nothing wrong answers `ok`."""
+    """A probe without problems answers `ok`."""
     response = request(app_of(), path)
 
     assert (response.status_code, response.text) == (200, "ok\n")
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
+def test_probes_of_a_standby(path: str) -> None:
+    """A standby is live and ready."""
+    response = request(make_standby_app(exposition_of(), lambda: "ims-0"), path)
+
+    assert (response.status_code, response.text) == (200, "ok\n")
+
+
+@pytest.mark.parametrize(("leader", "name"), [("ims-0", "ims-0"), ("", "another process")])
+@pytest.mark.parametrize(("method", "path"), [*(("GET", path) for path in ROUTES), ("POST", "/-/reload")])
+def test_pages_of_a_standby(method: str, path: str, leader: str, name: str) -> None:
+    """Every other path of a standby answers 503 and names the leader."""
+    response = request(make_standby_app(exposition_of(), lambda: leader), path, method)
+
+    assert response.status_code == 503
+    assert response.text == f"this exporter stands by, and takes over when {name} ends\n"
 
 
 @pytest.mark.parametrize(
@@ -127,8 +146,8 @@ def test_probes_are_ok(path: str) -> None:
         ("/readyz", "one\ntwo\n"),
     ],
 )
-def test_probes_name_every_problem(path: str, text: str) -> None:
-    """A probe that fails answers 503 and one line for each problem."""
+def test_probes_list_every_problem(path: str, text: str) -> None:
+    """A probe with problems answers 503 with one line per problem."""
     app = app_of(live=lambda: ["the poller of a\nb stands still"], ready=lambda: ["one", "two"])
 
     response = request(app, path)
@@ -136,8 +155,8 @@ def test_probes_name_every_problem(path: str, text: str) -> None:
     assert (response.status_code, response.text) == (503, text)
 
 
-def test_probes_ask_at_every_request() -> None:
-    """A probe recovers as soon as the problem is gone."""
+def test_probes_recover() -> None:
+    """A probe answers 200 as soon as the problem is solved."""
     problems = ["not yet"]
 
     async def ask() -> list[int]:
@@ -149,8 +168,8 @@ def test_probes_ask_at_every_request() -> None:
     assert asyncio.run(ask()) == [503, 200]
 
 
-def test_unknown_path_names_the_known_ones() -> None:
-    """An unknown path gets 404 and, in plain text, what there is, paths added later included."""
+def test_unknown_path() -> None:
+    """An unknown path is answered 404 with the known paths, including those that were added later."""
     app = app_of()
     app.router.add_get("/later", hang)
 
@@ -158,11 +177,14 @@ def test_unknown_path_names_the_known_ones() -> None:
 
     assert response.status_code == 404
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
-    assert response.text == "not found; there is /, /failures, /healthz, /later, /livez, /metrics, /readyz, /targets\n"
+    assert (
+        response.text
+        == "not found; the paths are /, /failures, /healthz, /later, /livez, /metrics, /readyz, /targets\n"
+    )
 
 
 def test_other_methods_are_refused() -> None:
-    """Nothing here takes a POST."""
+    """POST is refused."""
     response = request(app_of(), "/metrics", "POST")
 
     assert response.status_code == 405
@@ -172,8 +194,8 @@ def test_other_methods_are_refused() -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/"), ("GET", "/failures"), ("GET", "/metrics"), ("GET", "/no"), ("PUT", "/")]
 )
-def test_every_answer_carries_the_security_headers(method: str, path: str) -> None:
-    """Every answer forbids sniffing, referrers and all content but the page's own style."""
+def test_security_headers(method: str, path: str) -> None:
+    """Every response forbids sniffing, referrers and all content except the page's own style sheet."""
     headers = request(app_of(*VIEWS), path, method).headers
 
     assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
@@ -182,8 +204,8 @@ def test_every_answer_carries_the_security_headers(method: str, path: str) -> No
     assert "aiohttp" not in headers["server"]
 
 
-def test_page_is_served_as_html() -> None:
-    """The status page links what can be read, and sends what UTF-8 cannot carry in an escaped form."""
+def test_status_page() -> None:
+    """The status page is HTML, links the other paths, and escapes what UTF-8 cannot encode."""
     evil = f"{SCRIPT}\ud800"
 
     response = request(app_of(TargetView(PollKey(evil, "r", "smart"), EMPTY, DOWN)), "/")
@@ -194,8 +216,8 @@ def test_page_is_served_as_html() -> None:
         assert f'href="{path}"' in response.text
 
 
-def test_pages_answer_what_was_asked() -> None:
-    """A page sees query and Accept: filters, JSON for those who prefer it, 400 for what cannot be meant."""
+def test_page_parameters() -> None:
+    """A page gets query and Accept: it filters, answers in JSON if preferred, and 400 if the query is invalid."""
     app = app_of(*VIEWS)
 
     found = request(app, "/failures?account=prod", accept="application/json")
@@ -207,8 +229,8 @@ def test_pages_answer_what_was_asked() -> None:
     assert (refused.status_code, refused.headers["content-type"]) == (400, "text/plain; charset=utf-8")
 
 
-def test_stops_at_once_with_connections_open() -> None:
-    """Stopping takes less than two seconds, though clients keep connections open or a request hangs."""
+def test_stop_with_open_connections() -> None:
+    """The server stops within two seconds, even with open connections and a request that hangs."""
 
     async def stop() -> float:
         app = app_of(*VIEWS)
@@ -229,8 +251,8 @@ def test_stops_at_once_with_connections_open() -> None:
     assert asyncio.run(stop()) < 2
 
 
-def test_taken_port_is_a_setting_to_change() -> None:
-    """A port in use ends in an error that names the address and the setting."""
+def test_port_in_use() -> None:
+    """The error for a port in use names the address and the setting."""
 
     async def serve_twice() -> str:
         runner, (host, port) = await serve(app_of(), "127.0.0.1", 0)
