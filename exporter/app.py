@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter import __version__
-from exporter.config.settings import AT_THE_START
-from exporter.config.target_settings import TargetSettings
+from exporter.config.settings import TargetSettings, restart_settings
 from exporter.errors import LedgerError, SettingsError
 from exporter.ims.clients import Clients
 from exporter.metrics.counters import Instruments
@@ -232,7 +231,7 @@ def beside(name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
 
 def refuse_what_takes_a_restart(old: Settings, new: Settings) -> None:
     """Raises SettingsError if a setting has changed that is read at the start only."""
-    changed = [name for name in AT_THE_START if getattr(old, name) != getattr(new, name)]
+    changed = [name for name in restart_settings() if getattr(old, name) != getattr(new, name)]
     if changed:
         raise SettingsError(f"a change of {', '.join(changed)} takes a restart")
 

@@ -71,7 +71,7 @@ CHANGES: dict[str, object] = {
 FOLLOWED = {
     *("allow_plain_http", "failure_details", "lookback_days", "max_requests_per_second", "poll_interval_seconds"),
     *("request_timeout_seconds", "shards", "stale_after_seconds", "survey_interval_hours"),
-    *("account", "credentials", "endpoint", "job_types", "region_id", "targets"),
+    *("account", "credentials", "endpoint", "job_kinds", "job_types", "region_id", "targets"),
 }
 """The settings whose changes a reload puts in force."""
 

@@ -17,14 +17,14 @@ from exporter import __version__, app
 from exporter.arguments import Parser, number, whole_number
 from exporter.commands.check import check
 from exporter.commands.plan import Load, report
-from exporter.config.environment import unknown_variables
-from exporter.config.flags import add_setting_flags, flags_of
-from exporter.config.load import load_settings
+from exporter.config.load import load_settings, undocumented_job_types
+from exporter.config.sources import add_setting_flags, flags_of, unknown_variables
 from exporter.dashboards import dashboard_files, write_dashboards
 from exporter.errors import ExporterError, SettingsError
 from exporter.logs import configure_logging
 from exporter.metrics.document import metrics_table
 from exporter.metrics.exposition import TEXT
+from exporter.polling.ledger.store import IN_MEMORY
 from exporter.rules import (
     DASHBOARD_BASE_URL,
     EXPORTER_BASE_URL,
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from exporter.config.settings import Settings
 
 GOOD, BAD, MISCONFIGURED, INTERRUPTED = 0, 1, 2, 130
-NO_FILE = ":memory:"
 MOST_JOBS = 1_000_000_000
 
 
@@ -220,13 +219,15 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     configure_logging(settings.log_level, settings.log_format)
     for line in unknown_variables(os.environ):
         structlog.get_logger().warning("unknown_variable", message=line)
+    for line in undocumented_job_types(settings):
+        structlog.get_logger().warning("undocumented_job_type", message=line)
     return settings
 
 
 def tell_ledger(path: str) -> None:
     """Logs which file is about to be written to: whoever wants to see some metrics may not think of one."""
-    if path != NO_FILE:
-        hint = f"--ledger-path {NO_FILE} keeps nothing"
+    if path != IN_MEMORY:
+        hint = f"--ledger-path {IN_MEMORY} keeps nothing"
         structlog.get_logger().info("ledger", path=str(Path(path).absolute()), hint=hint)
 
 

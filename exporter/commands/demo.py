@@ -10,6 +10,7 @@ from exporter.app import run
 from exporter.config.load import load_settings
 from exporter.errors import SettingsError
 from exporter.logs import configure_logging
+from exporter.polling.ledger.store import IN_MEMORY
 from exporter.simulator.life import Life
 from exporter.simulator.server import DEMO_KEY, Simulator
 
@@ -21,7 +22,7 @@ DEFAULTS = {
     "region_id": "cn-shanghai",
     "poll_interval_seconds": "5",
     "max_requests_per_second": "100",
-    "ledger_path": ":memory:",
+    "ledger_path": IN_MEMORY,
 }
 ENVIRON = {
     "DEMO_KEY_ID": DEMO_KEY.key_id,

@@ -1,14 +1,12 @@
-"""The page that documents the settings, written from their class: `python -m exporter.config.document`."""
+"""The page that documents the settings, generated from their classes: `python -m exporter.config.document`."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any
 
-from exporter.config.environment import CONFIG_VARIABLE, environment_name
-from exporter.config.flags import FLAG_SETTINGS, flag_name
-from exporter.config.settings import AT_THE_START, Settings
-from exporter.config.target_settings import CredentialSettings, TargetSettings
+from exporter.config.settings import CredentialSettings, Settings, TargetSettings, restart_settings
+from exporter.config.sources import CONFIG_VARIABLE, FLAG_SETTINGS, environment_name, flag_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,6 +36,8 @@ targets:
       role_session_name: ims-exporter
       external_id: example
       sts_endpoint: sts.cn-shanghai.aliyuncs.com
+job_kinds: [smart]
+job_types: []
 allow_plain_http: off
 poll_interval_seconds: 60
 lookback_days: 30
@@ -58,7 +58,7 @@ web_enable_lifecycle: off
 log_level: info
 log_format: logfmt
 """
-"""A whole file, which a test loads."""
+"""A complete file; a test loads it."""
 
 DEFAULT_CHAIN = (
     (
@@ -89,66 +89,73 @@ DEFAULT_CHAIN = (
     ),
     ("Credentials URI", "`ALIBABA_CLOUD_CREDENTIALS_URI`"),
 )
-"""The links of the default chain in their order, and the variables that each of them reads."""
+"""The links of the default chain in their order, with the variables that each link reads."""
 
 PAGE = """\
 # Configuration
 
 Generated from `exporter/config/settings.py` by `python -m exporter.config.document`; do not edit.
 
-For one target a region is all that is needed:
+A single target needs only a region:
 
     IMS_EXPORTER_REGION_ID=cn-shanghai ims-exporter
 
-## Where settings come from
+## Sources
 
-Flags win over environment variables, these over the file, and the file over the defaults. The file is YAML
-and is named by `--config` or `{config}`. `credentials` are merged key by key; a list of
-targets is taken whole from the source that wins.
+Flags override environment variables, environment variables override the file, and the file overrides the defaults.
+The file is YAML; `--config` or `{config}` sets its path. `credentials` are merged key by key. A list of targets comes
+from one source: the one with the highest precedence.
 
-An empty variable counts as not set. `targets` and `credentials` are JSON in the environment, or a variable
-for each thing inside, as `IMS_EXPORTER_TARGETS__0__REGION_ID` or `IMS_EXPORTER_CREDENTIALS__ROLE_ARN`.
+An empty variable counts as not set. In the environment, `targets` and `credentials` are JSON, or one variable per
+value, such as `IMS_EXPORTER_TARGETS__0__REGION_ID` or `IMS_EXPORTER_CREDENTIALS__ROLE_ARN`.
 
-What is wrong is told all at once, one problem a line, and the exporter does not start. A key in
-the file that is no setting is such a problem. An environment variable
-with our prefix that is no setting is only warned about: Kubernetes sets `IMS_EXPORTER_PORT` and the like for
-a Service named `ims-exporter`, which `enableServiceLinks: false` in the pod prevents.
+If the configuration has problems, the exporter reports all of them together, one per line, and does not start. An
+unknown key in the file is a problem. An unknown environment variable with the prefix `IMS_EXPORTER_` is a warning in
+the log: Kubernetes sets `IMS_EXPORTER_PORT` and similar variables for a Service named `ims-exporter`; set
+`enableServiceLinks: false` in the pod to prevent that.
 
-## A change while running
+## Reload
 
-After SIGHUP, or `POST /-/reload` where `web_enable_lifecycle` is on, the file is read anew (flags and environment stay
-what they were). New targets are polled at once, removed ones end with their series, and changed ones go on in their
-ledger; what has not changed is not disturbed. A configuration with a problem is refused as a whole: the answer is 400
-with every problem, `ims_exporter_config_last_reload_successful` is 0, and the one before stays in force. So is a change
-of {at_the_start}, which take a restart.
+SIGHUP reloads the configuration, and so does `POST /-/reload` if `web_enable_lifecycle` is on. The exporter reads the
+file again; flags and environment variables cannot change while it runs.
+
+- New targets are polled at once.
+- The series of removed targets disappear.
+- Changed targets continue with their counters.
+- Targets without a change are not interrupted.
+
+A configuration with problems changes nothing: the answer is 400 with all problems,
+`ims_exporter_config_last_reload_successful` is 0, and the previous configuration stays active. The same applies to a
+change of a setting that takes a restart: {restart_settings}.
 
 ## Settings
 
 {settings}
 
-Switches take `on` and `off`, or `true` and `false`.
+Switches accept `on` and `off`, or `true` and `false`.
+
+A name in `job_types` that is not documented is a warning in the log, and the type is polled.
 
 ## A target
 
-In `targets` each item has these keys. No two may have the same `account` and `region_id`.
+Each item of `targets` has these keys. No two items have the same `account` and `region_id`.
 
 {targets}
 
 ## Credentials
 
-Keys and secrets never stand in the configuration. What stands there is where to find them:
+The configuration never contains keys or secrets. It contains where to find them:
 
 {credentials}
 
-Either name variables, or a file, or neither; a role can be assumed on top of each. Where neither is named,
-Alibaba Cloud's default chain is asked; its first link that has credentials wins:
+Set the names of variables, or a file, or neither. With `role_arn`, these credentials assume a role. If neither is
+set, the default chain of Alibaba Cloud applies; its first link with credentials is used:
 
 {chain}
 
-The RAM user or role needs the permission `ice:ListSmartJobs`, and `ice:GetSmartHandleJob` for
-`failure_details`.
+The RAM user or role needs the permission `ice:ListSmartJobs`, and `ice:GetSmartHandleJob` for `failure_details`.
 
-## A whole file
+## Complete file
 
 ```yaml
 {example}```
@@ -159,7 +166,7 @@ def configuration_document() -> str:
     """Returns the text of docs/configuration.md."""
     return PAGE.format(
         config=CONFIG_VARIABLE,
-        at_the_start=", ".join(f"`{name}`" for name in AT_THE_START),
+        restart_settings=", ".join(f"`{name}`" for name in restart_settings()),
         settings=_table(("setting", "default", "bounds", "meaning"), _setting_rows()),
         targets=_table(("key", "default", "bounds", "meaning"), _key_rows(TargetSettings)),
         credentials=_table(("key", "default", "bounds", "meaning"), _key_rows(CredentialSettings)),
@@ -189,11 +196,13 @@ def _default(about: Mapping[str, Any]) -> str:
         return "-"
     if isinstance(default, bool):
         return "`on`" if default else "`off`"
+    if isinstance(default, list):
+        return ", ".join(f"`{item}`" for item in default)
     return default if " " in str(default) else f"`{default}`"
 
 
 def _bounds(about: Mapping[str, Any]) -> str:
-    """Says what a value may be, from its JSON schema, of which an optional setting's first part counts."""
+    """Returns the allowed values of a setting by its JSON schema; for an optional setting, those of its first type."""
     about = {**about.get("anyOf", [{}])[0], **about}
     if "enum" in about:
         return ", ".join(f"`{choice}`" for choice in about["enum"])

@@ -1,33 +1,33 @@
-"""The rules for settings that go beyond a type and its bounds; no message of theirs repeats a value."""
+"""The rules for settings that go beyond a type and its bounds; no message repeats a value."""
 
 from __future__ import annotations
 
 import json
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.config.address import endpoint_url, is_loopback, listen_pair
-from exporter.jobs.kinds import SMART
-
-JOB_TYPES = SMART.job_types
+from exporter.jobs.kinds import KINDS
+from exporter.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pydantic import ValidationInfo
 
-SINGLE_TARGET = ("region_id", "account", "endpoint", "job_types", "credentials")
-"""The settings that describe the one target, where there is no list of them."""
+    from exporter.config.problems import Place
 
-Place = tuple[str | int, ...]
-"""Where in the settings something stands, as `("targets", 2, "region_id")`."""
+ALL_KINDS = "all"
+"""Stands for every job kind in `job_kinds`."""
+
+SINGLE_TARGET = ("region_id", "account", "endpoint", "credentials")
+"""The settings that describe a single target, and that a list of targets excludes."""
 
 
 def account_name(text: str) -> str:
-    """Returns the account's name if it can stand in a label and a file name; raises ValueError."""
+    """Returns the name of an account if it is valid in a label and in a file name; raises ValueError."""
     if not 1 <= len(text) <= 64:  # noqa: PLR2004 - stated in the message
         raise ValueError("must have 1 to 64 characters")
     if not text.isprintable() or text != text.strip() or any(sign in text for sign in "\"'`/\\"):
@@ -36,63 +36,68 @@ def account_name(text: str) -> str:
 
 
 def variable_name(text: str) -> str:
-    """Returns the text if it is empty or the name of an environment variable; raises ValueError."""
+    """Returns the name of an environment variable, or an empty text; raises ValueError for anything else."""
     if re.fullmatch("([A-Z_][A-Z0-9_]*)?", text) is None:
-        raise ValueError("must be the name of an environment variable, in capitals, not what it holds")
+        raise ValueError("must be the name of an environment variable, in capitals, not the value of the variable")
     return text
 
 
 def lower_case(value: object) -> object:
-    """Returns a text in lower case, and anything else as it is."""
+    """Returns a text in lower case, and any other value as it is."""
     return value.lower() if isinstance(value, str) else value
 
 
-def job_type_list(value: object) -> object:
-    """Returns the list that a text with commas, or a JSON list, stands for, and anything else as it is."""
+def word_list(value: object) -> object:
+    """Returns the list in a text, which is JSON or words with commas, and any other value as it is."""
     if not isinstance(value, str):
         return value
-    if value.lstrip().startswith("["):
-        return parsed_json(value)
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
-def parsed_json(text: str) -> object:
-    """Returns what a JSON text stands for; raises ValueError without repeating the text."""
+    if not value.lstrip().startswith("["):
+        return [part.strip() for part in value.split(",") if part.strip()]
     try:
-        parsed: object = json.loads(text)
-    except ValueError as error:
-        position = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
-        raise ValueError(f"is not valid JSON{position}") from None
-    except RecursionError:
-        raise ValueError("is not valid JSON: nested too deeply") from None
+        parsed: object = json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError("is not valid JSON") from None
     return parsed
 
 
-def known_job_type(name: str) -> str:
-    """Returns the name if the service documents such a job type; raises ValueError."""
-    if name not in JOB_TYPES:
-        by_lower_case = {known.lower(): known for known in JOB_TYPES}
-        close = get_close_matches(name.lower(), by_lower_case, n=1)
-        meant = f"; did you mean {by_lower_case[close[0]]}?" if close else ""
-        raise ValueError(f"must be one of {', '.join(JOB_TYPES)}{meant}")
+def not_empty(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the names if there are any; raises ValueError."""
+    if not names:
+        raise ValueError("must not be empty")
+    return names
+
+
+def known_job_kind(name: str) -> str:
+    """Returns the name of a job kind, or `all`; raises ValueError."""
+    kinds = (*KINDS, ALL_KINDS)
+    if name not in kinds:
+        raise ValueError(f"must be one of {', '.join(kinds)}{did_you_mean(name, kinds)}")
     return name
 
 
-def listenable(address: str) -> str:
-    """Returns the address if it can be listened on; raises ValueError."""
+def listenable_address(address: str) -> str:
+    """Returns an address that a server can listen on; raises ValueError."""
     listen_pair(address)
     return address
 
 
 def longer_than_interval(seconds: float, info: ValidationInfo) -> float:
-    """Returns the seconds if more than the poll interval, where that is known; raises ValueError."""
+    """Returns the seconds if they are more than a valid poll interval; raises ValueError."""
     if seconds <= info.data.get("poll_interval_seconds", 0):
         raise ValueError("must be more than poll_interval_seconds, or good data would be withdrawn")
     return seconds
 
 
+def less_than_shards(shard: int | None, info: ValidationInfo) -> int | None:
+    """Returns the number of a shard if there are that many shards; raises ValueError."""
+    shards = info.data.get("shards")
+    if shard is not None and shards is not None and shard >= shards:
+        raise ValueError(f"must be less than shards: there are {shards}, and this is {shard}, from 0")
+    return shard
+
+
 def credential_problems(given: Mapping[str, str], named: set[str]) -> list[str]:
-    """Says what does not fit together in one target's credentials; `named` are the fields not left out."""
+    """Returns what is inconsistent in the credentials of a target; `named` are the keys that are set."""
     pair = [bool(given["access_key_id_env"]), bool(given["access_key_secret_env"])]
     role_details = [name for name in ("role_session_name", "external_id", "sts_endpoint") if given[name]]
     rules = (
@@ -106,9 +111,9 @@ def credential_problems(given: Mapping[str, str], named: set[str]) -> list[str]:
 
 
 def target_problems(values: Mapping[str, object]) -> Iterator[tuple[Place, str]]:
-    """Finds what is wrong with the targets as a whole, whatever else may be wrong with each of them."""
+    """Returns the problems of the targets as a whole; each value may have further problems of its own."""
     if values.get("targets"):
-        single = [name for name in SINGLE_TARGET if values.get(name) is not None]
+        single = [name for name in SINGLE_TARGET if isinstance(values.get(name), str | dict)]
         yield from (((name,), "cannot stand beside targets; move it into each of them") for name in single)
     yield from _repeated(values.get("targets"))
     if not _is_on(values.get("allow_plain_http", False)):
@@ -150,7 +155,7 @@ def _is_on(value: object) -> bool:
     try:
         return TypeAdapter(bool).validate_python(value)
     except ValidationError:
-        return True  # reported as what it is
+        return True  # reported as an invalid value
 
 
 def _mappings(targets: object) -> Iterator[tuple[int, Mapping[str, object]]]:

@@ -8,8 +8,7 @@ from alibabacloud_credentials.utils import auth_util
 
 from exporter.config.document import DEFAULT_CHAIN, EXAMPLE, configuration_document
 from exporter.config.load import load_settings
-from exporter.config.settings import Settings
-from exporter.config.target_settings import CredentialSettings, TargetSettings
+from exporter.config.settings import CredentialSettings, Settings, TargetSettings
 from tests.support.repository import ROOT
 
 PAGE = ROOT / "docs" / "configuration.md"

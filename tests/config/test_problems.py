@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from exporter.config.load import load_settings
+from exporter.config.settings import CredentialSettings, Settings, TargetSettings
 from exporter.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -50,14 +52,14 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     path = flags["config"]
     assert [line.partition(";")[0].strip() for line in message.splitlines()] == [
         "the configuration has 8 problems:",
-        "IMS_EXPORTER_CREDENTIALS: is not valid JSON at character 2",
-        f"{path}: log_levle: no such setting",
         f"{path}: targets[1]: has the same account and region_id as targets[0]",
         f"{path}: targets[2].endpoint: must not send over http to another machine",
+        "IMS_EXPORTER_CREDENTIALS: is not valid JSON at character 2",
         f"{path}: targets[2].region_id: does not have the right form",
         "--poll-interval-seconds: must be greater than or equal to 0.1",
         f"{path}: lookback_days: must be greater than or equal to 1",
         "IMS_EXPORTER_REQUEST_TIMEOUT_SECONDS: must be a number",
+        f"{path}: log_levle: no such setting",
     ]
 
 
@@ -72,8 +74,10 @@ BAD_VALUES = {
     "endpoint: 'x:99999'": "endpoint: the port must be a number from 0 to 65535",
     "endpoint: 'https://[::1'": "endpoint: is not a host or a URL",
     "endpoint: http://ice.example": "endpoint: must not send over http to another machine",
-    "job_types: [asr]": "job_types[0]: must be one of ASR, DynamicChart",
-    "job_types: VideoTranslate": "did you mean VideoTranslation?",
+    "job_types: [ASR, '']": "job_types[1]: must have at least 1 character",
+    "job_kinds: smrt": "job_kinds[0]: must be one of smart, all; did you mean smart?",
+    "job_kinds: [smart, xyzzy]": "job_kinds[1]: must be one of smart, all",
+    "job_kinds: []": "job_kinds: must not be empty;",
     "credentials: keys.ini": "credentials: must be a mapping",
     "credentials: {access_key_id_env: A}": "access_key_id_env and access_key_secret_env need each",
     "credentials: {security_token_env: A}": "security_token_env needs access_key_id_env",
@@ -96,6 +100,8 @@ BAD_VALUES = {
     "log_format: xml": "log_format: must be 'logfmt' or 'json'",
     "config: x": "config: no such setting",
     "1: x": "1: no such setting; known here: account",
+    "Lookback_Days: 1": "Lookback_Days: no such setting; did you mean lookback_days?",
+    "shards: 2\nshard: 2": "shard: must be less than shards: there are 2, and this is 2, from 0",
 }
 """What to add to a good file, and the problem it then has, one for each rule."""
 
@@ -150,7 +156,13 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
         ({"IMS_EXPORTER_TARGETS": "[{}]"}, "IMS_EXPORTER_TARGETS: [0].region_id: is missing"),
         ({"IMS_EXPORTER_TARGETS__0__ACCOUNT": "a"}, "IMS_EXPORTER_TARGETS__0__REGION_ID: is missing"),
         ({"IMS_EXPORTER_TARGETS__1__REGION_ID": "cn-a"}, "IMS_EXPORTER_TARGETS: must be a list"),
-        ({"IMS_EXPORTER_TARGETS": "3", "IMS_EXPORTER_TARGETS__0__ACCOUNT": "a"}, "has no place in what"),
+        (
+            {"IMS_EXPORTER_TARGETS": "3", "IMS_EXPORTER_TARGETS__0__ACCOUNT": "a"},
+            "IMS_EXPORTER_TARGETS: must be a list",
+        ),
+        ({"IMS_EXPORTER_TARGETS__0__CREDENTIALS": "{"}, "IMS_EXPORTER_TARGETS__0__CREDENTIALS: is not valid JSON"),
+        ({**ONE_TARGET, "IMS_EXPORTER_CREDENTIALS": "[1]"}, "IMS_EXPORTER_CREDENTIALS: must be a mapping"),
+        ({**ONE_TARGET, "IMS_EXPORTER_SHARDS": "2", "IMS_EXPORTER_SHARD": "2"}, "IMS_EXPORTER_SHARD: must be less"),
         ({**ONE_TARGET, "IMS_EXPORTER_JOB_TYPES": "["}, "IMS_EXPORTER_JOB_TYPES: is not valid JSON"),
         (
             {**ONE_TARGET, "IMS_EXPORTER_CREDENTIALS__FIEL": "a"},
@@ -193,13 +205,25 @@ def test_no_variable_is_repeated(name: str, value: str) -> None:
     assert CANARY not in refused({}, {f"IMS_EXPORTER_{name}": value})
 
 
-@pytest.mark.parametrize("setting", ["poll_interval_seconds", "lookback_days", "shards"])
-def test_a_switch_is_no_number(setting: str, tmp_path: Path) -> None:
-    """YAML's `yes` is not taken for 1."""
-    path = tmp_path / "config.yaml"
-    path.write_text(f"region_id: cn-shanghai\n{setting}: yes\n")
+def numeric_settings() -> list[str]:
+    """Returns every setting that is a number."""
+    properties = Settings.model_json_schema()["properties"].items()
+    kinds = {name: [part.get("type") for part in (about, *about.get("anyOf", ()))] for name, about in properties}
+    return [name for name, types in kinds.items() if {"integer", "number"} & {*types}]
 
+
+@pytest.mark.parametrize("setting", numeric_settings())
+def test_a_switch_is_no_number(setting: str, tmp_path: Path) -> None:
+    """No numeric setting takes `yes` of YAML for 1."""
     with pytest.raises(SettingsError) as caught:
-        load_settings({"config": str(path)}, {})
+        load_settings(written(tmp_path, f"region_id: cn-shanghai\n{setting}: yes\n"), {})
 
     assert f"{setting}: must be a number" in str(caught.value)
+
+
+def test_numbers_are_settings_of_the_exporter() -> None:
+    """No number is in a nested class, which would need the rule for switches as well."""
+    schemas = [model.model_json_schema() for model in (TargetSettings, CredentialSettings)]
+
+    assert not [schema for schema in schemas if '"integer"' in json.dumps(schema) or '"number"' in json.dumps(schema)]
+    assert {"lease_seconds", "shard", "lookback_days", "poll_interval_seconds"} <= {*numeric_settings()}

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.config.environment import SERVICE_LINK, unknown_variables
-from exporter.config.flags import add_setting_flags, flags_of
-from exporter.config.load import load_settings
-from exporter.config.settings import Settings
-from exporter.config.target_settings import CredentialSettings, TargetSettings
+from exporter.config.load import load_settings, undocumented_job_types
+from exporter.config.settings import CredentialSettings, Settings, TargetSettings
+from exporter.config.sources import SERVICE_LINK, add_setting_flags, flags_of, unknown_variables
 from exporter.jobs.snapshot import PollKey
 from exporter.jobs.target import Credentials, Target
 
@@ -247,3 +245,74 @@ def test_a_named_secret_is_not_in_the_settings() -> None:
     settings = load_settings({}, environ)
 
     assert CANARY not in repr((settings, settings.polled_targets))
+
+
+@pytest.mark.parametrize("given", ["smart", "all", "smart,smart", '["all", "smart"]'])
+def test_each_job_kind_is_polled_once(given: str) -> None:
+    """`job_kinds` gives one poll target per kind, however often it is named; `all` names every kind."""
+    (target,) = load_settings({"job_kinds": given}, ONE_TARGET).all_targets
+
+    assert target.key == PollKey("default", "cn-shanghai", "smart")
+
+
+def test_targets_have_job_kinds_and_types_of_their_own(tmp_path: Path) -> None:
+    """The settings of the exporter apply to each target that does not override them."""
+    flags = written(
+        tmp_path,
+        """
+        job_kinds: all
+        job_types: [ASR]
+        targets:
+          - {account: a, region_id: cn-shanghai}
+          - {account: b, region_id: cn-shanghai, job_kinds: smart, job_types: [DynamicChart]}
+          - {account: c, region_id: cn-shanghai, job_types: []}
+        """,
+    )
+
+    targets = load_settings(flags, {}).all_targets
+
+    assert [target.job_types for target in targets] == [("ASR",), ("DynamicChart",), ()]
+
+
+def test_undocumented_job_types_are_polled_with_a_warning(tmp_path: Path) -> None:
+    """A job type that is not documented is a warning that names setting, type and known types, and is polled."""
+    flags = written(
+        tmp_path,
+        """
+        job_types: [VideoTranslate]
+        targets: [{region_id: cn-shanghai}, {account: b, region_id: cn-shanghai, job_types: [ASR, Xyzzy]}]
+        """,
+    )
+
+    settings = load_settings(flags, {})
+
+    known = "known types: ASR, DynamicChart, VideoTranslation, TextToSpeech"
+    assert [target.job_types for target in settings.all_targets] == [("VideoTranslate",), ("ASR", "Xyzzy")]
+    assert [*undocumented_job_types(settings)] == [
+        f"job_types: VideoTranslate is not documented; {known}; did you mean VideoTranslation?",
+        f"targets[1].job_types: Xyzzy is not documented; {known}",
+    ]
+
+
+def test_json_and_nested_variables_are_merged() -> None:
+    """A nested variable changes one value in the JSON of the variable around it, also in a list."""
+    environ = {
+        "IMS_EXPORTER_TARGETS__0__CREDENTIALS__PROFILE": "b",
+        "IMS_EXPORTER_TARGETS__1": '{"region_id": "cn-beijing", "job_types": ["ASR"]}',
+        "IMS_EXPORTER_TARGETS__0__CREDENTIALS": '{"file": "keys.ini", "profile": "a"}',
+        "IMS_EXPORTER_TARGETS": '[{"region_id": "cn-shanghai"}]',
+        "ims_exporter_targets__1__account": "c",
+    }
+
+    first, second = load_settings({}, environ).all_targets
+
+    assert (first.key.region_id, first.credentials) == ("cn-shanghai", Credentials(file="keys.ini", profile="b"))
+    assert (second.key, second.job_types) == (PollKey("c", "cn-beijing", "smart"), ("ASR",))
+
+
+def test_a_flag_can_be_empty() -> None:
+    """An empty flag is a value, unlike an empty variable; `null` is a text like any other."""
+    environ = {**ONE_TARGET, "IMS_EXPORTER_WEB_CONFIG_FILE": "web.yml"}
+
+    assert load_settings({"web_config_file": ""}, environ).web_config_file == ""
+    assert load_settings({"account": "null"}, ONE_TARGET).account == "null"

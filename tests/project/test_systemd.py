@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from exporter.commands.cli import make_parser, run_command
-from exporter.config.environment import unknown_variables
 from exporter.config.load import load_settings
+from exporter.config.sources import unknown_variables
 from exporter.ims.credentials import default_chain
 from tests.support.repository import ROOT
 from tests.support.systemd_tool import need_analyze

@@ -149,7 +149,8 @@ def settings(defs: Schema) -> Schema:
     defs.update({name: _without_notes(inner) for name, inner in found.pop("$defs").items()})
     found["properties"] = {name: inner for name, inner in found["properties"].items() if name not in SET_BY_CHART}
     for properties in (found["properties"], defs["TargetSettings"]["properties"]):
-        properties["job_types"] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+        for name in ("job_kinds", "job_types"):
+            properties[name] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
     return dict(_without_notes(found))
 
 

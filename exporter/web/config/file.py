@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from exporter.config.problems import Problem, Source, explain, path_of
+from exporter.config.problems import FileValues, Problem, explain, refusal
 from exporter.config.yaml_file import read_settings_file
 from exporter.errors import SettingsError
 from exporter.web.config.model import HttpServerConfig, RateLimit, TlsServerConfig, WebConfig, conflicts
 from exporter.web.tls import TlsMaterial, chain_problem, client_ca_problem, server_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from pydantic import BaseModel
 
-    from exporter.config.validators import Place
+    from exporter.config.problems import Place
 
+CONFIGURATION = "the web configuration"
 MODELS: Mapping[str, type[BaseModel]] = {
     "": WebConfig,
     "tls_server_config": TlsServerConfig,
@@ -70,14 +71,14 @@ def load_web_config(path: str, files: FileReader | None = None) -> WebSecurity:
     files = files or FileReader()
     given, problems = _read_config(config_path, files)
     material, unusable = _read_material(given.get("tls_server_config"), config_path.parent, files)
-    problems += [Problem(f"{path}: {path_of(where)}", text) for where, text in (*unusable, *conflicts(given))]
-    source = Source(given, lambda where: f"{path}: {path_of(where)}")
+    source = FileValues(path, given)
+    problems += [Problem(source.name_of(where), text) for where, text in (*unusable, *conflicts(given))]
     try:
         config = WebConfig.model_validate(given)
     except ValidationError as error:
-        raise _refusal([*problems, *explain(error, [source], MODELS)]) from None
+        raise refusal(CONFIGURATION, [*problems, *explain(error, [source], MODELS)]) from None
     if problems:
-        raise _refusal(problems)
+        raise refusal(CONFIGURATION, problems)
     return WebSecurity(config, _context(config, material, path), material, tuple(_warnings(config, config_path)))
 
 
@@ -133,7 +134,7 @@ def _context(config: WebConfig, material: TlsMaterial, path: str) -> ssl.SSLCont
         return server_context(config.tls_server_config, material)
     except ssl.SSLError as error:
         text = f"OpenSSL does not support this ({error.reason})"
-        raise _refusal([Problem(f"{path}: tls_server_config", text)]) from None
+        raise refusal(CONFIGURATION, [Problem(f"{path}: tls_server_config", text)]) from None
 
 
 def _warnings(config: WebConfig, config_path: Path) -> Iterator[str]:
@@ -145,11 +146,6 @@ def _warnings(config: WebConfig, config_path: Path) -> Iterator[str]:
     secret = config_path.parent / tls.key_file if tls.key_file else config_path
     if secret.stat().st_mode & OTHERS_MAY_READ:
         yield f"every user of this machine can read the private key in {secret}: remove that permission"
-
-
-def _refusal(problems: Sequence[Problem]) -> SettingsError:
-    count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return SettingsError("\n".join((f"the web configuration has {count}:", *(f"  {problem}" for problem in problems))))
 
 
 def _digest(path: Path) -> bytes:
