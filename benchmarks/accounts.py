@@ -12,7 +12,7 @@ from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from exporter.simulator.world import Job, World
+    from exporter.simulator.job_store import Job, JobStore
 
 MINUTE = 60.0
 DAY = 86400.0
@@ -29,7 +29,7 @@ class Busy:
     Its history is as dense as its present, and its jobs are of all types.
     """
 
-    world: World
+    jobs: JobStore
     seed: int = 0
     waiting: deque[str] = field(default_factory=deque)
     running: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Busy:
     def begin(self, history: int, open_jobs: int, changes_per_minute: int) -> None:
         """Creates the past: ended jobs, and the open ones after them."""
         pause = MINUTE / max(1, changes_per_minute // 3)
-        start = self.world.now() - pause * (history + open_jobs)
+        start = self.jobs.now() - pause * (history + open_jobs)
         for place in range(history):
             self._create(start + pause * place, "Failed" if self._fails() else "Finished")
         for place in range(history, history + open_jobs):
@@ -55,7 +55,7 @@ class Busy:
         kind = self.changes % 3
         self.changes += 1
         if kind == 0:
-            self.waiting.append(self._create(self.world.now(), "Created"))
+            self.waiting.append(self._create(self.jobs.now(), "Created"))
         elif kind == 1:
             self.running.append(self._moved(self.waiting.popleft(), "Executing"))
         else:
@@ -65,7 +65,7 @@ class Busy:
 
     def open_jobs(self) -> list[Job]:
         """Returns the open jobs."""
-        found = (self.world.get(job_id) for job_id in (*self.waiting, *self.running))
+        found = (self.jobs.get(job_id) for job_id in (*self.waiting, *self.running))
         return [job for job in found if job is not None]
 
     def pages_of_news(self, before: list[Job], since: float) -> int:
@@ -73,7 +73,7 @@ class Busy:
 
         These stand in the ended lists of their types, as far down as the oldest of them.
         """
-        pages = sum(_pages(self.world.total(job_state=state)) for state in SMART.open_states)
+        pages = sum(_pages(self.jobs.total(job_state=state)) for state in SMART.open_states)
         pages += self._pages_down_to(since)
         still_open = {*self.waiting, *self.running}
         ended = [job for job in before if job.job_id not in still_open]
@@ -83,31 +83,31 @@ class Busy:
         return pages
 
     def _pages_down_to(self, moment: float, job_type: str | None = None, job_state: str | None = None) -> int:
-        jobs = self.world.page(job_type=job_type, job_state=job_state, limit=MANY)
+        jobs = self.jobs.page(job_type=job_type, job_state=job_state, limit=MANY)
         return _pages(sum(job.created_at >= moment for job in jobs))
 
     def _fails(self) -> bool:
         return self.chance.random() < FAILED_RATIO
 
     def _moved(self, job_id: str, state: str) -> str:
-        self.world.move(job_id, state, error=("InvalidFile", "no such file") if state == "Failed" else None)
+        self.jobs.move(job_id, state, error=("InvalidFile", "no such file") if state == "Failed" else None)
         return job_id
 
     def _create(self, created_at: float, state: str) -> str:
         modified_at = created_at + self.chance.uniform(1, MINUTE)
         kind = self.chance.choice(SMART.job_types)
-        return self.world.create(kind, state=state, created_at=created_at, modified_at=modified_at)
+        return self.jobs.create(kind, state=state, created_at=created_at, modified_at=modified_at)
 
 
 def _pages(jobs: int) -> int:
     return max(1, math.ceil(jobs / PAGE_SIZE))
 
 
-def fill_quiet(world: World, history: int) -> None:
+def fill_quiet(store: JobStore, history: int) -> None:
     """Creates ended jobs of four weeks, the last of them a day old."""
-    start = world.now() - QUIET_DAYS * DAY
+    start = store.now() - QUIET_DAYS * DAY
     pause = (QUIET_DAYS - 1) * DAY / history
     for place in range(history):
         state = "Failed" if place % 33 == 0 else "Finished"
         created_at = start + pause * place
-        world.create(SMART.job_types[place % 4], state=state, created_at=created_at, modified_at=created_at + MINUTE)
+        store.create(SMART.job_types[place % 4], state=state, created_at=created_at, modified_at=created_at + MINUTE)

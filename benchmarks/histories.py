@@ -28,7 +28,7 @@ def measure(sizes: Sizes, folder: Path) -> list[Figure]:
     """Lets an exporter survey the history, and looks at it when that is done."""
     name = f"survey of {sizes.long_history:,} jobs by a process"
     with (
-        simulator("--no-life", "--history", str(sizes.long_history)) as endpoint,
+        simulator("--no-workload", "--history", str(sizes.long_history)) as endpoint,
         exporter(
             folder,
             "history",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from exporter.simulator.gate import Key
+    from exporter.simulator.authentication import Key
 
 COMMAND = [sys.executable, "-m", "exporter", "run"]
 LISTENS = re.compile(r"event=listening url=(http://127\.0\.0\.1:[1-9][0-9]*)")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.sizes import Sizes
-    from exporter.simulator.gate import Key
+    from exporter.simulator.authentication import Key
 
 KEY = PollKey("bench", "cn-shanghai", "smart")
 LOOKBACK_DAYS = 30

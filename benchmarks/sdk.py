@@ -13,7 +13,7 @@ from darabonba.runtime import RuntimeOptions
 from exporter.polling.pagination import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from exporter.simulator.gate import Key
+    from exporter.simulator.authentication import Key
 
 
 class OfficialSdk:

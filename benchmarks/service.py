@@ -14,9 +14,9 @@ import sys
 from benchmarks.accounts import Busy, fill_quiet
 from exporter.jobs.kinds import SMART
 from exporter.polling.reconcile import SLACK_SECONDS
-from exporter.simulator.gate import Key
+from exporter.simulator.authentication import Key
+from exporter.simulator.job_store import Account
 from exporter.simulator.server import Simulator
-from exporter.simulator.world import World
 
 BUSY_KEY = Key("busy-key-id", "busy-key-secret")
 QUIET_KEY = Key("quiet-key-id", "quiet-key-secret")
@@ -37,9 +37,9 @@ def pass_time(simulator: Simulator, busy: Busy, seconds: float, changes: int) ->
 
 def state(simulator: Simulator, busy: Busy, pages_of_news: int = 0) -> str:
     """Returns where things stand, as a line of JSON."""
-    counts = busy.world.counts()
+    counts = busy.jobs.counts()
     ended = sum(number for (_, state), number in counts.items() if state in SMART.ended_states)
-    total = busy.world.total()
+    total = busy.jobs.total()
     standing = {
         "url": simulator.url,
         "clock_offset": simulator.clock_offset,
@@ -57,10 +57,10 @@ async def serve(history: int, open_jobs: int, changes: int, quiet_history: int) 
     # The SDK's asynchronous client sends other bytes than it signs: see Gate.
     async with Simulator(keys=[BUSY_KEY, QUIET_KEY], exact_query=False) as simulator:
         simulator.clock_offset = -BEHIND_SECONDS
-        busy = Busy(simulator.world)
+        busy = Busy(simulator.jobs)
         busy.begin(history, open_jobs, changes)
-        simulator.worlds[QUIET_KEY.key_id] = World(simulator.clock)
-        fill_quiet(simulator.worlds[QUIET_KEY.key_id], quiet_history)
+        simulator.accounts[QUIET_KEY.key_id] = Account(simulator.clock)
+        fill_quiet(simulator.accounts[QUIET_KEY.key_id].jobs, quiet_history)
         gc.freeze()
         sys.stdout.write(state(simulator, busy))
         sys.stdout.flush()

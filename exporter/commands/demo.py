@@ -11,8 +11,8 @@ from exporter.config.load import load_settings
 from exporter.errors import SettingsError
 from exporter.logs import configure_logging
 from exporter.polling.ledger.store import IN_MEMORY
-from exporter.simulator.life import Life
 from exporter.simulator.server import DEMO_KEY, Simulator
+from exporter.simulator.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,15 +48,15 @@ async def demo(
         if name in flags:
             raise SettingsError(f"--{name}: the demo takes none, it calls nothing but its own simulator")
     async with Simulator() as simulator, asyncio.TaskGroup() as group:
-        life = Life(simulator.world, speed=speed)
-        life.begin(history)
+        workload = Workload(simulator.account, speed=speed)
+        workload.start(history)
         settings = load_settings({**DEFAULTS, **flags, "endpoint": simulator.url}, ENVIRON)
         configure_logging(settings.log_level, settings.log_format)
-        living = group.create_task(life.run())
+        work = group.create_task(workload.run())
         try:
             await run(settings, ENVIRON, stop, listening=lambda url: say(_greeting(url, simulator.url)))
         finally:
-            living.cancel()
+            work.cancel()
 
 
 def _greeting(url: str, simulator_url: str) -> str:

@@ -1,4 +1,4 @@
-"""The simulator as a command: an IMS endpoint to try things on, until SIGTERM or SIGINT."""
+"""Runs a simulated IMS endpoint until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import signal
 import sys
 
 from exporter.arguments import Parser, number, whole_number
-from exporter.simulator.gate import Key
-from exporter.simulator.life import Life
+from exporter.simulator.authentication import Key
 from exporter.simulator.server import DEMO_KEY, Simulator
+from exporter.simulator.workload import Workload
 
 MAX_PORT = 65535
-LIVELY_HISTORY = 20_000
-HISTORY = f"ended jobs to begin with ({LIVELY_HISTORY}; with --no-life none)"
+DEFAULT_HISTORY = 20_000
+HISTORY = f"ended jobs at the start ({DEFAULT_HISTORY}; with --no-workload none)"
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -29,10 +29,10 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--listen", type=_address, default="127.0.0.1:9913", metavar="HOST:PORT", help="port 0 picks one"
     )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same life and faults")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same jobs and faults")
     parser.add_argument("--speed", type=number(0.001, 1000), default=1.0, help="above 1: more jobs, shorter lives (1)")
     parser.add_argument("--history", type=whole_number(0, 1_000_000), metavar="N", help=HISTORY)
-    parser.add_argument("--no-life", action="store_true", help="a world in which nothing happens by itself")
+    parser.add_argument("--no-workload", action="store_true", help="do not create or move jobs")
     parser.add_argument("--total-count", action="store_true", help="lists carry TotalCount")
     parser.add_argument("--key-id", default=DEMO_KEY.key_id)
     parser.add_argument("--key-secret", default=DEMO_KEY.secret)
@@ -45,9 +45,13 @@ async def _serve(arguments: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     simulator = _simulator(arguments)
     async with simulator, asyncio.TaskGroup() as group:
-        life = Life(simulator.world, seed=arguments.seed, speed=arguments.speed)
-        _give_past(life, arguments)
-        tasks = [] if arguments.no_life else [group.create_task(life.run())]
+        workload = Workload(simulator.account, seed=arguments.seed, speed=arguments.speed)
+        tasks = []
+        if arguments.no_workload:
+            workload.add_history(arguments.history or 0)
+        else:
+            workload.start(DEFAULT_HISTORY if arguments.history is None else arguments.history)
+            tasks.append(group.create_task(workload.run()))
         sys.stdout.write(_greeting(simulator, arguments.key_id, arguments.key_secret))
         sys.stdout.flush()
         await stop.wait()
@@ -62,13 +66,6 @@ def _simulator(arguments: argparse.Namespace) -> Simulator:
     return Simulator(keys=[key], total_count=total_count, host=host, port=port, seed=seed)
 
 
-def _give_past(life: Life, arguments: argparse.Namespace) -> None:
-    if arguments.no_life:
-        life.remember(arguments.history or 0)
-    else:
-        life.begin(LIVELY_HISTORY if arguments.history is None else arguments.history)
-
-
 def _greeting(simulator: Simulator, key_id: str, key_secret: str) -> str:
     return (
         f"simulated IMS endpoint: {simulator.url}\n"
@@ -81,7 +78,7 @@ def _greeting(simulator: Simulator, key_id: str, key_secret: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Serves until told to stop; exits with a message where the address cannot be listened on."""
+    """Serves until a signal; exits with a message if it cannot listen on the address."""
     arguments = _arguments(argv)
     try:
         asyncio.run(_serve(arguments))

@@ -1,51 +1,59 @@
-"""The simulator's own paths, unsigned, with which a test of another process makes things happen.
+"""The control paths of the simulator, unsigned, by which a test in another process changes jobs, faults and the clock.
 
-`GET    /_simulator/stats`       calls, lists, outcomes, faults struck, and the world's truth
-`POST   /_simulator/faults`      adds one fault or a list of them; the fields are those of `faults.Fault`
-`DELETE /_simulator/faults`      ends all faults
-`POST   /_simulator/jobs`        creates a job; fields as in `World.create`; answers its job_id
+`GET    /_simulator/stats`       calls, lists, outcomes, faults struck, and the true counts of jobs
+`POST   /_simulator/faults`      adds one fault or a list of them; fields as of `faults.Fault`
+`DELETE /_simulator/faults`      removes all faults
+`POST   /_simulator/jobs`        creates a job; fields as of `JobStore.create`; answers its job_id
 `POST   /_simulator/jobs/{id}`   moves a job: {"state": "Failed", "error": ["Code", "Message"]}
 `DELETE /_simulator/jobs/{id}`   deletes a job
-`PUT    /_simulator/clock`       sets the service's clock off: {"offset": seconds}
+`PUT    /_simulator/clock`       sets how far the clock of the service is ahead: {"offset": seconds}
 
-`?key_id=` chooses the world of that key. Bodies and answers are JSON; a body that does not fit gets a 400 that says
-why, a job that is not there a 404. Types and states may be any text that is not empty: what the service does not
-document yet is worth a trial.
+`?key_id=` selects the account of that key, `?kind=` the job kind (smart). Bodies and answers are JSON. A body that does
+not fit is refused with 400 and the reason, an unknown job with 404. Types and states may be any text that is not empty,
+as the service may have undocumented ones.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import fields as fields_of
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from exporter.simulator.bodies import checked, error_of
 from exporter.simulator.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from exporter.simulator.job_store import JobStore
     from exporter.simulator.server import Simulator
-    from exporter.simulator.world import World
-
 
 JOB_FIELDS = ("state", "job_id", "created_at", "modified_at", "title", "error")
 FAULT_FIELDS = tuple(field.name for field in fields_of(Fault) if field.name != "kind")
+
+LAST_SECOND = 253402300799
+"""End of the year 9999, Unix seconds: the last time that can be written."""
+TEXTS = {"job_type", "state", "job_id", "kind", "action", "key_id", "code", "message", "body", "title"}
+MAY_BE_EMPTY = {"title", "action", "key_id", "code", "message", "body"}
+TIMES = {"created_at", "modified_at"}
+NUMBERS = {"offset", "probability", "seconds", "retry_after", *TIMES}
+WHOLE_NUMBERS = {"skip", "calls", "count", "status", "size"}
+MAY_BE_NULL = {"job_id", "calls", "count", "retry_after", *TIMES}
 
 
 def routes(simulator: Simulator) -> list[web.RouteDef]:
     """Returns the control paths of a simulator."""
     control = _Control(simulator)
     return [
-        web.get("/_simulator/stats", control.stats),
-        web.post("/_simulator/faults", _careful(control.add_faults)),
+        web.get("/_simulator/stats", _refusing(control.stats)),
+        web.post("/_simulator/faults", _refusing(control.add_faults)),
         web.delete("/_simulator/faults", control.clear_faults),
-        web.post("/_simulator/jobs", _careful(control.create_job)),
-        web.post("/_simulator/jobs/{job_id}", _careful(control.move_job)),
-        web.delete("/_simulator/jobs/{job_id}", _careful(control.delete_job)),
-        web.put("/_simulator/clock", _careful(control.set_clock)),
+        web.post("/_simulator/jobs", _refusing(control.create_job)),
+        web.post("/_simulator/jobs/{job_id}", _refusing(control.move_job)),
+        web.delete("/_simulator/jobs/{job_id}", _refusing(control.delete_job)),
+        web.put("/_simulator/clock", _refusing(control.set_clock)),
     ]
 
 
@@ -54,17 +62,17 @@ class _Control:
         self._simulator = simulator
 
     async def stats(self, request: web.Request) -> web.Response:
-        simulator, world = self._simulator, self._world(request)
+        simulator, jobs = self._simulator, self._jobs(request)
         return web.json_response(
             {
                 "calls": simulator.calls,
                 "lists": [[*filters, calls] for filters, calls in simulator.lists.items()],
                 "outcomes": _nested(simulator.outcomes),
                 "faults_struck": simulator.faults.struck,
-                "jobs": _nested(world.counts()),
-                "created_ever": world.created_ever,
-                "ended_ever": _nested(world.ended_ever),
-                "deleted_ever": _nested(world.deleted_ever),
+                "jobs": _nested(jobs.counts()),
+                "created_ever": jobs.created_ever,
+                "ended_ever": _nested(jobs.ended_ever),
+                "deleted_ever": _nested(jobs.deleted_ever),
             }
         )
 
@@ -81,27 +89,32 @@ class _Control:
 
     async def create_job(self, request: web.Request) -> web.Response:
         fields = checked(await request.json(), ("job_type",), JOB_FIELDS)
-        job_id = self._world(request).create(**{**fields, "error": error_of(fields)})
+        job_id = self._jobs(request).create(**{**fields, "error": error_of(fields)})
         return web.json_response({"job_id": job_id}, status=201)
 
     async def move_job(self, request: web.Request) -> web.Response:
         fields = checked(await request.json(), ("state",), ("error",))
-        self._world(request).move(request.match_info["job_id"], fields["state"], error=error_of(fields))
+        self._jobs(request).move(request.match_info["job_id"], fields["state"], error=error_of(fields))
         return web.json_response({})
 
     async def delete_job(self, request: web.Request) -> web.Response:
-        self._world(request).delete(request.match_info["job_id"])
+        self._jobs(request).delete(request.match_info["job_id"])
         return web.json_response({})
 
     async def set_clock(self, request: web.Request) -> web.Response:
         self._simulator.clock_offset = float(checked(await request.json(), ("offset",))["offset"])
         return web.json_response({})
 
-    def _world(self, request: web.Request) -> World:
-        return self._simulator.world_of(request.query.get("key_id", ""))
+    def _jobs(self, request: web.Request) -> JobStore:
+        """Returns the jobs that the query selects; raises ValueError for an unknown kind."""
+        stores = self._simulator.account_of(request.query.get("key_id", "")).stores
+        kind = request.query.get("kind", "smart")
+        if kind not in stores:
+            raise ValueError(f"unknown job kind {kind!r}; there are {', '.join(stores)}")
+        return stores[kind]
 
 
-def _careful(
+def _refusing(
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -122,3 +135,48 @@ def _nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
     for (first, second), number in counts.items():
         nested.setdefault(first, {})[second] = number
     return nested
+
+
+def checked(body: object, needed: tuple[str, ...], known: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Returns a body that is an object with these fields, each of its kind; raises ValueError that says what is not."""
+    if not isinstance(body, dict):
+        raise ValueError("the body must be a JSON object")  # noqa: TRY004 - what was sent, not a fault of the program
+    for name in needed:
+        if name not in body:
+            raise ValueError(f"{name} is missing")
+    for name, value in body.items():
+        if name not in (*needed, *known):
+            raise ValueError(f"{name}: no such field; there is {', '.join((*needed, *known))}")
+        problem = _problem(name, value)
+        if problem:
+            raise ValueError(f"{name} {problem}")
+    return body
+
+
+def error_of(fields: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Returns code and message of a failure, None where there is none; raises ValueError."""
+    given = fields.get("error")
+    if given is None:
+        return None
+    if not (isinstance(given, list) and len(given) == 2 and all(isinstance(part, str) for part in given)):  # noqa: PLR2004 - a pair
+        raise ValueError('error must be ["Code", "Message"]')
+    return given[0], given[1]
+
+
+def _problem(name: str, value: object) -> str:
+    if value is None and name in MAY_BE_NULL:
+        return ""
+    if name in TEXTS:
+        is_good = isinstance(value, str) and (value != "" or name in MAY_BE_EMPTY)
+        return "" if is_good else f"must be a text{'' if name in MAY_BE_EMPTY else ' that is not empty'}"
+    number = _number(value)
+    if name in WHOLE_NUMBERS:
+        return "" if number is not None and number == int(number) >= 0 else "must be a whole number, 0 or more"
+    return "must be a number" if name in NUMBERS and number is None else ""
+
+
+def _number(value: object) -> float | None:
+    """Returns a finite number that is no further off than the last second, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) and abs(value) <= LAST_SECOND else None

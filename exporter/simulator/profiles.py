@@ -1,13 +1,26 @@
-"""How the jobs of each type behave in the demo: births, slots, run times and reasons to fail."""
+"""How the simulated jobs of each kind and type behave, and the fields of answers that the exporter does not read.
+
+A job kind without a profile is served from its declaration alone; its store stays empty in the demo.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from exporter.simulator.job_store import wire_time
+
+if TYPE_CHECKING:
+    from exporter.jobs.kinds import JobKind
+    from exporter.simulator.job_store import Job
+
+USER_ID = 1084506228000000
+BUCKET = "demo-media"
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why jobs fail; the larger its weight among its type's reasons, the more often."""
+    """A reason for failures; its share among the reasons of its type is in proportion to its weight."""
 
     code: str
     message: str
@@ -16,10 +29,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The behaviour of one job type; run times are log-normal around the median."""
+    """The behaviour of one job type; at most `slots` jobs run at once, with log-normal run times around the median."""
 
     job_type: str
-    births_per_minute: float
+    jobs_per_minute: float
     slots: int
     median_seconds: float
     spread: float
@@ -31,10 +44,10 @@ _UNREADABLE = Reason("InputFile.DownloadFailed", "The input file cannot be read 
 _INTERNAL = Reason("InternalError", "The job failed due to an internal error. Submit it again.", 1.0)
 _TIMEOUT = Reason("JobTimeout", "The job did not finish within the time limit.", 1.0)
 
-PROFILES = (
+_SMART = (
     Profile(
         "ASR",
-        births_per_minute=8.0,
+        jobs_per_minute=8.0,
         slots=8,
         median_seconds=35.0,
         spread=0.7,
@@ -48,7 +61,7 @@ PROFILES = (
     ),
     Profile(
         "DynamicChart",
-        births_per_minute=3.0,
+        jobs_per_minute=3.0,
         slots=3,
         median_seconds=25.0,
         spread=0.5,
@@ -61,7 +74,7 @@ PROFILES = (
     ),
     Profile(
         "VideoTranslation",
-        births_per_minute=0.8,
+        jobs_per_minute=0.8,
         slots=5,
         median_seconds=200.0,
         spread=0.6,
@@ -75,7 +88,7 @@ PROFILES = (
     ),
     Profile(
         "TextToSpeech",
-        births_per_minute=20.0,
+        jobs_per_minute=20.0,
         slots=4,
         median_seconds=8.0,
         spread=0.5,
@@ -87,4 +100,39 @@ PROFILES = (
         ),
     ),
 )
-"""The four documented job types; their error codes and messages are examples, not the service's own."""
+
+PROFILES: dict[str, tuple[Profile, ...]] = {"smart": _SMART}
+"""Profiles by job kind, one for each type; error codes and messages are examples, not those of the service."""
+
+
+def extra_fields(kind: JobKind, job: Job) -> dict[str, Any]:
+    """Returns fields of a list item that the exporter does not read."""
+    if kind.name != "smart":
+        return {}
+    return {
+        "Title": job.title,
+        "Description": "",
+        "UserId": USER_ID,
+        "EditingConfig": '{"AudioConfig":{},"InputConfig":""}',
+        "InputConfig": {"InputFile": f"oss://{BUCKET}/in/{job.job_id}", "Keyword": ""},
+        "OutputConfig": {"Bucket": BUCKET, "Object": f"out/{job.job_id}"},
+    }
+
+
+def extra_details(kind: JobKind, job: Job) -> dict[str, Any]:
+    """Returns fields of the answer of the details call that the exporter does not read."""
+    if kind.name != "smart":
+        return {}
+    return {
+        "UserData": "",
+        "Output": "",
+        "SmartJobInfo": {
+            "Title": job.title,
+            "Description": "",
+            "UserId": str(USER_ID),
+            "JobType": job.job_type,
+            "CreateTime": wire_time(job.created_at),
+            "InputConfig": {"InputFile": f"oss://{BUCKET}/in/{job.job_id}"},
+            "OutputConfig": {"Bucket": BUCKET, "Object": f"out/{job.job_id}"},
+        },
+    }

@@ -1,4 +1,4 @@
-"""The simulated IMS endpoint: real HTTP, real signatures, ListSmartJobs and GetSmartHandleJob of a world."""
+"""The simulated IMS endpoint: real HTTP, real signatures, and every declared job list with its details call."""
 
 from __future__ import annotations
 
@@ -11,35 +11,46 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from exporter.simulator import answers, control
-from exporter.simulator.delivery import deliver
-from exporter.simulator.faults import Fault, Faults
-from exporter.simulator.gate import Call, Gate, Key
-from exporter.simulator.listing import at, bad_token, read_listing, token_for
-from exporter.simulator.refusal import RefusedError, invalid_parameter
-from exporter.simulator.world import World
+from exporter.jobs.kinds import KINDS
+from exporter.simulator import control
+from exporter.simulator.answers import (
+    Answer,
+    RefusedError,
+    details_answer,
+    error_answer,
+    invalid_parameter,
+    list_answer,
+)
+from exporter.simulator.authentication import Authenticator, Call, Key
+from exporter.simulator.faults import Fault, Faults, deliver
+from exporter.simulator.job_store import Account, JobStore
+from exporter.simulator.lists import read_request, refused_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from exporter.jobs.kinds import JobKind
+    from exporter.jobs.kinds.kind import DetailsCall
+
+KIND_OF_ACTION = {action: kind for kind in KINDS.values() for action in kind.actions}
 DEMO_KEY = Key("demo-key-id", "demo-key-secret")
-"""The key that a simulator knows when it is given none."""
+"""The only key of a simulator that is given no keys."""
 
 
 class Simulator:
-    """An endpoint on a loopback address while its context is entered; port 0 lets the system pick one.
+    """An endpoint on a loopback address while its context is entered; with port 0 the system picks the port.
 
-    `world` belongs to every key that `worlds` gives none of its own. `keys`, `worlds`, `faults`,
-    `clock_offset` and `total_count` may be changed at any time; other processes use the paths in `control`.
-    `exact_query` is explained at `Gate`.
+    `account` is the account of every key that `accounts` does not name. `keys`, `accounts`, `faults`, `clock_offset`
+    and `total_count` may change at any time; other processes use the paths of `control`. For `exact_query` see
+    `Authenticator`.
     """
 
     def __init__(
         self,
         *,
-        world: World | None = None,
+        account: Account | None = None,
         keys: Iterable[Key] = (DEMO_KEY,),
-        worlds: Mapping[str, World] | None = None,
+        accounts: Mapping[str, Account] | None = None,
         total_count: bool = False,
         exact_query: bool = True,
         now: Callable[[], float] = time.time,
@@ -48,26 +59,26 @@ class Simulator:
         seed: int = 0,
     ) -> None:
         self.clock_offset = 0.0
-        """Seconds by which the service's clock is ahead of `now`."""
+        """Seconds by which the clock of the service is ahead of `now`."""
         self.total_count = total_count
         """Whether lists carry TotalCount."""
         self.keys = {key.key_id: key for key in keys}
-        self.world = World(self.clock) if world is None else world
-        self.worlds = dict(worlds or {})
+        self.account = Account(self.clock) if account is None else account
+        self.accounts = dict(accounts or {})
         self.faults = Faults(seed)
         self.calls: Counter[str] = Counter()
-        """Calls by action, refused ones too."""
+        """Calls by action, with the refused ones."""
         self.lists: Counter[tuple[str | None, str | None]] = Counter()
-        """List calls by filter (JobType, JobState)."""
+        """List calls by job type and state, None where the call does not filter."""
         self.outcomes: Counter[tuple[str, str]] = Counter()
-        """Answers by (action, error code or OK), as they were before a fault of the wire."""
+        """Answers by (action, error code or OK), before a fault changed them on their way."""
         self._now = now
         self._host, self._port = host, port
-        self._gate = Gate(self.keys, self.clock, exact_query=exact_query)
+        self._authenticator = Authenticator(self.keys, self.clock, exact_query=exact_query)
         self._stack = AsyncExitStack()
 
     def clock(self) -> float:
-        """Returns the time of the service's clock."""
+        """Returns the time of the clock of the service, Unix seconds."""
         return self._now() + self.clock_offset
 
     @property
@@ -80,9 +91,14 @@ class Simulator:
         """The endpoint with its scheme."""
         return f"http://{self.endpoint}"
 
-    def world_of(self, key_id: str) -> World:
-        """Returns the world of the account that a key belongs to."""
-        return self.worlds.get(key_id, self.world)
+    @property
+    def jobs(self) -> JobStore:
+        """The smart jobs of `account`."""
+        return self.account.jobs
+
+    def account_of(self, key_id: str) -> Account:
+        """Returns the account that a key belongs to."""
+        return self.accounts.get(key_id, self.account)
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -107,61 +123,60 @@ class Simulator:
         host = call.headers.get("host", "")
         fault = None
         try:
-            key = self._gate.admit(call)
+            key = self._authenticator.authenticate(call)
         except RefusedError as refused:
-            answer = answers.refusal(refused, host)
+            answer = error_answer(refused, host)
         else:
             answer, fault = self.answer(call.action, call.query, key.key_id, host)
         self.outcomes[call.action, answer.code] += 1
         answer.headers["Date"] = formatdate(self.clock(), usegmt=True)
         return await deliver(request, answer, fault)
 
-    def answer(self, action: str, query: str, key_id: str = "", host: str = "") -> tuple[answers.Answer, Fault | None]:
-        """Returns the answer to a call that was let in, and what befalls both: some faults bend it on the wire only."""
+    def answer(self, action: str, query: str, key_id: str = "", host: str = "") -> tuple[Answer, Fault | None]:
+        """Returns the answer to an authenticated call, and the fault that strikes it on its way."""
         parameters = dict(parse_qsl(query, keep_blank_values=True))
-        fault = self.faults.strike(action, key_id, paging=bool(parameters.get("NextToken")))
-        try:
-            return self._answer(action, parameters, self.world_of(key_id), fault), fault
-        except RefusedError as refused:
-            return answers.refusal(refused, host), fault
-
-    def _answer(self, action: str, parameters: Mapping[str, str], world: World, fault: Fault | None) -> answers.Answer:
+        kind = KIND_OF_ACTION[action]
+        fault = self.faults.strike(action, key_id, paging=bool(parameters.get(kind.paging.token)))
+        store = self.account_of(key_id).stores[kind.name]
         if fault is not None and fault.kind in {"throttle", "fail"}:
-            raise RefusedError(*fault.error(), retry_after=fault.retry_after)
-        if action == "ListSmartJobs":
-            return self._list(parameters, world, fault.kind if fault else "")
-        return _get(parameters, world)
+            return error_answer(RefusedError(*fault.error(), retry_after=fault.retry_after), host), fault
+        try:
+            if kind.details is not None and action == kind.details.action:
+                return _details(kind, kind.details, parameters, store), fault
+            return self._list(kind, parameters, store, fault.kind if fault else ""), fault
+        except RefusedError as refused:
+            return error_answer(refused, host), fault
 
-    def _list(self, parameters: Mapping[str, str], world: World, fault: str) -> answers.Answer:
+    def _list(self, kind: JobKind, parameters: Mapping[str, str], store: JobStore, fault: str) -> Answer:
         if fault == "expire":
-            raise bad_token()
-        listing = read_listing(parameters, world)
-        self.lists[listing.job_type, listing.job_state] += 1
+            raise refused_token()
+        page = read_request(kind, parameters, store)
+        self.lists[page.job_type, page.job_state] += 1
         if fault == "stuck":
-            listing = at(listing, 0)
-        jobs = world.page(
-            job_type=listing.job_type,
-            job_state=listing.job_state,
-            offset=listing.offset,
-            limit=listing.limit,
-            ascending=listing.ascending,
+            page = page.at(0)
+        jobs = store.page(
+            job_type=page.job_type,
+            job_state=page.job_state,
+            offset=page.offset,
+            limit=page.limit,
+            ascending=page.ascending,
         )
         if fault == "duplicate":
             jobs = [job for job in jobs for _ in range(2)]
-        total = world.total(listing.job_type, listing.job_state)
-        following = at(listing, listing.offset + listing.limit)
-        token = token_for(following) if following.offset < total or fault == "stuck" else ""
-        return answers.page(jobs, listing.limit, token, total if self.total_count else None)
+        total = store.total(page.job_type, page.job_state)
+        following = page.at(page.offset + page.limit)
+        token = following.token if following.offset < total or fault == "stuck" else ""
+        return list_answer(kind, jobs, page.limit, token, total if self.total_count else None)
 
 
-def _get(parameters: Mapping[str, str], world: World) -> answers.Answer:
-    job_id = parameters.get("JobId", "")
+def _details(kind: JobKind, details: DetailsCall, parameters: Mapping[str, str], store: JobStore) -> Answer:
+    job_id = parameters.get(details.job_id, "")
     if not job_id:
-        raise invalid_parameter("JobId", job_id)
-    job = world.get(job_id)
+        raise invalid_parameter(details.job_id, job_id)
+    job = store.get(job_id)
     if job is None:
         raise RefusedError(404, "JobNotFound", f"The specified job does not exist: {job_id[:64]}.")
-    return answers.details(job)
+    return details_answer(kind, details, job)
 
 
 async def _read(request: web.Request) -> Call:

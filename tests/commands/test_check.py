@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.commands.check import ram_policy
+from exporter.simulator.authentication import Key
 from exporter.simulator.faults import Fault
-from exporter.simulator.gate import Key
 from exporter.simulator.server import Simulator
 from tests.support.command_line import CANARY, NAMES, TOKEN, CommandLine
 from tests.support.dead_endpoint import dead_endpoint

@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import __version__
 from exporter.metrics.document import metrics_table
+from exporter.simulator.authentication import Key
 from exporter.simulator.faults import Fault
-from exporter.simulator.gate import Key
 from exporter.simulator.server import Simulator
 from tests.support.command_line import CANARY, TOKEN, CommandLine
 from tests.support.real_servers import poll
@@ -36,8 +36,8 @@ def simulator(cli: CommandLine) -> Iterator[Simulator]:
     """Gives a service with two jobs, which the command line's environment leads to."""
     simulator = Simulator(keys=[KEY])
     with running_simulators(simulator):
-        simulator.world.create("ASR")
-        simulator.world.create("ASR", state="Failed", error=("E.Code", "words"))
+        simulator.jobs.create("ASR")
+        simulator.jobs.create("ASR", state="Failed", error=("E.Code", "words"))
         cli.target(simulator.url, KEY)
         yield simulator
 

@@ -32,7 +32,7 @@ PROMETHEUS = "/etc/prometheus"
 def simulator() -> Iterator[Simulator]:
     """Yields a simulator with one job."""
     simulator = Simulator()
-    simulator.world.create("ASR")
+    simulator.jobs.create("ASR")
     with running_simulators(simulator):
         yield simulator
 

@@ -13,7 +13,7 @@ import pytest
 from exporter.errors import LedgerBrokenError
 from exporter.polling.ledger import Ledger
 from exporter.polling.ledger.schema import MIGRATIONS
-from exporter.simulator.gate import Key
+from exporter.simulator.authentication import Key
 from exporter.simulator.server import Simulator
 from tests.support.command_line import CANARY, CommandLine
 from tests.support.exporter_process import Exporter, Scrape, environment, exporter, parsed
@@ -55,7 +55,7 @@ def service(cli: CommandLine) -> Iterator[Simulator]:
 def end_jobs(service: Simulator, number: int) -> None:
     """Creates and finishes a number of jobs."""
     for _ in range(number):
-        service.world.move(service.world.create("ASR", state="Executing"), "Finished")
+        service.jobs.move(service.jobs.create("ASR", state="Executing"), "Finished")
 
 
 def ended(scrape: Scrape) -> float:

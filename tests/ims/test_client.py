@@ -22,8 +22,8 @@ from exporter.errors import (
 from exporter.ims.client import MAX_BODY_BYTES, ImsClient, RetryBudget, V3Auth, endpoint_pool, translated
 from exporter.ims.rate_limit import AccountLimiter
 from exporter.jobs.kinds import SMART
+from exporter.simulator.authentication import Key
 from exporter.simulator.faults import Fault
-from exporter.simulator.gate import Key
 from exporter.simulator.server import DEMO_KEY, Simulator
 from tests.support.api_client import SECRET, TOKEN, Script, answer, client_of, list_with, source_of
 from tests.support.dead_endpoint import dead_endpoint
@@ -104,7 +104,7 @@ def test_both_forms_of_paging(key: Key) -> None:
     """By token and by number, with a plain and with a temporary key, every job is seen once, newest first."""
 
     async def scenario(simulator: Simulator, client: ImsClient) -> None:
-        created = [simulator.world.create("ASR", state="Failed", created_at=1000 + number) for number in range(25)]
+        created = [simulator.jobs.create("ASR", state="Failed", created_at=1000 + number) for number in range(25)]
         by_token, token = [], ""
         for _ in range(3):
             page = await client.list_jobs(size=10, token=token, budget=NO_RETRIES)
@@ -126,7 +126,7 @@ def test_one_job() -> None:
     """A job is told with its reason; one that is not there is NotFoundError; a wrong filter is BadRequestError."""
 
     async def scenario(simulator: Simulator, client: ImsClient) -> None:
-        job_id = simulator.world.create("ASR", state="Failed", error=("Code", "words"))
+        job_id = simulator.jobs.create("ASR", state="Failed", error=("Code", "words"))
 
         job = await client.get_job(job_id, budget=NO_RETRIES)
         with pytest.raises(NotFoundError):

@@ -18,8 +18,8 @@ from exporter.ims.credentials.source import credential_source
 from exporter.ims.rate_limit import AccountLimiter
 from exporter.jobs.kinds import SMART
 from exporter.jobs.target import Credentials
-from exporter.simulator.answers import wire_time
-from exporter.simulator.gate import Key
+from exporter.simulator.authentication import Key
+from exporter.simulator.job_store import wire_time
 from exporter.simulator.server import DEMO_KEY, Simulator
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def with_simulator(scenario: Callable[[Simulator], Coroutine[None, None, None]],
     async def run() -> None:
         async with Simulator(keys=[DEMO_KEY, TEMPORARY], exact_query=exact_query) as simulator:
             for number in range(250):
-                simulator.world.create(
+                simulator.jobs.create(
                     SMART.job_types[number % 4],
                     state=SMART.job_states[number % 3],
                     title=f"job {number}",
@@ -89,7 +89,7 @@ def truth(simulator: Simulator, **wanted: Any) -> list[tuple[str, str, str, str,
             wire_time(job.created_at),
             wire_time(job.modified_at),
         )
-        for job in simulator.world.page(limit=1000, **wanted)
+        for job in simulator.jobs.page(limit=1000, **wanted)
     ]
 
 
@@ -155,8 +155,8 @@ def test_reads_single_jobs() -> None:
 
     async def scenario(simulator: Simulator) -> None:
         client = client_of(simulator)
-        failed = simulator.world.create("ASR", state="Failed", error=("Code", "Message"))
-        created = simulator.world.create("ASR")
+        failed = simulator.jobs.create("ASR", state="Failed", error=("Code", "Message"))
+        created = simulator.jobs.create("ASR")
 
         bodies = [
             (await client.get_smart_handle_job_async(models.GetSmartHandleJobRequest(job_id=job_id))).body
@@ -252,7 +252,7 @@ def test_our_client_reads_the_same_single_jobs() -> None:
     """GetSmartHandleJob tells our client what it tells the SDK; of an unknown job, that it is unknown."""
 
     async def scenario(simulator: Simulator) -> None:
-        sdk, create = client_of(simulator), simulator.world.create
+        sdk, create = client_of(simulator), simulator.jobs.create
         job_ids = [
             create("ASR", state=state, title=f"a {state} job", error=("Code", "Message")) for state in SMART.job_states
         ]

@@ -92,7 +92,7 @@ def assert_counts(history: History, states: tuple[str, ...]) -> None:
     shown = {key: number for key, number in snapshot.jobs.items() if number and key[1] in states}
     truth = Counter(
         (job.job_type, job.state)
-        for job in history.service.world.page(limit=10_000)
+        for job in history.service.jobs.page(limit=10_000)
         if job.state in states
         and history.is_polled(job.job_id)
         and (job.state not in STRANGE_STATES or job.job_id in history.remembered)
@@ -119,7 +119,7 @@ def assert_births_and_deletions(history: History) -> None:
     """Births since the first poll are counted, and jobs met open that went without an end; each once."""
     snapshot, service = history.poller.view.snapshot, history.service
     assert snapshot is not None
-    born = {job.job_id for job in service.world.page(limit=10_000) if job.created_at > history.since}
+    born = {job.job_id for job in service.jobs.page(limit=10_000) if job.created_at > history.since}
     gone = (history.remembered & service.deleted) - set(history.counted)
     assert history.deleted <= len(gone)
     if not history.has_changed:

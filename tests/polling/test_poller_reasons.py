@@ -124,7 +124,7 @@ def test_a_reason_not_had_is_no_failure_of_the_poll(target: Polled, error: ApiEr
 def test_a_failed_job_deleted_meanwhile(target: Polled) -> None:
     """A failed job that is gone before it is asked for stays `unknown`; the others tell their reasons."""
     target.fail_jobs(3)
-    target.service.before[len(target.service.calls) + 3] = lambda: target.service.world.delete("job 2")
+    target.service.before[len(target.service.calls) + 3] = lambda: target.service.jobs.delete("job 2")
 
     target.poll()
 

@@ -33,7 +33,7 @@ def test_lists_are_read_in_the_order_of_a_jobs_life() -> None:
     service.create("a", age=5)
     service.create("b", age=6, state="Executing")
     service.before = {
-        1: lambda: service.world.move("a", "Executing"),
+        1: lambda: service.jobs.move("a", "Executing"),
         2: lambda: service.fail("b"),
     }
 
@@ -146,8 +146,8 @@ def test_an_endless_list_is_an_error() -> None:
     service = FakeService(rows_per_page=1)
     for job_id in ("a", "b"):
         service.create(job_id, age=10)
-    page = service.world.page
-    service.world.page = lambda **options: page(**{**options, "offset": 0})  # type: ignore[method-assign] # a stuck service
+    page = service.jobs.page
+    service.jobs.page = lambda **options: page(**{**options, "offset": 0})  # type: ignore[method-assign] # a stuck service
 
     with pytest.raises(BadResponseError):
         look(reader_of(service))

@@ -20,7 +20,7 @@ def test_few_vanished_jobs_are_asked_for() -> None:
         service.create(job_id, age=3600, state="Executing")
     known, reader = open_before(service, ["a", "b"]), reader_of(service)
     service.fail("a")
-    service.world.move("b", "Finished")
+    service.jobs.move("b", "Finished")
 
     observed = look(reader, known)
 
@@ -134,7 +134,7 @@ def test_a_job_that_was_only_overlooked() -> None:
     service = crowded(rows_per_page=1)
     service.create("newer", age=3500)
     service.create("older", age=3600)
-    service.before[1] = lambda: service.world.move("newer", "Executing")
+    service.before[1] = lambda: service.jobs.move("newer", "Executing")
 
     observed = look(reader_of(service), open_before(service, ["newer", "older"]))
 

@@ -70,7 +70,7 @@ def test_a_job_leaves_an_undocumented_state() -> None:
     """It is looked for as one that left an open list is."""
     service = crowded()
     known = undocumented(service, 3, "Paused")
-    service.world.move("Paused 1", "Finished")
+    service.jobs.move("Paused 1", "Finished")
 
     observed = look(reader_of(service), known)
 

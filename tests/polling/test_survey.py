@@ -95,7 +95,7 @@ def test_is_due_once_an_interval(target: Polled) -> None:
     survey(target)
     target.poll(after=DAY - HOUR)
     assert survey(target) == []
-    target.service.world.delete("done 0")
+    target.service.jobs.delete("done 0")
 
     target.poll(after=HOUR)
     calls = survey(target)
@@ -196,7 +196,7 @@ def test_jobs_that_end_meanwhile(target: Polled) -> None:
     target.poll()
     started = len(target.service.calls)
     for number, call in enumerate((1, 2, 3)):
-        target.service.before[started + call] = partial(target.service.world.move, f"running {number}", "Finished")
+        target.service.before[started + call] = partial(target.service.jobs.move, f"running {number}", "Finished")
 
     survey(target)
 
@@ -224,10 +224,10 @@ def test_makes_good_what_catching_up_has_missed() -> None:
 def test_endless_lists(target: Polled, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that gives the same token, or the same jobs, again and again ends the run and not the process."""
     monkeypatch.setattr(module, "PAGES_WITHOUT_NEWS", 5)
-    page = target.service.world.page
+    page = target.service.jobs.page
     stuck = page(job_state="Finished", limit=4)
-    monkeypatch.setattr(target.service.world, "page", lambda **_: stuck)
-    monkeypatch.setattr(target.service.world, "total", lambda *_: 10**6)
+    monkeypatch.setattr(target.service.jobs, "page", lambda **_: stuck)
+    monkeypatch.setattr(target.service.jobs, "total", lambda *_: 10**6)
 
     with capture_logs() as logs:
         calls = survey(target)

@@ -32,8 +32,8 @@ from exporter.metrics.table import Process
 from exporter.polling.ledger import Ledger
 from exporter.polling.poller import DAY, Poller, PollSettings, window_start
 from exporter.polling.survey import Survey
+from exporter.simulator.job_store import Account, JobStore
 from exporter.simulator.server import Simulator
-from exporter.simulator.world import World
 from tests.support.api_client import BASE_URL, source_of
 from tests.support.faulty_transport import FaultyTransport
 from tests.support.ledger_driver import full_disk
@@ -87,38 +87,38 @@ class EndCounter:
 class Workload:
     """Jobs that are born, move and end, and leave the service when they are older than the lookback."""
 
-    def __init__(self, world: World, dice: random.Random, book: EndCounter) -> None:
+    def __init__(self, store: JobStore, dice: random.Random, book: EndCounter) -> None:
         self.events = 0
         """How many things happen between two calls, at most."""
-        self._world, self._dice, self._book = world, dice, book
+        self._store, self._dice, self._book = store, dice, book
 
     def go_on(self) -> None:
         """Lets something happen."""
         for _ in range(self._dice.randrange(self.events + 1)):
             if self._dice.random() < 0.3 and sum(map(self._open, SMART.open_states)) < OPEN_JOBS:
-                self._world.create(self._dice.choice(SMART.job_types))
+                self._store.create(self._dice.choice(SMART.job_types))
             else:
                 self._move()
         self._forget()
 
     def _open(self, state: str) -> int:
-        return self._world.total(job_state=state)
+        return self._store.total(job_state=state)
 
     def _move(self) -> None:
         state = self._dice.choice(SMART.open_states)
         if not (total := self._open(state)):
             return
-        (job,) = self._world.page(job_state=state, offset=self._dice.randrange(total), limit=1)
+        (job,) = self._store.page(job_state=state, offset=self._dice.randrange(total), limit=1)
         following = self._dice.choice(("Executing", *SMART.ended_states) if state == "Created" else SMART.ended_states)
-        self._world.move(job.job_id, following, error=("Timeout", "took too long") if following == "Failed" else None)
+        self._store.move(job.job_id, following, error=("Timeout", "took too long") if following == "Failed" else None)
         if following in SMART.ended_states:
             self._book.end(job.job_id)
 
     def _forget(self) -> None:
-        for job in self._world.page(limit=2, ascending=True):
-            if job.state in SMART.ended_states and job.created_at < self._world.now() - STAY_SECONDS:
+        for job in self._store.page(limit=2, ascending=True):
+            if job.state in SMART.ended_states and job.created_at < self._store.now() - STAY_SECONDS:
                 self._book.leave(job.job_id)
-                self._world.delete(job.job_id)
+                self._store.delete(job.job_id)
 
 
 FAULTED_CALLS = 100_000
@@ -201,12 +201,13 @@ class Soak:
     def __init__(self, folder: str, seed: int) -> None:
         self.record, self.book, self.dice = Record(), EndCounter(), random.Random(seed)
         began = time.monotonic()
-        self.world = World(lambda: START + time.monotonic() - began)
+        account = Account(lambda: START + time.monotonic() - began)
+        self.jobs = account.jobs
         for number in range(HISTORY):
             state = SMART.ended_states[number % 9 == 0]
-            self.world.create(SMART.job_types[number % 4], state=state, created_at=START - (HISTORY - number) * 40)
-        self.life = Workload(self.world, self.dice, self.book)
-        self.wire = FaultyTransport(Simulator(world=self.world, seed=seed), self.dice, self.life.go_on)
+            self.jobs.create(SMART.job_types[number % 4], state=state, created_at=START - (HISTORY - number) * 40)
+        self.life = Workload(self.jobs, self.dice, self.book)
+        self.wire = FaultyTransport(Simulator(account=account, seed=seed), self.dice, self.life.go_on)
         self._http = httpx.AsyncClient(base_url=BASE_URL, transport=self.wire)
         self._instruments = Instruments()
         self._instruments.add_target(KEY)
@@ -215,7 +216,7 @@ class Soak:
             views=lambda: [self.poller.view],
             process=lambda: Process(self.ledger.size_bytes, reload_successful=True, reloaded_at=0, version=__version__),
             instruments=self._instruments,
-            now=self.world.now,
+            now=self.jobs.now,
             stale_after_seconds=lambda: 5.0 * INTERVAL,
         )
         self._start()
@@ -232,7 +233,7 @@ class Soak:
             observe=lambda *seen: self._instruments.observe_request(KEY, *seen),
         )
         settings = PollSettings(INTERVAL, lookback_days=1, failure_details=True)
-        self.poller = Poller(KEY, self._api, self.ledger, settings, observe_poll=self._observe, now=self.world.now)
+        self.poller = Poller(KEY, self._api, self.ledger, settings, observe_poll=self._observe, now=self.jobs.now)
         self.survey = Survey(self.poller, self._api, self.ledger, interval_seconds=6 * 3600, lookback_days=1)
 
     def _observe(self, seconds: float, reason: str | None) -> None:
@@ -262,13 +263,13 @@ class Soak:
         await Survey(self.poller, self._api, self.ledger, interval_seconds=0, lookback_days=1).run()
         await self.poller.run()
         self.book.close()
-        self.record.seconds = self.world.now() - START
+        self.record.seconds = self.jobs.now() - START
         snapshot = self.poller.view.snapshot
         assert snapshot is not None
         since = window_start(self.poller.polled_at, 1)
         there = Counter(
             (job.job_type, job.state)
-            for job in self.world.page(limit=1_000_000)
+            for job in self.jobs.page(limit=1_000_000)
             if job.state in SMART.open_states or job.created_at >= since
         )
         shown = {key: number for key, number in snapshot.jobs.items() if number}

@@ -14,14 +14,14 @@ import pytest
 from exporter.app import assembled
 from exporter.config.load import load_settings
 from exporter.jobs.kinds import SMART
-from exporter.simulator.gate import ACTIONS, Key
+from exporter.simulator.authentication import ACTIONS, Key
 from exporter.simulator.server import DEMO_KEY, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from exporter.polling.poller import Poller
-    from exporter.simulator.world import Job, World
+    from exporter.simulator.job_store import Job, JobStore
     from tests.support.measurements import Measured
 
 pytestmark = pytest.mark.process
@@ -44,9 +44,9 @@ class Service:
     poller: Poller
 
     @property
-    def world(self) -> World:
+    def jobs(self) -> JobStore:
         """The account's jobs."""
-        return self.simulator.world
+        return self.simulator.jobs
 
     async def poll(self) -> Counter[str]:
         """Makes one good poll; returns its calls by action."""
@@ -73,32 +73,32 @@ async def service(key: Key = DEMO_KEY) -> AsyncIterator[Service]:
             yield Service(simulator, app.workers[0].poller)
 
 
-def fill(world: World, dice: random.Random, oldest_open: float) -> None:
+def fill(store: JobStore, dice: random.Random, oldest_open: float) -> None:
     """Creates a month of ended jobs, and open ones of various ages; none in the last minutes."""
-    now = world.now()
+    now = store.now()
     births = [(now - dice.uniform(HOUR / 6, 30 * DAY), dice.choice(SMART.ended_states)) for _ in range(HISTORY)]
     births += [(now - dice.uniform(HOUR / 12, oldest_open), dice.choice(SMART.open_states)) for _ in range(OPEN)]
     for created_at, state in sorted(births):
-        world.create(dice.choice(SMART.job_types), state=state, created_at=created_at)
+        store.create(dice.choice(SMART.job_types), state=state, created_at=created_at)
 
 
-def change(world: World, dice: random.Random) -> None:
+def change(store: JobStore, dice: random.Random) -> None:
     """Makes 500 changes: jobs are born, begin to run, and end."""
-    jobs = [job for state in SMART.open_states for job in world.page(job_state=state, limit=OPEN)]
+    jobs = [job for state in SMART.open_states for job in store.page(job_state=state, limit=OPEN)]
     dice.shuffle(jobs)
     for _ in range(BIRTHS):
-        world.create(dice.choice(SMART.job_types))
+        store.create(dice.choice(SMART.job_types))
     for job in [job for job in jobs if job.state == "Created"][:MOVES]:
-        world.move(job.job_id, "Executing")
+        store.move(job.job_id, "Executing")
         jobs.remove(job)
     for job in jobs[:ENDS]:
-        end(world, job, dice)
+        end(store, job, dice)
 
 
-def end(world: World, job: Job, dice: random.Random) -> None:
+def end(store: JobStore, job: Job, dice: random.Random) -> None:
     """Ends a job, one in three in a failure."""
     failed = dice.random() < 1 / 3
-    world.move(job.job_id, "Failed" if failed else "Finished", error=("Code", "message") if failed else None)
+    store.move(job.job_id, "Failed" if failed else "Finished", error=("Code", "message") if failed else None)
 
 
 def open_counts(counts: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
@@ -111,12 +111,12 @@ def test_idle_poll_costs_three_calls() -> None:
 
     async def scenario() -> list[Counter[str]]:
         async with service() as target:
-            now = target.world.now()
+            now = target.jobs.now()
             for age in range(2000, 0, -1):
-                target.world.create("ASR", state="Failed", created_at=now - 180 - age)
+                target.jobs.create("ASR", state="Failed", created_at=now - 180 - age)
             for state in SMART.open_states:
                 for age in range(40):
-                    target.world.create("ASR", state=state, created_at=now - 3600 - age)
+                    target.jobs.create("ASR", state=state, created_at=now - 3600 - age)
             return [await target.poll() for _ in range(11)]
 
     assert asyncio.run(scenario()) == [{LIST: 3}] * 11
@@ -133,17 +133,17 @@ def test_busy_poll_costs_forty_list_calls_at_most(key: Key, oldest_open: float, 
 
     async def scenario() -> Counter[str]:
         async with service(key) as target:
-            fill(target.world, dice, oldest_open)
+            fill(target.jobs, dice, oldest_open)
             await target.poll()
-            ended_before = Counter(target.world.ended_ever)
-            change(target.world, dice)
+            ended_before = Counter(target.jobs.ended_ever)
+            change(target.jobs, dice)
             calls = await target.poll()
             snapshot = target.poller.view.snapshot
 
             assert snapshot is not None
-            assert Counter(snapshot.ended) == target.world.ended_ever - ended_before
+            assert Counter(snapshot.ended) == target.jobs.ended_ever - ended_before
             assert sum(snapshot.created.values()) == BIRTHS
-            assert open_counts(dict(snapshot.jobs)) == open_counts(target.world.counts())
+            assert open_counts(dict(snapshot.jobs)) == open_counts(target.jobs.counts())
             return calls
 
     calls = asyncio.run(scenario())

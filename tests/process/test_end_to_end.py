@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.process, pytest.mark.tools]
 
 
-SIMULATOR = [sys.executable, "-m", "exporter.simulator", "--no-life", "--listen", "127.0.0.1:0"]
+SIMULATOR = [sys.executable, "-m", "exporter.simulator", "--no-workload", "--listen", "127.0.0.1:0"]
 EXPORTER = [sys.executable, "-m", "exporter", "run"]
 SIMULATOR_LISTENS = re.compile(r"simulated IMS endpoint: http://127\.0\.0\.1:(\d+)")
 EXPORTER_LISTENS = re.compile(r"event=listening url=http://127\.0\.0\.1:([1-9]\d*)")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from exporter.simulator.authentication import Key
 from exporter.simulator.faults import Fault
-from exporter.simulator.gate import Key
+from exporter.simulator.job_store import Account, JobStore
 from exporter.simulator.server import Simulator
-from exporter.simulator.world import World
 from tests.support.expected_counts import Truth, wait_for_counts
 from tests.support.exporter_process import Exporter, Scrape, environment, exporter
 from tests.support.simulator_thread import running_simulators
@@ -59,9 +59,9 @@ KEYS["no-permission"] = Key("id-of-no-permission", "secret-of-no-permission", ac
 
 
 def simulators() -> tuple[Simulator, Simulator]:
-    """Returns a service for all accounts, each with a world of its own, and one whose clock is an hour ahead."""
+    """Returns a service for all accounts, one for each key, and one whose clock is an hour ahead."""
     service, ahead = Simulator(keys=KEYS.values()), Simulator(keys=KEYS.values())
-    service.worlds = {key.key_id: World(service.clock) for key in KEYS.values()}
+    service.accounts = {key.key_id: Account(service.clock) for key in KEYS.values()}
     ahead.clock_offset = HOUR
     service.faults.add(Fault("garbage", key_id=KEYS["malformed"].key_id))
     service.faults.add(Fault("throttle", key_id=KEYS["throttled"].key_id))
@@ -99,14 +99,14 @@ def variables() -> dict[str, str]:
     return {variable(account, part): value for (account, part), value in parts.items()}
 
 
-def live(world: World) -> None:
+def live(store: JobStore) -> None:
     """Lets jobs be born, begin to run, and end."""
-    for job in world.page(job_state="Executing", limit=2):
-        world.move(job.job_id, "Finished")
-    for job in world.page(job_state="Created", limit=2):
-        world.move(job.job_id, "Executing")
+    for job in store.page(job_state="Executing", limit=2):
+        store.move(job.job_id, "Finished")
+    for job in store.page(job_state="Created", limit=2):
+        store.move(job.job_id, "Executing")
     for job_type in ("ASR", "TextToSpeech"):
-        world.create(job_type)
+        store.create(job_type)
 
 
 def polls(scrape: Scrape, account: str) -> float:
@@ -143,7 +143,7 @@ def assert_tells_what_is_wrong(running: Exporter, account: str, broken: Broken) 
 def test_broken_targets_neither_delay_nor_hide_the_good_one(tmp_path: Path, measured: Measured) -> None:
     """Of eight targets seven are broken, each in its way: the good one is exact and on time, the others say why."""
     service, ahead = simulators()
-    world = service.worlds[KEYS["good"].key_id]
+    store = service.accounts[KEYS["good"].key_id].jobs
     with running_simulators(service, ahead) as here, socket.socket() as dead:
         dead.bind(("127.0.0.1", 0))  # and never listens
         urls = dict.fromkeys(KEYS, service.url)
@@ -154,9 +154,9 @@ def test_broken_targets_neither_delay_nor_hide_the_good_one(tmp_path: Path, meas
         )
         with exporter(env, tmp_path / "exporter.log") as running:
             running.wait_for("the good one", lambda scrape: scrape.total("ims_exporter_survey_complete") == 1)
-            truth = here.do(lambda: Truth(world))
+            truth = here.do(lambda: Truth(store))
             for _ in range(POLLS):
-                here.do(lambda: live(world))
+                here.do(lambda: live(store))
                 running.wait_for_polls(1, account="good")
             expected = here.do(truth.now)
             good = wait_for_counts(running, expected)

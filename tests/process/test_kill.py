@@ -21,7 +21,7 @@ from tests.support.simulator_thread import running_simulators
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from exporter.simulator.world import World
+    from exporter.simulator.job_store import JobStore
     from tests.support.measurements import Measured
 
 pytestmark = pytest.mark.process
@@ -41,37 +41,37 @@ REASONS = (("InputFile.DownloadFailed", "no such object"), ("Timeout", "took too
 class Life:
     """Jobs that are born, move and end, some of them between two polls; nothing is deleted."""
 
-    def __init__(self, world: World, dice: random.Random) -> None:
-        self._world = world
+    def __init__(self, store: JobStore, dice: random.Random) -> None:
+        self._store = store
         self._dice = dice
-        self._begin(world.now())
+        self._begin(store.now())
 
     def _begin(self, now: float) -> None:
         for number in range(3000):
             age = (3000 - number) * 300
-            self._world.create(
+            self._store.create(
                 SMART.job_types[number % 4], state=SMART.ended_states[number % 7 == 0], created_at=now - age
             )
         for number in range(40):
-            self._world.create(SMART.job_types[number % 4], state=SMART.open_states[number % 2])
+            self._store.create(SMART.job_types[number % 4], state=SMART.open_states[number % 2])
 
     async def run(self) -> None:
         """Lives until cancelled."""
         while True:
             await asyncio.sleep(self._dice.uniform(0, 0.06))
             if self._dice.random() < 0.4:
-                self._world.create(self._dice.choice(SMART.job_types))
+                self._store.create(self._dice.choice(SMART.job_types))
             else:
                 self._move_one()
 
     def _move_one(self) -> None:
         state = self._dice.choice(SMART.open_states)
-        if not (total := self._world.total(job_state=state)):
+        if not (total := self._store.total(job_state=state)):
             return
-        (job,) = self._world.page(job_state=state, offset=self._dice.randrange(total), limit=1)
+        (job,) = self._store.page(job_state=state, offset=self._dice.randrange(total), limit=1)
         following = self._dice.choice(("Executing", *SMART.ended_states) if state == "Created" else SMART.ended_states)
         error = self._dice.choice(REASONS) if following == "Failed" else None
-        self._world.move(job.job_id, following, error=error)
+        self._store.move(job.job_id, following, error=error)
 
 
 class Watch:
@@ -124,12 +124,12 @@ def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, measured: Measure
     seed = secrets.randbits(32)
     measured(f"kills: seed {seed}")
     dice, watch, simulator = random.Random(seed), Watch(), Simulator()
-    life = Life(simulator.world, random.Random(seed + 1))
+    life = Life(simulator.jobs, random.Random(seed + 1))
 
     with running_simulators(simulator) as here:
         env = environment(tmp_path, endpoint=simulator.url, poll_interval_seconds=0.2, survey_interval_hours=0.001)
         pace = max(0.3, first_poll(env, tmp_path / "first.log"))
-        truth = here.do(lambda: Truth(simulator.world))
+        truth = here.do(lambda: Truth(simulator.jobs))
         with here.in_background(life.run()):
             for number in range(KILLS):
                 live_and_die(env, tmp_path / f"{number}.log", dice, pace, watch)

@@ -64,7 +64,7 @@ class Configured:
 def configured(folder: Path, *, may_post: bool = True) -> Iterator[tuple[Configured, Simulator]]:
     """Runs an exporter with one target, whose first survey is complete, on a service with a job."""
     service = Simulator()
-    service.world.create("ASR")
+    service.jobs.create("ASR")
     with running_simulators(service):
         config = Configured(folder / "config.yaml", service.url)
         config.write(REGIONS[0])
@@ -110,7 +110,7 @@ def test_a_changed_target_keeps_its_ledger(tmp_path: Path) -> None:
     """A target with other settings is shown without a gap and counts on where it was."""
     with configured(tmp_path) as (config, service):
         for _ in range(3):
-            service.world.create("ASR", state="Finished")
+            service.jobs.create("ASR", state="Finished")
         config.running.wait_for("the ends", lambda scrape: scrape.total("ims_jobs_ended_total") == 3)
         config.write(REGIONS[0], job_types=("ASR",), lookback_days=7)
 
@@ -203,14 +203,14 @@ def test_a_target_that_moves_to_another_shard_and_back(tmp_path: Path) -> None:
         config.write(*REGIONS)
         assert config.post()[0] == 200
         config.running.wait_for("all", lambda scrape: scrape.total("ims_exporter_target_up") == len(REGIONS))
-        service.world.create("ASR", state="Failed")
+        service.jobs.create("ASR", state="Failed")
         config.running.wait_for("failures", lambda scrape: scrape.total("ims_job_failures_total") == len(REGIONS))
 
         config.write(*REGIONS, shards=2, shard=0)
         assert config.post()[0] == 200
         mine = config.regions()
         assert mine == sorted(region for region in REGIONS if owner(PollKey("prod", region, "smart"), 2) == 0)
-        service.world.create("ASR", state="Failed")
+        service.jobs.create("ASR", state="Failed")
         config.running.wait_for(
             "a failure of those that stayed",
             lambda scrape: scrape.total("ims_job_failures_total") == 2 * len(mine),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from exporter.simulator.world import World
+    from exporter.simulator.job_store import JobStore
     from tests.support.expected_counts import Counts
     from tests.support.measurements import Measured
 
@@ -36,17 +36,17 @@ LATE_FAULTS = [
 ]
 
 
-def open_jobs(world: World) -> list[str]:
+def open_jobs(store: JobStore) -> list[str]:
     """Creates jobs that run, and returns their ids."""
-    return [world.create("ASR", state="Executing") for _ in range(6)]
+    return [store.create("ASR", state="Executing") for _ in range(6)]
 
 
-def changes(world: World, running_ids: list[str]) -> None:
+def changes(store: JobStore, running_ids: list[str]) -> None:
     """Lets jobs end, and others be born; some do both at once."""
     for number, job_id in enumerate(running_ids[:4]):
-        world.move(job_id, SMART.ended_states[number % 2], error=REASON if number % 2 else None)
+        store.move(job_id, SMART.ended_states[number % 2], error=REASON if number % 2 else None)
     for state in ("Created", "Executing", "Finished", "Failed"):
-        world.create("TextToSpeech", state=state)
+        store.create("TextToSpeech", state=state)
 
 
 def stopped(running: Exporter, number: signal.Signals) -> float:
@@ -73,13 +73,13 @@ def test_stops_in_mid_poll(number: signal.Signals, fault: Fault, tmp_path: Path,
     """A signal that comes while a call is not answered ends the process at once; the poll is made up for later."""
     simulator = Simulator()
     with running_simulators(simulator) as here:
-        running_ids = here.do(lambda: open_jobs(simulator.world))
+        running_ids = here.do(lambda: open_jobs(simulator.jobs))
         env = environment(tmp_path, endpoint=simulator.url)
         with exporter(env, tmp_path / "first.log") as running:
             running.wait_until_up()
-            truth = here.do(lambda: Truth(simulator.world))
+            truth = here.do(lambda: Truth(simulator.jobs))
             here.do(lambda: simulator.faults.add(fault))
-            here.do(lambda: changes(simulator.world, running_ids))
+            here.do(lambda: changes(simulator.jobs, running_ids))
             poll(READY_SECONDS, lambda: simulator.faults.struck[fault.kind], "a call goes unanswered")
             seconds = stopped(running, number)
         here.do(simulator.faults.clear)
@@ -95,18 +95,18 @@ def test_stops_during_a_survey(number: signal.Signals, tmp_path: Path, measured:
         now = simulator.clock()
         here.do(
             lambda: [
-                simulator.world.create("ASR", state="Finished", created_at=now - 90_000 + 10 * age)
+                simulator.jobs.create("ASR", state="Finished", created_at=now - 90_000 + 10 * age)
                 for age in range(8000)
             ]
         )
-        running_ids = here.do(lambda: open_jobs(simulator.world))
+        running_ids = here.do(lambda: open_jobs(simulator.jobs))
         env = environment(tmp_path, endpoint=simulator.url)
         simulator.faults.add(Fault("delay", action="ListSmartJobs", seconds=0.05))
         with exporter(env, tmp_path / "first.log") as running:
             running.wait_until_up()
-            truth = here.do(lambda: Truth(simulator.world))
+            truth = here.do(lambda: Truth(simulator.jobs))
             poll(READY_SECONDS, lambda: simulator.lists[None, "Finished"] >= 20, "the survey has read 20 pages")
-            here.do(lambda: changes(simulator.world, running_ids))
+            here.do(lambda: changes(simulator.jobs, running_ids))
             seconds = stopped(running, number)
         here.do(simulator.faults.clear)
         assert_goes_on(env, tmp_path / "second.log", here.do(truth.now))
@@ -121,12 +121,12 @@ def test_stops_when_idle(number: signal.Signals, tmp_path: Path, measured: Measu
     """A signal between two polls ends the process at once; what happens until the next start is found then."""
     simulator = Simulator()
     with running_simulators(simulator) as here:
-        running_ids = here.do(lambda: open_jobs(simulator.world))
+        running_ids = here.do(lambda: open_jobs(simulator.jobs))
         idle = environment(tmp_path, endpoint=simulator.url, poll_interval_seconds=3600, stale_after_seconds=7200)
         with exporter(idle, tmp_path / "first.log") as running:
             running.wait_for("a survey", lambda scrape: scrape.total("ims_exporter_survey_complete") == 1)
-            truth = here.do(lambda: Truth(simulator.world))
-            here.do(lambda: changes(simulator.world, running_ids))
+            truth = here.do(lambda: Truth(simulator.jobs))
+            here.do(lambda: changes(simulator.jobs, running_ids))
             seconds = stopped(running, number)
         busy = environment(tmp_path, endpoint=simulator.url)
         assert_goes_on(busy, tmp_path / "second.log", here.do(truth.now))

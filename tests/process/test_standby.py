@@ -67,7 +67,7 @@ class Place:
     @contextmanager
     def life(self) -> Iterator[Truth]:
         """Lets jobs be born, move and end in the block, on top of those there; gives what comes of it."""
-        truth = self.here.do(lambda: Truth(self.simulator.world))
+        truth = self.here.do(lambda: Truth(self.simulator.jobs))
         with self.here.in_background(self.lives.run()):
             yield truth
 
@@ -83,7 +83,7 @@ def place(folder: Path, way: str) -> Iterator[Place]:
             config = {"KUBECONFIG": str(leases.config(folder))}
             env = environment(folder, config, endpoint=simulator.url, standby=way, lease_seconds=LEASE_SECONDS)
             with ExitStack() as stack:
-                lives = here.do(lambda: Life(simulator.world, random.Random(seed)))
+                lives = here.do(lambda: Life(simulator.jobs, random.Random(seed)))
                 yield Place(here, simulator, leases, env, folder, stack, lives)
         finally:
             here.run(leases.__aexit__())

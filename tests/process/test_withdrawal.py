@@ -28,12 +28,12 @@ def test_old_data_is_withdrawn_and_comes_back(tmp_path: Path) -> None:
     """In an outage longer than stale_after_seconds the job series vanish, the others stay; after it they return."""
     simulator = Simulator()
     with running_simulators(simulator) as here:
-        here.do(lambda: simulator.world.create("ASR", state="Executing"))
-        failed = here.do(lambda: simulator.world.create("ASR", state="Executing"))
+        here.do(lambda: simulator.jobs.create("ASR", state="Executing"))
+        failed = here.do(lambda: simulator.jobs.create("ASR", state="Executing"))
         env = environment(tmp_path, endpoint=simulator.url, stale_after_seconds=2)
         with exporter(env, tmp_path / "exporter.log") as running:
             running.wait_until_up()
-            here.do(lambda: simulator.world.move(failed, "Failed"))
+            here.do(lambda: simulator.jobs.move(failed, "Failed"))
             running.wait_for("a survey", lambda scrape: scrape.total("ims_exporter_survey_complete") == 1)
             before = running.wait_for("the failure", lambda scrape: scrape.total(FAILED, job_state="Failed") == 1)
             here.do(lambda: simulator.faults.add(Fault("fail")))

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from exporter.simulator.caller import sign_call
-from exporter.simulator.faults import KINDS, Fault, Faults
+from exporter.simulator.authentication import sign_call
+from exporter.simulator.faults import FAULT_KINDS, Fault, Faults
 from exporter.simulator.server import DEMO_KEY, Simulator
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def with_faults(scenario: Callable[[Caller], Coroutine[None, None, None]], *faul
     async def run() -> None:
         async with Simulator(now=lambda: NOW) as simulator, aiohttp.ClientSession() as session:
             for _ in range(25):
-                simulator.world.create("ASR")
+                simulator.jobs.create("ASR")
             for fault in faults:
                 simulator.faults.add(fault)
             await scenario(Caller(simulator, session))
@@ -252,7 +252,7 @@ def test_the_first_fault_that_strikes_is_the_only_one() -> None:
 
 def test_unknown_kinds_are_refused() -> None:
     """A misspelt kind is an error that names those there are."""
-    with pytest.raises(ValueError, match=", ".join(KINDS)):
+    with pytest.raises(ValueError, match=", ".join(FAULT_KINDS)):
         Fault("trottle")
 
 
@@ -281,7 +281,7 @@ def test_jobs_and_truth_over_http() -> None:
         created = await caller.control("POST", "jobs", {"job_type": "TextToSpeech", "title": "t"})
         job_id = json.loads(created[1])["job_id"]
         await caller.control("POST", f"jobs/{job_id}", {"state": "Failed", "error": ["Code", "Message"]})
-        job = caller.simulator.world.get(job_id)
+        job = caller.simulator.jobs.get(job_id)
         await caller.control("DELETE", f"jobs/{job_id}")
         unknown = await caller.control("DELETE", f"jobs/{job_id}")
         await caller.control("PUT", "clock", {"offset": 5})

@@ -14,7 +14,7 @@ from tests.support.logging_state import restored_logging
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from exporter.simulator.gate import Key
+    from exporter.simulator.authentication import Key
 
 CANARY = "canary0secret"
 TOKEN = "canary0token"

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from exporter.simulator.world import World
+    from exporter.simulator.job_store import JobStore
     from tests.support.exporter_process import Exporter, Scrape
 
 Counts = dict[str, dict[Any, float]]
@@ -16,18 +16,18 @@ Counts = dict[str, dict[Any, float]]
 class Truth:
     """What has happened in a world since this was made, right after the first poll; deletions are not foreseen."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._created = Counter(world.created_ever)
-        self._ended = Counter(world.ended_ever)
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._created = Counter(store.created_ever)
+        self._ended = Counter(store.ended_ever)
 
     def now(self) -> Counts:
         """Returns what the exporter must say now."""
-        world = self._world
-        ended = world.ended_ever - self._ended
+        store = self._store
+        ended = store.ended_ever - self._ended
         return {
-            "jobs": dict(world.counts()),
-            "created": {(job_type,): number for job_type, number in (world.created_ever - self._created).items()},
+            "jobs": dict(store.counts()),
+            "created": {(job_type,): number for job_type, number in (store.created_ever - self._created).items()},
             "ended": dict(ended),
             "failures": {(job_type,): number for (job_type, state), number in ended.items() if state == "Failed"},
             "deleted": {},

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from exporter.errors import BadRequestError, ForbiddenError, NotFoundError
 from exporter.ims.answers import JobDetails, ListedJob, Page
 from exporter.jobs.kinds import SMART, JobKind
-from exporter.simulator.world import World
+from exporter.simulator.job_store import JobStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.ims.client import RetryBudget
-    from exporter.simulator.world import Job
+    from exporter.simulator.job_store import Job
 
 START = 1_700_000_000
 """When it begins, Unix seconds: thirteen minutes into an hour."""
@@ -37,10 +37,10 @@ class FakeService:
     """What happens before the call with this number, the first one being 0; an error raised is the call's."""
     weights: list[int] = field(default_factory=list)
     """What each list call was to cost."""
-    world: World = field(init=False)
+    jobs: JobStore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.world = World(lambda: self.now)
+        self.jobs = JobStore(lambda: self.now)
 
     async def list_jobs(
         self,
@@ -57,13 +57,11 @@ class FakeService:
         self.weights.append(weight)
         offset = int(token or 0)
         self._begin(f"{job_type or '*'} {job_state or '*'} {offset}")
-        if job_state and job_state not in SMART.job_states and not self.world.knows(job_state=job_state):
+        if job_state and job_state not in SMART.job_states and not self.jobs.has_listed(job_state=job_state):
             raise BadRequestError("no such state", code="InvalidParameter")
         limit = min(size, self.rows_per_page)
-        jobs = self.world.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
-        following = (
-            str(offset + limit) if offset + limit < self.world.total(job_type or None, job_state or None) else ""
-        )
+        jobs = self.jobs.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
+        following = str(offset + limit) if offset + limit < self.jobs.total(job_type or None, job_state or None) else ""
         return Page(tuple(map(listed, jobs)), following, server_time=self.now)
 
     async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails:
@@ -72,7 +70,7 @@ class FakeService:
         self._begin(f"get {job_id}")
         if not self.may_get:
             raise ForbiddenError("no permission", code="NoPermission")
-        job = self.world.get(job_id)
+        job = self.jobs.get(job_id)
         if job is None:
             raise NotFoundError("no such job", code="JobNotFound")
         code, message = job.error or ("", "")
@@ -82,13 +80,13 @@ class FakeService:
         self, job_id: str, age: int = 0, *, job_type: str = "ASR", state: str = "Created", ended: int = 0
     ) -> str:
         """Adds a job so many seconds old, last modified so many seconds ago; returns its id."""
-        return self.world.create(
+        return self.jobs.create(
             job_type, state=state, job_id=job_id, created_at=self.now - age, modified_at=self.now - ended
         )
 
     def fail(self, job_id: str, code: str = "E.Test") -> None:
         """Lets a job fail now."""
-        self.world.move(job_id, "Failed", error=(code, "it failed"))
+        self.jobs.move(job_id, "Failed", error=(code, "it failed"))
 
     def refuse(self, error: BaseException, *calls: int) -> None:
         """Lets the calls with these numbers end in an error."""

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from exporter.simulator.answers import wire_time
+from exporter.simulator.job_store import wire_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

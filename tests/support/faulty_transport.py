@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from exporter.simulator.answers import wire_time
 from exporter.simulator.faults import Fault
+from exporter.simulator.job_store import wire_time
 
 if TYPE_CHECKING:
     import random
@@ -124,13 +124,13 @@ class FaultyTransport(httpx.AsyncBaseTransport):
     def _response(
         self, answer: Answer, content: bytes | None = None, stream: Stream | None = None, ahead: int = 0
     ) -> httpx.Response:
-        date = formatdate(self._simulator.world.now() + ahead, usegmt=True)
+        date = formatdate(self._simulator.jobs.now() + ahead, usegmt=True)
         return httpx.Response(answer.status, content=content, stream=stream, headers={**answer.headers, "Date": date})
 
     def _stale(self, body: bytes) -> bytes:
         """Returns a page on which jobs that have just moved are where they were before."""
         content = json.loads(body)
-        now = datetime.fromisoformat(wire_time(self._simulator.world.now()))
+        now = datetime.fromisoformat(wire_time(self._simulator.jobs.now()))
         for item in content.get("SmartJobList", ()):
             if now - datetime.fromisoformat(item["ModifiedTime"]) < STALE:
                 item["JobState"] = BEFORE.get(item["JobState"], item["JobState"])

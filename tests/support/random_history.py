@@ -16,7 +16,7 @@ from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger
 from exporter.polling.poller import DAY, Poller, PollSettings
 from exporter.polling.survey import Survey
-from exporter.simulator.world import World
+from exporter.simulator.job_store import JobStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from exporter.ims.client import RetryBudget
     from exporter.jobs.snapshot import Snapshot
     from exporter.polling.reconcile import Outcome
-    from exporter.simulator.world import Job
+    from exporter.simulator.job_store import Job
 
 TYPES = ("ASR", "DynamicChart", "VideoTranslation", "TextToSpeech", "Mystery")
 PAUSED, CANCELLED = STRANGE_STATES = ("Paused", "Cancelled")
@@ -64,7 +64,7 @@ class ModelService:
     kind: JobKind = SMART
     temper: EventRates = field(default_factory=EventRates)
     time: float = START
-    world: World = field(init=False)
+    jobs: JobStore = field(init=False)
     types: dict[str, str] = field(default_factory=dict)
     """The type of every job that was ever born."""
     open_ids: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ class ModelService:
     """Jobs that have been in an undocumented state."""
 
     def __post_init__(self) -> None:
-        self.world = World(lambda: int(self.time))
+        self.jobs = JobStore(lambda: int(self.time))
 
     async def list_jobs(
         self,
@@ -96,8 +96,8 @@ class ModelService:
             raise BadRequestError("no such state", code="InvalidParameter")
         limit = 2 + size % 3
         offset = int(token or 0)
-        jobs = self.world.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
-        total = self.world.total(job_type or None, job_state or None)
+        jobs = self.jobs.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
+        total = self.jobs.total(job_type or None, job_state or None)
         rows = [self._row(job) for job in jobs]
         if rows and self.random.random() < self.temper.duplicates:
             rows.append(self.random.choice(rows))
@@ -110,7 +110,7 @@ class ModelService:
         await self._between_calls()
         if not self.temper.may_get:
             raise ForbiddenError("no permission", code="NoPermission")
-        job = self.world.get(job_id)
+        job = self.jobs.get(job_id)
         if job is None:
             raise NotFoundError("no such job", code="JobNotFound")
         code, message = job.error or ("", "")
@@ -125,19 +125,19 @@ class ModelService:
         """One job is born, sometimes in the same second as the one before."""
         self.time += self.random.choice((0, 0.4, 1, 7))
         job_type = self.random.choice(TYPES)
-        job_id = self.world.create(job_type)
+        job_id = self.jobs.create(job_type)
         self.types[job_id] = job_type
         self.open_ids.append(job_id)
 
     def move(self, at: int) -> None:
         """One open job goes one or two steps forward, or aside."""
         job_id = self.open_ids[at]
-        job = self.world.get(job_id)
+        job = self.jobs.get(job_id)
         assert job is not None
         forward = ("Finished", "Failed") if job.state == "Executing" else ("Executing", "Finished", "Failed", "Failed")
         is_strange = self.temper.strange_moves and self.random.random() < self.temper.strange_moves
         state = self.random.choice(STRANGE_STATES if is_strange else forward)
-        self.world.move(job_id, state, error=("E.Model", "it failed") if state == "Failed" else None)
+        self.jobs.move(job_id, state, error=("E.Model", "it failed") if state == "Failed" else None)
         if state not in {"Executing", PAUSED}:
             del self.open_ids[at]
         if is_strange:
@@ -160,7 +160,7 @@ class ModelService:
     def _delete(self, job_id: str) -> None:
         if job_id not in self.deleted:
             self.deleted.add(job_id)
-            self.world.delete(job_id)
+            self.jobs.delete(job_id)
 
     async def _between_calls(self) -> None:
         await asyncio.sleep(0)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import bcrypt
 import yaml
 
-from exporter.simulator.gate import Key
+from exporter.simulator.authentication import Key
 from exporter.simulator.server import Simulator
 from tests.support.canaries import Watch
 from tests.support.certificates import Authority
@@ -143,7 +143,7 @@ def played(folder: Path) -> Iterator[Scene]:
             _start_commands(scene)
             _start_roles(scene, stack, here)
             poll(PATIENCE_SECONDS, lambda: f"{MARK} good" in polled(scene), "a first good poll")
-            here.do(lambda: simulator.world.create("ASR", state="Failed", error=("E.Code", "words")))
+            here.do(lambda: simulator.jobs.create("ASR", state="Failed", error=("E.Code", "words")))
         stop_demo(scene)
         scene.wait()
         for number, signed in enumerate(sorted(scene.service.signatures)):

@@ -43,7 +43,7 @@ def look(reader: Reader, known: Known = KNOWN, lookback_seconds: int = 30 * DAY)
 
 def open_before(service: FakeService, job_ids: Iterable[str], **fields: Any) -> Known:  # noqa: ANN401 - for OpenJob
     """Returns what the ledger knows if these jobs were open, as old as they are, or an hour if they are no more."""
-    found = {job_id: service.world.get(job_id) for job_id in job_ids}
+    found = {job_id: service.jobs.get(job_id) for job_id in job_ids}
     jobs = [
         OpenJob(job_id, job.job_type if job else "ASR", "Created", int(job.created_at) if job else START - 3600)
         for job_id, job in found.items()

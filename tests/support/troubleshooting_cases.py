@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from exporter.logs import configure_logging
 from exporter.polling.ledger import Ledger
 from exporter.polling.ledger.schema import MIGRATIONS
+from exporter.simulator.authentication import Key
 from exporter.simulator.faults import Fault
-from exporter.simulator.gate import Key
 from exporter.standby.ledger_lock import LedgerLock
 from exporter.standby.standby import process_name
 from tests.support.command_line import CANARY, CommandLine
@@ -184,7 +184,7 @@ def surveyed(_: Place) -> str:
 def without_reason(place: Place) -> str:
     """Finds a failed job of which the reason may not be read."""
     place.says("once", "--ledger-path", str(place.ledger))
-    place.service.world.create("ASR", state="Failed", error=("E.Code", "words"))
+    place.service.jobs.create("ASR", state="Failed", error=("E.Code", "words"))
     place.service.keys[KEY.key_id] = LIST_ONLY
     return place.says("once", "--ledger-path", str(place.ledger))
 

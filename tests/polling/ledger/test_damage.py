@@ -259,11 +259,11 @@ def test_an_exporter_on_a_damaged_ledger(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(b"\x00garbage" * 1000)
     with running_simulators(simulator) as here:
         for _ in range(5):
-            here.do(lambda: simulator.world.create("ASR", state="Failed"))
-        running_job = here.do(lambda: simulator.world.create("ASR", state="Executing"))
+            here.do(lambda: simulator.jobs.create("ASR", state="Failed"))
+        running_job = here.do(lambda: simulator.jobs.create("ASR", state="Executing"))
         with exporter(environment(tmp_path, endpoint=simulator.url), tmp_path / "exporter.log") as running:
             first = running.wait_until_up()
-            here.do(lambda: simulator.world.move(running_job, "Failed"))
+            here.do(lambda: simulator.jobs.move(running_job, "Failed"))
             later = running.wait_for("the failure", lambda scrape: scrape.total("ims_job_failures_total") > 0)
             (said,) = running.events("ledger_damaged")
 

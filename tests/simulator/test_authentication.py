@@ -1,4 +1,4 @@
-"""The simulator's gate takes rightly signed calls of known keys, each once, and no others."""
+"""The simulator's authenticator takes rightly signed calls of known keys, each once, and no others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.simulator.caller import sign_call
-from exporter.simulator.gate import Call, Gate, Key
-from exporter.simulator.refusal import RefusedError
+from exporter.simulator.answers import RefusedError
+from exporter.simulator.authentication import Authenticator, Call, Key, sign_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,12 +30,12 @@ def sign(parameters: dict[str, str] | None = None, *, key: Key = PLAIN, **option
 
 
 def verdict(*calls: Call) -> str:
-    """Returns OK or the code with which a gate refuses the last of the calls."""
-    gate = Gate(KEYS, lambda: NOW)
+    """Returns OK or the code with which a authenticator refuses the last of the calls."""
+    authenticator = Authenticator(KEYS, lambda: NOW)
     for call in calls[:-1]:
-        gate.admit(call)
+        authenticator.authenticate(call)
     try:
-        gate.admit(calls[-1])
+        authenticator.authenticate(calls[-1])
     except RefusedError as refused:
         return refused.code
     return "OK"
@@ -129,14 +128,14 @@ def test_any_parameters_can_be_signed(parameters: dict[str, str]) -> None:
 
 
 def test_encoding_does_not_matter_where_the_query_is_decoded() -> None:
-    """A gate that decodes first takes the same values in other bytes, but no other values."""
-    gate = Gate(KEYS, lambda: NOW, exact_query=False)
+    """A authenticator that decodes first takes the same values in other bytes, but no other values."""
+    authenticator = Authenticator(KEYS, lambda: NOW, exact_query=False)
     call = sign({"SortBy": "CreationTime:Asc", "Title": "a b"})
 
     with pytest.raises(RefusedError):
-        gate.admit(replace(call, query="SortBy=CreationTime:Asc&Title=a-b"))
+        authenticator.authenticate(replace(call, query="SortBy=CreationTime:Asc&Title=a-b"))
 
-    assert gate.admit(replace(call, query="Title=a+b&SortBy=CreationTime:Asc")) == PLAIN
+    assert authenticator.authenticate(replace(call, query="Title=a+b&SortBy=CreationTime:Asc")) == PLAIN
 
 
 def test_a_nonce_passes_once_per_key() -> None:
@@ -149,25 +148,25 @@ def test_a_nonce_passes_once_per_key() -> None:
 
 def test_a_forged_call_does_not_use_up_the_nonce() -> None:
     """After a forgery was refused the true call with that nonce passes."""
-    gate = Gate(KEYS, lambda: NOW)
+    authenticator = Authenticator(KEYS, lambda: NOW)
     with pytest.raises(RefusedError):
-        gate.admit(replace(sign(), query="PageNo=3"))
+        authenticator.authenticate(replace(sign(), query="PageNo=3"))
 
-    assert gate.admit(sign()) == PLAIN
+    assert authenticator.authenticate(sign()) == PLAIN
 
 
 def test_memory_of_nonces_is_bounded() -> None:
     """The oldest nonce is forgotten when there are too many, none before."""
-    gate = Gate(KEYS, lambda: NOW, max_nonces=3)
+    authenticator = Authenticator(KEYS, lambda: NOW, max_nonces=3)
     calls = [sign(nonce=str(number)) for number in range(4)]
 
     for call in calls[:3]:
-        gate.admit(call)
+        authenticator.authenticate(call)
     with pytest.raises(RefusedError, match="SignatureNonceUsed"):
-        gate.admit(calls[1])
-    gate.admit(calls[3])
+        authenticator.authenticate(calls[1])
+    authenticator.authenticate(calls[3])
 
-    assert gate.admit(calls[0]) == PLAIN
+    assert authenticator.authenticate(calls[0]) == PLAIN
 
 
 def test_secrets_are_not_shown() -> None:

@@ -1,4 +1,4 @@
-"""An account's jobs in memory, and the truth about them that tests compare with."""
+"""The jobs of a simulated account in memory, and the true counts that tests compare with."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import hashlib
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from exporter.jobs.kinds import SMART
-
-ENDED_STATES = SMART.ended_states
+from exporter.jobs.kinds import KINDS, SMART
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from exporter.jobs.kinds import JobKind
 
 ErrorText = tuple[str, str]
 """Code and message of a failure."""
@@ -22,9 +23,14 @@ _Order = tuple[float, int, str]
 _Filter = tuple[str | None, str | None]
 
 
+def wire_time(seconds: float) -> str:
+    """Returns a time as the service writes it: whole seconds, UTC."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job as it is at a moment; times are Unix seconds, `error` is code and message."""
+    """One job at one moment; times are Unix seconds, the state is one of `exporter.jobs.states` or any other word."""
 
     job_id: str
     job_type: str
@@ -37,23 +43,25 @@ class Job:
 
     @property
     def order(self) -> _Order:
-        """The job's place in every list: by creation, and by arrival where that is the same."""
+        """The job's place in every list: by time of creation, then by arrival."""
         return self.created_at, self.sequence, self.job_id
 
 
-class World:
-    """All jobs of one account, listed as the service lists them.
+class JobStore:
+    """All jobs of one kind of one account, in the lists of the service.
 
-    Any type, state and move is allowed, wicked ones too. A page costs as much as its rows, at any offset; a
-    move shifts the lists it touches (of a million jobs: a millisecond). Create histories from old to new.
+    Any type, state and move is allowed, also those that the service does not document. A page takes time in proportion
+    to its rows, at any offset; a move takes a millisecond in lists of a million jobs. A history is created from old to
+    new.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], kind: JobKind = SMART) -> None:
         self.now = now
+        self.kind = kind
         self.created_ever: Counter[str] = Counter()
         """Jobs ever created, by type."""
         self.ended_ever: Counter[tuple[str, str]] = Counter()
-        """Ends ever reached, by (type, state): entries into an ended state, by creation or by a move."""
+        """Jobs that ever ended, by (type, state): created in an ended state, or moved to one."""
         self.deleted_ever: Counter[tuple[str, str]] = Counter()
         """Jobs ever deleted, by (type, state) at that moment."""
         self._jobs: dict[str, Job] = {}
@@ -71,7 +79,7 @@ class World:
         title: str = "",
         error: ErrorText | None = None,
     ) -> str:
-        """Adds a job and returns its id; it is created now, and last modified then, unless told otherwise."""
+        """Adds a job and returns its id; without times it is created now, and last modified when it was created."""
         self._sequence += 1
         created = self.now() if created_at is None else created_at
         modified = created if modified_at is None else modified_at
@@ -82,21 +90,21 @@ class World:
         self._jobs[name] = job
         self._enter(job.order, *_all_filters(job))
         self.created_ever[job_type] += 1
-        self._note_end(job)
+        self._count_end(job)
         return name
 
     def move(self, job_id: str, state: str, *, error: ErrorText | None = None) -> None:
-        """Puts a job into a state, now; raises KeyError for an unknown job."""
+        """Changes the state of a job now; raises KeyError for an unknown job."""
         before = self._jobs[job_id]
         after = replace(before, state=state, modified_at=self.now(), error=error)
         self._leave(before.order, *_state_filters(before))
         self._enter(after.order, *_state_filters(after))
         self._jobs[job_id] = after
         if state != before.state:
-            self._note_end(after)
+            self._count_end(after)
 
     def delete(self, job_id: str) -> None:
-        """Removes a job without a trace but in `deleted_ever`; raises KeyError for an unknown job."""
+        """Removes a job, and counts it in `deleted_ever`; raises KeyError for an unknown job."""
         job = self._jobs.pop(job_id)
         self._leave(job.order, *_all_filters(job))
         self.deleted_ever[job.job_type, job.state] += 1
@@ -129,16 +137,15 @@ class World:
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Returns the true number of jobs by (type, state), where there are any."""
-        return {key: len(orders) for key, orders in self._full_lists() if orders}
+        return {
+            (job_type, state): len(orders)
+            for (job_type, state), orders in self._lists.items()
+            if orders and job_type is not None and state is not None
+        }
 
-    def knows(self, *, job_type: str | None = None, job_state: str | None = None) -> bool:
-        """Says whether a job of this type, or in this state, was ever listed."""
+    def has_listed(self, *, job_type: str | None = None, job_state: str | None = None) -> bool:
+        """Whether a job of this type, or in this state, was ever listed."""
         return (job_type, job_state) in self._lists
-
-    def _full_lists(self) -> Iterator[tuple[tuple[str, str], list[_Order]]]:
-        for (job_type, state), orders in self._lists.items():
-            if job_type is not None and state is not None:
-                yield (job_type, state), orders
 
     def _enter(self, order: _Order, *filters: _Filter) -> None:
         for key in filters:
@@ -149,8 +156,8 @@ class World:
             orders = self._lists[key]
             del orders[bisect_left(orders, order)]
 
-    def _note_end(self, job: Job) -> None:
-        if job.state in ENDED_STATES:
+    def _count_end(self, job: Job) -> None:
+        if job.state in self.kind.ended_states:
             self.ended_ever[job.job_type, job.state] += 1
 
 
@@ -160,3 +167,15 @@ def _state_filters(job: Job) -> tuple[_Filter, _Filter]:
 
 def _all_filters(job: Job) -> tuple[_Filter, ...]:
     return (None, None), (job.job_type, None), *_state_filters(job)
+
+
+class Account:
+    """The jobs of one account, a store for each job kind."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.stores = {kind.name: JobStore(now, kind) for kind in KINDS.values()}
+
+    @property
+    def jobs(self) -> JobStore:
+        """The smart jobs."""
+        return self.stores[SMART.name]

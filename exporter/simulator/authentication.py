@@ -1,4 +1,4 @@
-"""The gate: who may call, proven by the V3 signature over exactly what came over the wire."""
+"""Authentication of calls by their V3 signature, over exactly the bytes that came over the wire."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
 from exporter.ims import signature as v3
-from exporter.simulator.refusal import RefusedError
+from exporter.jobs.kinds import KINDS
+from exporter.simulator.answers import RefusedError
+from exporter.simulator.job_store import wire_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 VERSION = "2020-11-09"
-ACTIONS = frozenset({"ListSmartJobs", "GetSmartHandleJob"})
+ACTIONS = frozenset(action for kind in KINDS.values() for action in kind.actions)
 MAX_SKEW_SECONDS = 15 * 60
+"""Maximum difference between the times of caller and service."""
 
 _AUTHORIZATION = re.compile(
     re.escape(v3.ALGORITHM) + r" Credential=([^,]+),SignedHeaders=([^,]+),Signature=([0-9a-f]{64})"
 )
-_NEEDED = (
+_REQUIRED_HEADERS = (
     "host",
     "x-acs-action",
     "x-acs-version",
@@ -35,7 +38,7 @@ _NEEDED = (
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An access key and what it may do; a `token` makes it a temporary one."""
+    """An access key and the actions it may call; a `token` makes it a temporary key."""
 
     key_id: str
     secret: str = field(repr=False)
@@ -55,15 +58,15 @@ class Call:
 
     @property
     def action(self) -> str:
-        """What is asked for; empty where the header is missing."""
+        """The action; empty if the header is missing."""
         return self.headers.get("x-acs-action", "")
 
 
-class Gate:
-    """Lets signed calls of known keys pass, each nonce once; refuses others with the service's codes.
+class Authenticator:
+    """Accepts signed calls of known keys, each nonce once; refuses others with the error codes of the service.
 
-    With `exact_query` the bytes of the query on the wire must be those that were signed. Without it they are
-    decoded first, as the service must do: the official SDK's asynchronous client sends `:`, and signs `%3A`.
+    With `exact_query` the bytes of the query on the wire must be those that were signed. Without it the query is
+    decoded first, as the service must do: the asynchronous client of the official SDK sends `:`, and signs `%3A`.
     """
 
     def __init__(
@@ -80,10 +83,10 @@ class Gate:
         self._now = now
         self._nonces: dict[tuple[str, str], float] = {}
 
-    def admit(self, call: Call) -> Key:
+    def authenticate(self, call: Call) -> Key:
         """Returns the key that signed the call; raises RefusedError."""
         key_id, signed_headers, signature = _authorization(call)
-        _check_head(call)
+        _check_headers(call)
         self._check_date(call.headers["x-acs-date"])
         key = self._key(key_id)
         _check_token(key, call.headers.get("x-acs-security-token", ""))
@@ -123,14 +126,14 @@ class Gate:
 
 
 def wire_query(query: str) -> str:
-    """Returns the parameters in the order that is signed, each with the very bytes sent."""
+    """Returns the parameters in the order in which they are signed, with the bytes that were sent."""
     pairs = [pair.partition("=")[::2] for pair in query.split("&") if pair]
     pairs.sort(key=lambda pair: (unquote(pair[0]), unquote(pair[1])))
     return "&".join(f"{name}={value}" for name, value in pairs)
 
 
 def decoded_query(query: str) -> str:
-    """Returns the parameters in the form that is signed, however they were encoded on the wire."""
+    """Returns the parameters in the form in which they are signed, whatever their encoding on the wire."""
     return v3.canonical_query(parse_qsl(query, keep_blank_values=True))
 
 
@@ -141,8 +144,8 @@ def _authorization(call: Call) -> tuple[str, list[str], str]:
     return match[1], match[2].split(";"), match[3]
 
 
-def _check_head(call: Call) -> None:
-    for name in _NEEDED:
+def _check_headers(call: Call) -> None:
+    for name in _REQUIRED_HEADERS:
         if not call.headers.get(name):
             raise RefusedError(400, "MissingParameter", f"The header {name} is mandatory.")
     if call.headers["x-acs-version"] != VERSION:
@@ -163,8 +166,8 @@ def _check_token(key: Key, token: str) -> None:
 
 
 def _check_signature(call: Call, key: Key, query: str, signed_headers: list[str], signature: str) -> None:
-    must = {name for name in call.headers if name == "host" or name.startswith("x-acs-")}
-    if not must <= set(signed_headers) <= set(call.headers):
+    required = {name for name in call.headers if name == "host" or name.startswith("x-acs-")}
+    if not required <= set(signed_headers) <= set(call.headers):
         raise RefusedError(400, "IncompleteSignature", "SignedHeaders must name host and all x-acs-* headers.")
     body_sha256 = hashlib.sha256(call.body).hexdigest()
     headers = {name: call.headers[name] for name in signed_headers}
@@ -173,3 +176,33 @@ def _check_signature(call: Call, key: Key, query: str, signed_headers: list[str]
         v3.signature(key.secret, canonical), signature
     ):
         raise RefusedError(400, "SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")
+
+
+def sign_call(
+    key: Key,
+    host: str,
+    parameters: Mapping[str, str],
+    *,
+    nonce: str,
+    at: float,
+    action: str = "ListSmartJobs",
+    method: str = "GET",
+    body: bytes = b"",
+    changed: Mapping[str, str] | None = None,
+) -> Call:
+    """Returns a call signed at Unix time `at`; `changed` headers replace others first, empty ones remove them."""
+    headers = {
+        "host": host,
+        "x-acs-action": action,
+        "x-acs-version": VERSION,
+        "x-acs-date": wire_time(at),
+        "x-acs-signature-nonce": nonce,
+        "x-acs-content-sha256": hashlib.sha256(body).hexdigest(),
+        "x-acs-security-token": key.token,
+        **(changed or {}),
+    }
+    headers = {name: value for name, value in headers.items() if value}
+    query = v3.canonical_query(parameters.items())
+    canonical = v3.canonical_request(method, "/", query, headers, hashlib.sha256(body).hexdigest())
+    signed = v3.authorization(key.key_id, headers, v3.signature(key.secret, canonical))
+    return Call(method, "/", query, {**headers, "authorization": signed}, body)

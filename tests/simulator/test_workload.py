@@ -9,8 +9,8 @@ from contextlib import suppress
 import pytest
 
 from exporter.jobs.kinds import SMART
-from exporter.simulator.life import DAY, Life
-from exporter.simulator.world import World
+from exporter.simulator.job_store import Account, JobStore
+from exporter.simulator.workload import DAY, Workload
 
 
 class Clock:
@@ -26,32 +26,33 @@ class Clock:
 
 def lived(
     seconds: int, *, stride: float = 1.0, history: int = 0, seed: int = 0, speed: float = 1.0
-) -> tuple[World, Life]:
+) -> tuple[JobStore, Workload]:
     """Returns a world after so many seconds of life."""
     clock = Clock()
-    world = World(clock)
-    life = Life(world, seed=seed, speed=speed)
-    life.begin(history)
-    life.step(clock())
+    account = Account(clock)
+    store = account.jobs
+    workload = Workload(account, seed=seed, speed=speed)
+    workload.start(history)
+    workload.step(clock())
     for _ in range(round(seconds / stride)):
         clock.now += stride
-        life.step(clock())
-    return world, life
+        workload.step(clock())
+    return store, workload
 
 
-def ends(world: World, state: str) -> int:
+def ends(store: JobStore, state: str) -> int:
     """Returns how many jobs ever ended in a state."""
-    return sum(count for (_, ended), count in world.ended_ever.items() if ended == state)
+    return sum(count for (_, ended), count in store.ended_ever.items() if ended == state)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_two_minutes_show_something(seed: int) -> None:
     """Within two minutes jobs of every type are born, some finish and at least one fails."""
-    world, _ = lived(120, seed=seed)
+    store, _ = lived(120, seed=seed)
 
-    assert set(world.created_ever) == set(SMART.job_types)
-    assert ends(world, "Finished") >= 20
-    assert ends(world, "Failed") >= 1
+    assert set(store.created_ever) == set(SMART.job_types)
+    assert ends(store, "Finished") >= 20
+    assert ends(store, "Failed") >= 1
 
 
 def test_the_same_seed_lives_the_same_life() -> None:
@@ -65,10 +66,10 @@ def test_the_same_seed_lives_the_same_life() -> None:
 
 def test_history_lies_in_its_days() -> None:
     """The past holds the asked number of ended jobs, spread over its days, none ending in the future."""
-    world, _ = lived(0, history=5_000)
-    now = world.now()
+    store, _ = lived(0, history=5_000)
+    now = store.now()
 
-    past = [job for state in SMART.ended_states for job in world.page(job_state=state, limit=10_000)]
+    past = [job for state in SMART.ended_states for job in store.page(job_state=state, limit=10_000)]
 
     assert len(past) == 5_000
     assert {job.job_type for job in past if job.state == "Failed"} == set(SMART.job_types)
@@ -78,9 +79,9 @@ def test_history_lies_in_its_days() -> None:
 
 def test_failures_have_reasons_and_one_dominates_the_first_burst() -> None:
     """Every failed job has a code and a message, and the burst of the first minutes has one reason."""
-    world, _ = lived(120)
+    store, _ = lived(120)
 
-    failed = world.page(job_state="Failed", limit=1_000)
+    failed = store.page(job_state="Failed", limit=1_000)
 
     assert all(job.error and all(job.error) for job in failed)
     reasons = Counter(job.error for job in failed if job.job_type == "TextToSpeech")
@@ -89,21 +90,21 @@ def test_failures_have_reasons_and_one_dominates_the_first_burst() -> None:
 
 def test_hours_keep_a_bounded_queue_and_the_stuck_jobs() -> None:
     """Over hours queues build and drain, jobs are deleted, and the jobs that were stuck still are."""
-    world, life = lived(0)
-    clock = world.now
+    store, workload = lived(0)
+    clock = store.now
     assert isinstance(clock, Clock)
     queued = []
 
     for _ in range(6 * 360):
         clock.now += 10
-        life.step(clock())
-        queued.append(world.total(None, "Created"))
+        workload.step(clock())
+        queued.append(store.total(None, "Created"))
 
     assert max(queued) >= 5
     assert min(queued) == 0
     assert max(queued) < 200
-    assert world.deleted_ever.total() > 10
-    oldest = world.page(job_state="Executing", limit=2, ascending=True)
+    assert store.deleted_ever.total() > 10
+    oldest = store.page(job_state="Executing", limit=2, ascending=True)
     assert [clock() - job.created_at > 6 * 3600 for job in oldest] == [True, True]
 
 
@@ -117,46 +118,47 @@ def test_speed_gives_more_jobs() -> None:
 
 def test_a_pause_brings_no_avalanche() -> None:
     """After a night's sleep of the machine life goes on with at most a minute's events."""
-    world, life = lived(60)
-    clock = world.now
+    store, workload = lived(60)
+    clock = store.now
     assert isinstance(clock, Clock)
-    before = world.created_ever.total()
+    before = store.created_ever.total()
 
     clock.now += 8 * 3600
-    life.step(clock())
+    workload.step(clock())
 
-    assert world.created_ever.total() - before < 100
+    assert store.created_ever.total() - before < 100
 
 
 def test_jobs_moved_or_deleted_by_others_are_left_alone() -> None:
     """A job that somebody else ended stays as it is, and a deleted one does not come back."""
-    world, life = lived(30)
-    clock = world.now
+    store, workload = lived(30)
+    clock = store.now
     assert isinstance(clock, Clock)
-    ended, deleted = (job.job_id for job in world.page(job_state="Executing", limit=2))
-    world.move(ended, "Failed", error=("Mine", "by hand"))
-    world.delete(deleted)
+    ended, deleted = (job.job_id for job in store.page(job_state="Executing", limit=2))
+    store.move(ended, "Failed", error=("Mine", "by hand"))
+    store.delete(deleted)
 
     for _ in range(600):
         clock.now += 1
-        life.step(clock())
+        workload.step(clock())
 
-    job = world.get(ended)
+    job = store.get(ended)
     assert job is not None
     assert (job.state, job.error) == ("Failed", ("Mine", "by hand"))
-    assert world.get(deleted) is None
+    assert store.get(deleted) is None
 
 
 def test_run_lives_until_cancelled() -> None:
     """The loop steps by the world's clock and ends when cancelled."""
     clock = Clock()
-    world = World(clock)
-    life = Life(world)
+    account = Account(clock)
+    store = account.jobs
+    workload = Workload(account)
 
     async def scenario() -> None:
-        task = asyncio.create_task(life.run(interval_seconds=0))
+        task = asyncio.create_task(workload.run(interval_seconds=0))
         async with asyncio.timeout(10):
-            while not ends(world, "Finished"):
+            while not ends(store, "Finished"):
                 clock.now += 1
                 await asyncio.sleep(0)
         task.cancel()
@@ -165,4 +167,4 @@ def test_run_lives_until_cancelled() -> None:
 
     asyncio.run(scenario())
 
-    assert world.created_ever.total() > 0
+    assert store.created_ever.total() > 0

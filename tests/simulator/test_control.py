@@ -18,11 +18,11 @@ def answer_to(method: str, path: str, content: str | dict[str, Any] | list[Any])
 
     async def ask() -> tuple[int, dict[str, Any]]:
         async with Simulator() as simulator, aiohttp.ClientSession() as session:
-            simulator.world.create("ASR", job_id="job")
+            simulator.jobs.create("ASR", job_id="job")
             body = {"data": content} if isinstance(content, str) else {"json": content}
             async with session.request(method, f"{simulator.url}/_simulator/{path}", **body) as answer:
                 told = answer.status, await answer.json()
-            is_same = simulator.world.counts() == {("ASR", "Created"): 1} and not simulator.clock_offset
+            is_same = simulator.jobs.counts() == {("ASR", "Created"): 1} and not simulator.clock_offset
             assert is_same == (told[0] >= 400 or "faults" in path)
             return told
 

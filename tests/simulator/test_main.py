@@ -49,7 +49,7 @@ def test_serves_and_stops(number: signal.Signals) -> None:
 @pytest.mark.parametrize(("flags", "ended"), [(["--history", "30"], 30), ([], 0)])
 def test_a_world_without_life(flags: list[str], ended: int) -> None:
     """Nothing happens by itself in a world without life, but it has the history that it is given."""
-    command = [sys.executable, "-m", "exporter.simulator", "--listen", "127.0.0.1:0", "--no-life", *flags]
+    command = [sys.executable, "-m", "exporter.simulator", "--listen", "127.0.0.1:0", "--no-workload", *flags]
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process, ExitStack() as stack:  # noqa: S603 - our own command
         stack.callback(process.kill)
@@ -74,7 +74,7 @@ def test_a_wrong_flag_is_said(capsys: pytest.CaptureFixture[str], flags: list[st
 def test_an_address_in_use_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """Where the address is taken, or is none, the command ends with a message and not with a trace."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as refused:
-        main(["--no-life", "--listen", f"127.0.0.1:{taken.getsockname()[1]}"])
+        main(["--no-workload", "--listen", f"127.0.0.1:{taken.getsockname()[1]}"])
     with pytest.raises(SystemExit):
         main(["--listen", "127.0.0.1:99999"])
 
