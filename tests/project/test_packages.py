@@ -97,7 +97,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
 
     assert held == {str(path.relative_to(ROOT)) for path in files}
-    assert {Path(name).suffix for name in held} == {".py", ".typed", ".json"}
+    assert {Path(name).suffix for name in held} == {".py", ".typed", ".json", ".html", ".css"}
 
 
 def test_the_wheel_tells_what_it_is(wheel: Path) -> None:
