@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -20,11 +21,12 @@ from tests.support.rendered_page import PAGE_SETTINGS
 from tests.support.scenarios import ACCEPT, BUSY, DOWN, EMPTY, FORMATS, KEY, NOW, UP, exposition_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 
 SCRIPT = "<script>alert('x')</script>"
 VIEWS = (TargetView(KEY, BUSY, UP),)
+PATIENCE_SECONDS = 10.0
 
 
 def app_of(
@@ -153,6 +155,39 @@ def test_probes_list_every_problem(path: str, text: str) -> None:
     response = request(app, path)
 
     assert (response.status_code, response.text) == (503, text)
+
+
+class BlockingViews(list[TargetView]):
+    """Views that a page can read only after `released` is set."""
+
+    released: threading.Event
+
+    def __iter__(self) -> Iterator[TargetView]:
+        assert self.released.wait(PATIENCE_SECONDS)
+        return super().__iter__()
+
+
+def test_a_page_does_not_hold_up_other_requests() -> None:
+    """While a page is being rendered, the server answers other requests."""
+    views = BlockingViews(VIEWS)
+    views.released = threading.Event()
+    app = make_app(
+        exposition=exposition_of(*VIEWS),
+        views=lambda: views,
+        live=list,
+        ready=list,
+        page_settings=lambda: PAGE_SETTINGS,
+        now=lambda: NOW,
+    )
+
+    async def ask() -> list[int]:
+        async with served(app) as client:
+            page = asyncio.create_task(client.get("/"))
+            probe = await client.get("/livez")
+            views.released.set()
+            return [probe.status_code, (await page).status_code]
+
+    assert asyncio.run(ask()) == [200, 200]
 
 
 def test_probes_recover() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.jobs.count_history import POINTS
+from exporter.jobs.count_history import MAX_POLLS
 from exporter.jobs.kinds import KINDS
 from exporter.jobs.snapshot import OLDEST_JOBS_SHOWN
 from exporter.jobs.states import ENDED_STATES
@@ -87,8 +87,8 @@ def respond_status(request: PageRequest, parameters: Mapping[str, str], environm
         stuck=[job for view in request.views for job in oldest_jobs(view, request) if job.is_stuck],
         matrices=[(view.key, job_matrix(view)) for view in request.views],
         is_unfolded=len(targets) <= MAX_UNFOLDED_TARGETS,
-        polls_in_line=POINTS,
-        oldest_per_target=OLDEST_JOBS_SHOWN,
+        max_polls=MAX_POLLS,
+        max_checked=OLDEST_JOBS_SHOWN,
     )
 
 

@@ -105,6 +105,13 @@ def test_unknown_types_and_states_follow_the_known() -> None:
     assert "TextToSpeech | - | - | - | - | -\nAvatar | - | - | - | - | 7\n" in text
 
 
+def test_unknown_state_counts_as_open() -> None:
+    """A job in a state that is not documented counts as open."""
+    jobs = {("ASR", "Paused"): 7, ("ASR", "Executing"): 1, ("ASR", "Failed"): 5}
+
+    assert "open jobs | 8\n" in see("/", TargetView(KEY, replace(EMPTY, jobs=jobs), UP)).text
+
+
 def test_many_targets_are_folded() -> None:
     """The jobs of more than three targets are folded."""
     assert "open=" in see("/", WORKING).names()
