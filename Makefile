@@ -37,8 +37,8 @@ check: dev ## lint, format, types, imports, complexity, generated files
 	$(RUN) -m tools.complexity
 	$(RUN) -m tools.generated --check
 
-tools: dev ## get the real Prometheus, Alertmanager, promtool and amtool
-	$(RUN) tests/support/real_tools.py || test "$$CI" != true
+tools: dev ## get the real Prometheus, helm, browser, ... that tests use
+	$(RUN) -m tests.support.prepare_tools || test "$$CI" != true
 
 test: tools ## run all tests (ARGS="tests/ims -k retry" selects some)
 	$(PYTEST) -n $(WORKERS) $(ARGS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import shutil
@@ -12,7 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.real_tools import APT, ToolMissingError, cache_folder, call, given, machine, publish, said, sources
+from tests.support.real_tools import (
+    APT,
+    ToolMissingError,
+    apt_install,
+    cache_folder,
+    call,
+    exclusive,
+    machine,
+    may_install,
+    path_or_problem,
+    publish,
+    required,
+    sources,
+)
 from tests.support.repository import ROOT
 
 if TYPE_CHECKING:
@@ -37,9 +49,8 @@ def built_image() -> Iterator[str]:
 
     Where there are no tools the test is skipped, or fails in CI. What a run that was killed left in the store goes.
     """
-    base = given(_base_once())
-    with (cache_folder() / "containers.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    base = required(find_base_once())
+    with exclusive("containers"):
         podman("rm", "--all", "--force", "--time=0")
         podman("import", str(base), BASE)
         podman("build", "--isolation=chroot", "--network=host", "--format=docker", f"--build-arg=BASE={BASE}",
@@ -68,9 +79,10 @@ def find_base() -> Path:
     """Returns the archive of the base image, made once; raises ToolMissingError, OSError or SubprocessError."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         raise ToolMissingError("images are built by root only")
-    _have_programs()
+    _install_programs()
     folder = cache_folder() / f"base_{SUITE}"
-    return (folder if folder.is_dir() else make_base(folder)) / "base.tar"
+    with exclusive(folder.name):
+        return (folder if folder.is_dir() else make_base(folder)) / "base.tar"
 
 
 def make_base(folder: Path) -> Path:
@@ -100,20 +112,16 @@ def _suit(system: Path) -> None:
         (system / "etc" / "pip.conf").write_text(f"[global]\ncert = {CERTIFICATES}\n", encoding="utf-8")
 
 
-def _have_programs() -> None:
-    """Sees to it that the programs are there: CI installs them on its own machine, others are asked to."""
+def _install_programs() -> None:
+    """Installs missing programs in CI; elsewhere raises ToolMissingError with their names."""
     missing = [name for name in PROGRAMS if not shutil.which(name)]
-    if missing and os.environ.get("CI") == "true" and shutil.which("apt-get"):
-        call(["apt-get", "-q", "update"], Path("/"))
-        options = ["-q", "-y", "--no-install-recommends", "-oDPkg::Lock::Timeout=60"]
-        call(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, "install", *missing], Path("/"))
-    elif missing:
+    if missing and not may_install():
         raise ToolMissingError(f"install {' '.join(missing)}")
+    if missing:
+        apt_install(*missing)
 
 
 @functools.cache
-def _base_once() -> Path | str:
-    try:
-        return find_base()
-    except (ToolMissingError, OSError, subprocess.SubprocessError) as error:
-        return f"REAL TOOL MISSING: no image can be built and run ({said(error)})"
+def find_base_once() -> Path | str:
+    """Returns the archive of the base image, or what is missing; remembers both."""
+    return path_or_problem(find_base, "container images")

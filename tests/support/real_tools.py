@@ -1,24 +1,29 @@
-"""The real Prometheus tools: found on PATH, else unpacked from the machine's own package sources.
+"""The real Prometheus tools: found on PATH, else unpacked from the package sources of the machine.
 
-Nothing is installed and no host is named here: the sources files of the machine say where packages come
-from and which keys sign them. `python tests/support/real_tools.py` fetches every tool and prints the versions.
+The sources files of the machine say where packages come from and which keys sign them. Downloads are unpacked into a
+cache, under a lock, so that parallel workers fetch each set once. `tests.support.prepare_tools` fetches everything.
 """
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import platform
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 TOOLS = {
     "prometheus": ("prometheus",),
@@ -43,7 +48,7 @@ ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>[^]]*)]\s+)?(?P<uri>\S+)\s+(?P<s
 
 
 class ToolMissingError(Exception):
-    """A tool is neither on PATH nor to be had from the machine's package sources."""
+    """A tool is neither on PATH nor in the package sources of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,12 @@ class Source:
 
 
 def need(tool: str, suites: tuple[str, ...] = NEWEST) -> Path:
-    """Returns the program of a tool; where it cannot be had, skips the test, or fails it under `CI=true`."""
-    return given(_find_once(tool, suites))
+    """Returns the program of a tool; if it is missing, skips the test, or fails it under `CI=true`."""
+    return required(find_once(tool, suites))
 
 
-def given(found: Path | str) -> Path:
-    """Returns a path that was found; where it is the reason why it was not, skips the test, or fails it in CI."""
+def required(found: Path | str) -> Path:
+    """Returns a path that was found; given the reason why nothing was found, skips the test, or fails it in CI."""
     if isinstance(found, Path):
         return found
     if os.environ.get("CI") == "true":
@@ -81,7 +86,8 @@ def find(tool: str, suites: tuple[str, ...] = NEWEST) -> Path:
     problems = []
     for suite in suites_of(machine(), suites):
         try:
-            return program(tool, cached(suite) or fetch(suite))
+            with exclusive(suite):
+                return program(tool, cached(suite) or fetch(suite))
         except (ToolMissingError, OSError, subprocess.SubprocessError) as error:
             problems.append(f"{suite}: {said(error)}")
     raise ToolMissingError(f"{tool} is not on PATH and not in the package sources ({'; '.join(problems)})")
@@ -137,6 +143,28 @@ def cache_folder() -> Path:
     """Returns the folder of everything unpacked so far, in the user's cache."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "ims-exporter" / "tools"
+
+
+@contextmanager
+def exclusive(name: str) -> Iterator[None]:
+    """Keeps other processes out of the block with the same name."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with (cache_folder() / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def apt_install(*packages: str) -> None:
+    """Installs packages of the system; raises OSError or SubprocessError."""
+    options = ["-q", "-y", "--no-install-recommends", "-oDPkg::Lock::Timeout=60"]
+    with exclusive("apt"):
+        call(["apt-get", "-q", "update"], Path("/"))
+        call(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, "install", *packages], Path("/"))
+
+
+def may_install() -> bool:
+    """Whether the tests may install packages of the system: in CI only."""
+    return os.environ.get("CI") == "true" and bool(shutil.which("apt-get"))
 
 
 def cached(suite: str) -> Path | None:
@@ -240,23 +268,15 @@ def said(error: Exception) -> str:
     return f"{error} {printed[-1] if printed else ''}".strip()
 
 
-@functools.cache
-def _find_once(tool: str, suites: tuple[str, ...]) -> Path | str:
-    """Remembers the answer, a failure too, so that a machine without network waits only once."""
+def path_or_problem(find: Callable[[], Path], name: str) -> Path | str:
+    """Returns what `find` returns, or the message to print if a tool is missing."""
     try:
-        return find(tool, suites)
-    except ToolMissingError as missing:
-        return f"REAL TOOL MISSING: {missing}"
+        return find()
+    except (ToolMissingError, OSError, subprocess.SubprocessError) as error:
+        return f"REAL TOOL MISSING: {name}: {said(error)}"
 
 
-def main() -> int:
-    """Fetches every tool and prints its version; returns 1 if one is missing."""
-    wanted = [*((tool, NEWEST) for tool in TOOLS), ("promtool", OLDEST)]
-    found = [_find_once(tool, suites) for tool, suites in wanted]
-    lines = [f"{version(path)}  [{path}]" if isinstance(path, Path) else path for path in found]
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 0 if all(isinstance(path, Path) for path in found) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+@functools.cache
+def find_once(tool: str, suites: tuple[str, ...] = NEWEST) -> Path | str:
+    """Returns the program of a tool, or what is missing; remembers both, so that nothing is searched for twice."""
+    return path_or_problem(lambda: find(tool, suites), tool)

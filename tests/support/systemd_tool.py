@@ -1,38 +1,31 @@
-"""The real systemd-analyze, which judges units without a systemd that runs: on PATH, else installed by root in CI."""
+"""The real systemd-analyze, which checks units without a running systemd: on PATH, else installed in CI."""
 
 from __future__ import annotations
 
 import functools
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
-from tests.support.real_tools import ToolMissingError, call, given, said
+from tests.support.real_tools import ToolMissingError, apt_install, may_install, path_or_problem, required
 
 PROGRAM = "systemd-analyze"
 
 
 def need_analyze() -> Path:
-    """Returns the program; where it cannot be had, skips the test, or fails it in CI."""
-    return given(_find_once())
+    """Returns the program; if it is missing, skips the test, or fails it in CI."""
+    return required(find_once())
 
 
 def find() -> Path:
     """Returns the program; raises ToolMissingError, OSError or SubprocessError."""
-    if not shutil.which(PROGRAM) and os.environ.get("CI") == "true" and shutil.which("apt-get"):
-        call(["apt-get", "-q", "update"], Path("/"))
-        options = ["-q", "-y", "--no-install-recommends", "-oDPkg::Lock::Timeout=60"]
-        call(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, "install", "systemd"], Path("/"))
-    there = shutil.which(PROGRAM)
-    if not there:
+    if not shutil.which(PROGRAM) and may_install():
+        apt_install("systemd")
+    if not (path := shutil.which(PROGRAM)):
         raise ToolMissingError("install systemd")
-    return Path(there)
+    return Path(path)
 
 
 @functools.cache
-def _find_once() -> Path | str:
-    try:
-        return find()
-    except (ToolMissingError, OSError, subprocess.SubprocessError) as error:
-        return f"REAL TOOL MISSING: no {PROGRAM} ({said(error)})"
+def find_once() -> Path | str:
+    """Returns the program, or what is missing; remembers both."""
+    return path_or_problem(find, PROGRAM)
