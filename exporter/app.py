@@ -1,4 +1,4 @@
-"""Puts the exporter together from its settings, and runs it: the one place that knows all the parts."""
+"""Composition root: creates the parts of the exporter from the settings, connects them, and runs them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter import __version__
-from exporter.config.settings import TargetSettings, restart_settings
-from exporter.errors import LedgerError, SettingsError
+from exporter.errors import LedgerError
 from exporter.ims.clients import Clients
 from exporter.metrics.counters import Instruments
 from exporter.metrics.exposition import Exposition
@@ -20,7 +19,7 @@ from exporter.polling.ledger import Ledger
 from exporter.polling.poller import Poller, PollSettings
 from exporter.polling.schedule import Worker, heed_clock, make_scheduler
 from exporter.polling.survey import Survey
-from exporter.reload import Reload
+from exporter.reload import Reload, plan_reload
 from exporter.rules.thresholds import Thresholds
 from exporter.standby.standby import lead
 from exporter.threads import to_thread_shielded
@@ -34,25 +33,30 @@ if TYPE_CHECKING:
 
     from exporter.config.settings import Settings
     from exporter.ims.client import ImsClient
-    from exporter.jobs.snapshot import TargetView
+    from exporter.jobs.snapshot import PollKey, TargetView
     from exporter.jobs.target import Target
 
-HUNG_AFTER_SECONDS = 300.0
-HUNG_AFTER_INTERVALS = 5
-START_PAUSE_SECONDS = 0.05
-"""So long after each other the targets are first polled, lest hundreds of them hold up each other and the scrapes."""
-REFRESH_SECONDS = 30.0
-"""The pages load themselves again so often, or at the poll interval if that is longer."""
+MIN_HUNG_SECONDS = 300.0
+HUNG_INTERVALS = 5
+"""A poll loop without a heartbeat for this many poll intervals is hung, but not before `MIN_HUNG_SECONDS`."""
+
+MAX_START_PAUSE_SECONDS = 0.05
+"""Maximum time between the first polls of two targets: hundreds at once would delay each other and the scrapes."""
+
+MIN_REFRESH_SECONDS = 30.0
+"""Minimum time between two automatic refreshes of a page."""
 
 
 class App:
-    """The exporter's parts, wired up; built by `assembled`."""
+    """The parts of the exporter, wired together; `assembled` creates and closes it."""
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str], ledger: Ledger) -> None:
+    def __init__(
+        self, settings: Settings, environ: Mapping[str, str], ledger: Ledger, load: Callable[[], Settings]
+    ) -> None:
         self.settings = settings
         self.instruments = Instruments()
         self.workers: list[Worker] = []
-        self.reload = Reload(lambda: settings, self.apply, time.time)
+        self.reload = Reload(load, self.apply, time.time)
         self._ledger = ledger
         self._environ = environ
         self._clients = self._make_clients(settings)
@@ -66,41 +70,37 @@ class App:
         )
 
     def views(self) -> list[TargetView]:
-        """Returns what can be shown of each target."""
+        """Returns the view of each target: its last snapshot and its health."""
         return [worker.poller.view for worker in self.workers]
 
     async def apply(self, settings: Settings) -> None:
-        """Polls as these settings say from now on: what they leave as it was goes on undisturbed.
+        """Replaces the settings; targets without a change are not interrupted.
 
-        Raises SettingsError for what takes a restart, and LedgerError; then nothing has changed.
+        Raises SettingsError for a change that takes a restart, and LedgerError; then nothing has changed.
         """
-        refuse_what_takes_a_restart(self.settings, settings)
-        is_same = common(settings) == common(self.settings)
-        targets = settings.polled_targets
-        kept = {worker.target: worker for worker in self.workers if is_same and worker.target in targets}
-        left = [worker for worker in self.workers if worker not in kept.values()]
-        clients = self._clients if is_same else self._make_clients(settings)
-        made = {target: clients.client(target) for target in targets if target not in kept}
-        for target in made:
-            self.instruments.add_target(target.key)
-        try:
-            await self._leave(left, settings)
-        except LedgerError:
-            for key in {target.key for target in made} - {worker.target.key for worker in self.workers}:
-                self.instruments.remove_target(key)
-            if not is_same:
-                await clients.aclose()
-            raise
-        shown = {worker.target.key: worker.poller.view for worker in left}
-        self.settings, before, self._clients = settings, self._clients, clients
-        self.workers = [
-            kept.get(target) or self._worker(target, made[target], shown.get(target.key)) for target in targets
-        ]
-        self._start([worker for worker in self.workers if worker.target in made])
-        for key in shown.keys() - {target.key for target in targets}:
+        plan = plan_reload(self.settings, settings, [worker.target for worker in self.workers])
+        clients = old_clients = self._clients
+        stopped = [worker for worker in self.workers if worker.target in plan.stopped]
+        async with AsyncExitStack() as undo:
+            if plan.needs_new_clients:
+                clients = self._make_clients(settings)
+                undo.push_async_callback(clients.aclose)
+            apis = {target: clients.client(target) for target in plan.started}
+            for key in plan.added:
+                self.instruments.add_target(key)
+                undo.callback(self.instruments.remove_target, key)
+            await self._stop(stopped, settings, plan.other_shards)
+            undo.pop_all()
+        self.settings, self._clients = settings, clients
+        views = {worker.target.key: worker.poller.view for worker in stopped}
+        started = {target: self._worker(target, api, views.get(target.key)) for target, api in apis.items()}
+        workers = {worker.target: worker for worker in self.workers} | started
+        self.workers = [workers[target] for target in plan.targets]
+        self._start([*started.values()])
+        for key in plan.removed:
             self.instruments.remove_target(key)
-        if before is not clients:
-            await before.aclose()
+        if clients is not old_clients:
+            await old_clients.aclose()
 
     def _make_clients(self, settings: Settings) -> Clients:
         return Clients(
@@ -111,45 +111,43 @@ class App:
             observe_wait=self.instruments.add_rate_limit_wait,
         )
 
-    async def _leave(self, workers: list[Worker], settings: Settings) -> None:
-        """Stops these workers, and drops from the ledger what other shards poll; or lets the workers go on."""
-        targets = settings.polled_targets
-        elsewhere = [target.key for target in settings.all_targets if target not in targets]
+    async def _stop(self, workers: Sequence[Worker], settings: Settings, other_shards: Sequence[PollKey]) -> None:
+        """Stops workers and deletes the targets of other shards from the ledger; restarts the workers on LedgerError.
+
+        `once` deletes nothing: it has no scheduler.
+        """
         await asyncio.gather(*(worker.stop() for worker in workers))
         try:
-            dropped = await to_thread_shielded(
-                self._ledger.belong_to, settings.shard or 0, elsewhere if self._scheduler else []
+            deleted = await to_thread_shielded(
+                self._ledger.belong_to, settings.shard or 0, other_shards if self._scheduler else ()
             )
         except LedgerError:
             self._start(workers)
             raise
-        for key in dropped:
+        for key in deleted:
             structlog.get_logger().warning("dropped", **key.labels, shards=settings.shards)
 
     async def start(self, scheduler: AsyncIOScheduler) -> None:
-        """Lets every target be polled by the timer, also those that come with new settings.
-
-        Until then, as for a single look, nothing of other shards' targets is dropped.
-        """
+        """Starts to poll all targets on a schedule, also those of later settings; raises LedgerError."""
         self._scheduler = scheduler
-        await self._leave([], self.settings)
+        await self._stop([], self.settings, plan_reload(self.settings, self.settings, ()).other_shards)
         self._start(self.workers)
 
     async def close(self) -> None:
-        """Ends what is under way, and closes all connections."""
+        """Stops all polls and surveys, and closes all connections."""
         await asyncio.gather(*(worker.stop() for worker in self.workers))
         await self._clients.aclose()
 
     def _start(self, workers: Sequence[Worker]) -> None:
-        """Lets these be polled by the timer, one a moment after the other; as long as there is none, not yet."""
+        """Starts workers with a pause between them; without a scheduler does nothing."""
         interval = self.settings.poll_interval_seconds
-        pause = min(START_PAUSE_SECONDS, interval / (len(workers) or 1))
+        pause = min(MAX_START_PAUSE_SECONDS, interval / (len(workers) or 1))
         for number, worker in enumerate(workers):
             if self._scheduler is not None:
                 worker.start(self._scheduler, interval, number * pause)
 
     def _worker(self, target: Target, api: ImsClient, view: TargetView | None) -> Worker:
-        """Returns a new worker, which shows what was shown of the target until its first poll."""
+        """Returns a new worker; until its first poll ends, its view is the given one."""
         settings = self.settings
         poller = Poller(
             target.key,
@@ -179,17 +177,17 @@ class App:
         self.exposition.prerender(poller.view)
 
     def not_live(self) -> list[str]:
-        """Returns the targets whose poll hangs; an outage of the API is no hang."""
-        longest = max(HUNG_AFTER_SECONDS, HUNG_AFTER_INTERVALS * self.settings.poll_interval_seconds)
+        """Returns a reason for each target whose poll loop hangs; an outage of the API is no reason."""
+        maximum = max(MIN_HUNG_SECONDS, HUNG_INTERVALS * self.settings.poll_interval_seconds)
         now = time.monotonic()
         return [
-            f"the polls of {worker.poller.key} hang: no sign of life for {now - worker.poller.last_beat:.0f} seconds"
+            f"the poll loop of {worker.poller.key} hangs: no heartbeat for {now - worker.poller.last_beat:.0f} seconds"
             for worker in self.workers
-            if now - worker.poller.last_beat > longest
+            if now - worker.poller.last_beat > maximum
         ]
 
     def not_ready(self) -> list[str]:
-        """Returns the targets whose first poll has not ended yet."""
+        """Returns a reason for each target whose first poll has not ended yet."""
         return [
             f"the first poll of {worker.poller.key} has not ended yet"
             for worker in self.workers
@@ -204,7 +202,7 @@ class App:
             stuck_seconds=thresholds.stuck_seconds,
             stuck_other_seconds=thresholds.stuck_other_seconds,
             stale_after_seconds=self.settings.stale_after_seconds,
-            refresh_seconds=max(REFRESH_SECONDS, self.settings.poll_interval_seconds),
+            refresh_seconds=max(MIN_REFRESH_SECONDS, self.settings.poll_interval_seconds),
             shard=f"shard {self.settings.shard} of {self.settings.shards}" if self.settings.shards > 1 else "",
         )
 
@@ -217,40 +215,34 @@ class App:
         )
 
 
-def beside(name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-    """Does some work beside everything else; if it ends in an error, that is logged."""
+def background_task(name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    """Starts a task that logs the error it fails with."""
 
-    def tell(task: asyncio.Task[None]) -> None:
+    def log_error(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             structlog.get_logger().error("background", task=name, error=str(error), exc_info=error)
 
     task = asyncio.create_task(work)
-    task.add_done_callback(tell)
+    task.add_done_callback(log_error)
     return task
 
 
-def refuse_what_takes_a_restart(old: Settings, new: Settings) -> None:
-    """Raises SettingsError if a setting has changed that is read at the start only."""
-    changed = [name for name in restart_settings() if getattr(old, name) != getattr(new, name)]
-    if changed:
-        raise SettingsError(f"a change of {', '.join(changed)} takes a restart")
-
-
-def common(settings: Settings) -> dict[str, object]:
-    """Returns the settings that concern every target."""
-    return settings.model_dump(exclude={"targets", *TargetSettings.model_fields})
-
-
 @asynccontextmanager
-async def assembled(settings: Settings, environ: Mapping[str, str], *, begins_anew: bool = False) -> AsyncIterator[App]:
-    """Gives the wired-up parts, and closes them; raises LedgerError.
+async def assembled(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    load: Callable[[], Settings] | None = None,
+    recreate_if_damaged: bool = False,
+) -> AsyncIterator[App]:
+    """Yields the wired parts, and closes them; raises LedgerError.
 
-    Whoever holds the ledger's lock may begin a new one in place of a damaged one.
+    `load` returns the settings of a reload. Only the process that holds the lock of the ledger may recreate it.
     """
     async with AsyncExitStack() as stack:
-        ledger = Ledger(settings.ledger_path, kept=settings.standby != "none", begins_anew=begins_anew)
+        ledger = Ledger(settings.ledger_path, kept=settings.standby != "none", begins_anew=recreate_if_damaged)
         stack.callback(ledger.close)
-        app = App(settings, environ, ledger)
+        app = App(settings, environ, ledger, load or (lambda: settings))
         stack.push_async_callback(app.close)
         await app.apply(settings)
         yield app
@@ -265,18 +257,17 @@ async def run(
     load: Callable[[], Settings] | None = None,
     hangup: asyncio.Event | None = None,
 ) -> None:
-    """Polls and serves until `stop` is set; `listening` is told the base URL. Raises ExporterError at the start.
+    """Polls and serves until `stop` is set; passes the base URL to `listening`. Raises ExporterError at the start.
 
-    Where the settings say so, it is a standby first; then it also raises LeadershipLostError.
-    `load` reads the settings anew: each time `hangup` is set, and by HTTP where the settings allow it.
+    With standby, it first waits to become the leader; then it also raises LeadershipLostError. `load` returns the
+    settings of a reload, which happens when `hangup` is set, and by HTTP if the settings allow it.
     """
     log = structlog.get_logger()
     async with AsyncExitStack() as stack:
         until_over = await stack.enter_async_context(lead(settings, stop))
         if stop.is_set():
             return
-        app = await stack.enter_async_context(assembled(settings, environ, begins_anew=True))
-        app.reload = Reload(load or (lambda: settings), app.apply, time.time)
+        app = await stack.enter_async_context(assembled(settings, environ, load=load, recreate_if_damaged=True))
         web_app = make_app(
             exposition=app.exposition,
             views=app.views,
@@ -294,11 +285,10 @@ async def run(
         scheduler = make_scheduler()
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
-        stack.callback(beside("heed_clock", heed_clock(scheduler)).cancel)
+        stack.callback(background_task("clock", heed_clock(scheduler)).cancel)
         await app.start(scheduler)
         stack.push_async_callback(app.close)
         if hangup is not None:
-            reloading = asyncio.create_task(app.reload.on(hangup))
-            stack.callback(reloading.cancel)
+            stack.callback(background_task("reload", app.reload.on(hangup)).cancel)
         await until_over()
         log.info("stopping")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.app import START_PAUSE_SECONDS, assembled
+from exporter.app import MAX_START_PAUSE_SECONDS, assembled
 from exporter.config.load import load_settings
 from exporter.config.settings import Settings
 from exporter.errors import SettingsError
@@ -44,7 +44,7 @@ def first_polls(targets: int, interval: float) -> list[float]:
     return asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(("interval", "pause"), [(60.0, START_PAUSE_SECONDS), (0.5, 0.05), (0.1, 0.01)])
+@pytest.mark.parametrize(("interval", "pause"), [(60.0, MAX_START_PAUSE_SECONDS), (0.5, 0.05), (0.1, 0.01)])
 def test_first_polls_are_spread(interval: float, pause: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each target is first polled a moment after the one before it, and all of them within an interval."""
     monkeypatch.setattr("exporter.polling.schedule.datetime", Standing)
