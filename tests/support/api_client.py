@@ -1,4 +1,4 @@
-"""A client of the API on a transport of the test's own, with everything it was asked."""
+"""A client of the API on a transport of the test, which records the requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_JOBS = {"RequestId": "r", "SmartJobList": []}
 
 
 def source_of(key_id: str = "key-id", secret: str = SECRET, token: str = "") -> CredentialSource:
-    """Returns a source of one key, a temporary one with a token."""
+    """Returns a source of one key; with a token it is a temporary key."""
     return CredentialSource(
         lambda: (
             StaticSTSCredentialsProvider(access_key_id=key_id, access_key_secret=secret, security_token=token)
@@ -40,7 +40,7 @@ def source_of(key_id: str = "key-id", secret: str = SECRET, token: str = "") -> 
 
 
 def answer(status: int = 200, headers: dict[str, str] | None = None, **content: Any) -> httpx.Response:  # noqa: ANN401 - JSON
-    """Returns an answer of the service: an empty page, unless it is told otherwise."""
+    """Returns an answer of the service, an empty page by default."""
     return httpx.Response(status, json=content or NO_JOBS, headers=headers)
 
 
@@ -51,7 +51,7 @@ def refusal(code: str, status: int = 400, retry_after: str = "") -> httpx.Respon
 
 
 class Script:
-    """Answers the requests one after the other, the last answer again and again; keeps the requests."""
+    """Answers requests in order, then repeats the last answer; records the requests."""
 
     def __init__(self, *answers: httpx.Response | Exception) -> None:
         self.requests: list[httpx.Request] = []
@@ -77,7 +77,7 @@ async def client_of(
     timeout_seconds: float = 10,
     calls_per_second: float = 1000,
 ) -> AsyncIterator[ImsClient]:
-    """Gives a client whose requests the handler answers."""
+    """Yields a client whose requests the handler answers."""
     transport = httpx.MockTransport(handler)
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http:
         limiter = AccountLimiter(calls_per_second, monotonic=time.monotonic)
@@ -86,6 +86,6 @@ async def client_of(
 
 
 async def list_with(handler: Handler, budget: RetryBudget | None = None, **options: Any) -> Page:  # noqa: ANN401 - for client_of
-    """Makes one call of ListSmartJobs; without a budget it is not repeated."""
+    """Makes one list call; without a budget it is not retried."""
     async with client_of(handler, **options) as client:
         return await client.list_jobs(size=10, budget=budget or RetryBudget(0))

@@ -1,4 +1,4 @@
-"""Certificates made for one test: a CA, and what it signs, as PEM files."""
+"""Certificates for one test: a CA and the certificates that it signs, as PEM files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ LIFE = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where a certificate and its key lie."""
+    """Paths of a certificate and its key."""
 
     cert: Path
     key: Path
 
 
 class Authority:
-    """A CA, whose certificates and those it signs are written to a folder."""
+    """A CA that writes its certificate, and those that it signs, to a folder."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""The command line, run within the test's own process, and what came of it."""
+"""Commands run in the process of the test, with their output and exit code."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """A shell, as it were, with an environment of its own, in which no secret may be printed."""
+    """Runs commands in an environment of its own, and fails if one prints a secret."""
 
     patch: pytest.MonkeyPatch
     capture: pytest.CaptureFixture[str]
 
     def prepare(self, folder: Path) -> None:
-        """Leaves nothing of the real environment that could matter, and works in a folder of its own."""
+        """Removes what could matter from the environment, and changes to an empty folder."""
         for name in [name for name in os.environ if name.startswith(("IMS_EXPORTER_", "ALIBABA_CLOUD_"))]:
             self.patch.delenv(name)
         self.patch.setenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")
@@ -48,7 +48,7 @@ class CommandLine:
         self.patch.chdir(folder)
 
     def target(self, endpoint: str, key: Key, **settings: object) -> None:
-        """Sets the environment for one target, called with this key."""
+        """Sets the environment for one target and this key."""
         given = {
             "region_id": "cn-shanghai",
             "endpoint": endpoint,

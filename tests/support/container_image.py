@@ -1,4 +1,4 @@
-"""Real images without a registry: podman, and a Debian with Python that takes the place of the official base image."""
+"""Real images without a registry: podman, and a Debian with Python in place of the official base image."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ BASE = f"localhost/python-of-{SUITE}"
 IMAGE = "localhost/ims-exporter:test"
 BUILD_SECONDS = 600
 STATE = Path("/run/ims-exporter-tests")
-"""What podman keeps until the machine starts anew; it wants a short path."""
+"""State of podman until the next boot; it needs a short path."""
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 LIMITS = ("--ulimit=nofile=20000:20000", "--ulimit=nproc=32768:32768")
-"""Below those of this process, which podman would ask for and may not get."""
+"""Below the limits of this process, which podman would request in vain."""
 
 
 @contextmanager
 def built_image() -> Iterator[str]:
-    """Gives the name of the image, built anew, for as long as nobody else has the store.
+    """Builds the image, yields its name, and keeps other processes out of the store until the block ends.
 
     Where there are no tools the test is skipped, or fails in CI. What a run that was killed left in the store goes.
     """
@@ -60,7 +60,7 @@ def built_image() -> Iterator[str]:
 
 
 def podman(*arguments: str, timeout: float = BUILD_SECONDS) -> str:
-    """Returns what podman prints; fails the test with what it says when it fails."""
+    """Returns the output of podman; fails the test with its message if it fails."""
     done = subprocess.run(  # noqa: S603 - a tool of our own choice
         command(*arguments), capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL
     )
@@ -69,14 +69,14 @@ def podman(*arguments: str, timeout: float = BUILD_SECONDS) -> str:
 
 
 def command(*arguments: str) -> Sequence[str]:
-    """Returns podman's command line, with a store of its own in the cache."""
+    """Returns the command line of podman, with a store in the cache."""
     store = cache_folder() / "containers"
     options = ("--storage-driver=overlay", "--events-backend=file", "--runtime=runc", "--cgroup-manager=cgroupfs")
     return ["podman", f"--root={store}", f"--runroot={STATE}", *options, *arguments]
 
 
 def find_base() -> Path:
-    """Returns the archive of the base image, made once; raises ToolMissingError, OSError or SubprocessError."""
+    """Returns the archive of the base image, built once; raises ToolMissingError, OSError or SubprocessError."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         raise ToolMissingError("images are built by root only")
     _install_programs()
@@ -86,7 +86,7 @@ def find_base() -> Path:
 
 
 def make_base(folder: Path) -> Path:
-    """Makes a minimal Debian with Python, as the machine's own package sources have it; appears whole or not at all."""
+    """Builds a minimal Debian with Python from the package sources of the machine; appears complete or not at all."""
     own = sources(APT, machine().get("VERSION_CODENAME", ""))
     if machine().get("ID") != "debian" or not own:
         raise ToolMissingError("the base image is made of Debian's packages, and this is no Debian")
@@ -103,7 +103,7 @@ def make_base(folder: Path) -> Path:
 
 
 def _suit(system: Path) -> None:
-    """Lets pip install into the base, from where the machine does."""
+    """Allows pip to install into the base, from the index of the machine."""
     for marker in system.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
         marker.unlink()
     if CERTIFICATES.is_file():

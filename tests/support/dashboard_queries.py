@@ -1,4 +1,4 @@
-"""The bundled dashboards as the tests read them: panels, queries and choices, with the variables filled in."""
+"""The panels and queries of the bundled dashboards, with values for their variables."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ VALUES = {
     "$job_kind": ".*",
     "$job_type": ".*",
 }
-"""What Grafana would put in place of a variable."""
+"""The values that replace the variables of Grafana."""
 CHOICE = re.compile(r"^label_values\((?P<series>.+), (?P<label>\w+)\)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query of a panel, or of a variable's choice, and how to ask Prometheus for its result."""
+    """A query of a panel or of a variable, and the kind of request that runs it."""
 
     name: str
     expr: str

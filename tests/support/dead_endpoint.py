@@ -1,4 +1,4 @@
-"""An endpoint at which nobody listens, and nobody else can."""
+"""An endpoint that refuses every connection, on a port that no other process can take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def dead_endpoint() -> Iterator[str]:
-    """Gives the URL of a port that is taken and refuses every connection."""
+    """Yields the URL of a port that is bound and refuses every connection."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"

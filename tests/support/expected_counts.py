@@ -1,4 +1,4 @@
-"""What the exporter must say of a simulated account's jobs, and what it does say, in the same form."""
+"""The counts that the exporter must show for a simulated account, and those that it shows, in the same form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Counts = dict[str, dict[Any, float]]
 
 
 class Truth:
-    """What has happened in a world since this was made, right after the first poll; deletions are not foreseen."""
+    """The true counts of a store since this was created, right after the first poll; deletions are not supported."""
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
@@ -22,7 +22,7 @@ class Truth:
         self._ended = Counter(store.ended_ever)
 
     def now(self) -> Counts:
-        """Returns what the exporter must say now."""
+        """Returns the counts that the exporter must show now."""
         store = self._store
         ended = store.ended_ever - self._ended
         return {
@@ -35,7 +35,7 @@ class Truth:
 
 
 def told(scrape: Scrape) -> Counts:
-    """Returns what the exporter says, the failures of all reasons together."""
+    """Returns the counts that a scrape shows, with the failures of all reasons added up."""
     failures: Counter[tuple[str]] = Counter()
     for (job_type, _), number in scrape.by("ims_job_failures_total", "job_type", "error_code").items():
         failures[job_type,] += int(number)
@@ -50,7 +50,7 @@ def told(scrape: Scrape) -> Counts:
 
 
 def wait_for_counts(running: Exporter, expected: Counts) -> Scrape:
-    """Returns a scrape that says what is expected; fails with the difference if none does in time."""
+    """Returns the first scrape with the expected counts; fails with the differences if there is none in time."""
     last: list[Counts] = []
 
     def is_told(scrape: Scrape) -> bool:

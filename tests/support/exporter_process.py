@@ -1,4 +1,4 @@
-"""The real exporter as a process of its own: how it is started and stopped, what it shows and what it logs."""
+"""The real exporter as a process: start and stop, metrics and log."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class Exporter:
 
     @property
     def url(self) -> str:
-        """Where it listens; empty as long as it does not."""
+        """Its URL; empty until it listens."""
         found = LISTENS.search(self.log.read_text())
         return found[1] if found else ""
 
     def scrape(self) -> Scrape | None:
-        """Returns what /metrics shows; None while nobody answers."""
+        """Returns a scrape of /metrics; None if nothing answers."""
         try:
             return parsed(self.get("/metrics")) if self.url else None
         except OSError:
@@ -99,7 +99,7 @@ class Exporter:
         return self.wait_for("a good poll", lambda scrape: scrape.total("ims_exporter_target_up") == 1)
 
     def wait_for_polls(self, number: int, **where: str) -> Scrape:
-        """Returns a scrape after so many more polls of the targets with these label values."""
+        """Returns a scrape after `number` more polls of the targets with these label values."""
         now = self.scrape()
         polls = (now.total("ims_exporter_polls_total", **where) if now else 0) + number
         return self.wait_for(
@@ -107,13 +107,13 @@ class Exporter:
         )
 
     def events(self, event: str, **fields: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
-        """Returns the whole lines logged of an event, with these field values."""
+        """Returns the log lines of an event with these field values."""
         lines = self.log.read_text().rpartition("\n")[0].splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{")]
         return [line for line in found if {**line, **fields, "event": event} == line]
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """Sends a signal; returns the exit code, and the seconds it took."""
+        """Sends a signal; returns the exit code, and the seconds until the exit."""
         started = time.monotonic()
         self.process.send_signal(number)
         return self.process.wait(READY_SECONDS), time.monotonic() - started
@@ -121,7 +121,7 @@ class Exporter:
 
 @contextmanager
 def exporter(env: Mapping[str, str], log: Path) -> Iterator[Exporter]:
-    """Starts an exporter that logs to this file, and kills it in the end if it still runs."""
+    """Starts an exporter that logs to this file, and kills it at the end of the block if it still runs."""
     with log.open("w") as out:
         process = subprocess.Popen(COMMAND, stdout=out, stderr=subprocess.STDOUT, env=env)  # noqa: S603 - our own
     try:
@@ -140,7 +140,7 @@ def refused_start(env: Mapping[str, str]) -> tuple[int, str]:
 
 
 def environment(folder: Path, variables: Mapping[str, str] | None = None, **settings: object) -> dict[str, str]:
-    """Returns an environment with these settings, and further variables, on top of what all tests want.
+    """Returns an environment with these settings and variables, and the defaults of all tests.
 
     The ledger stands in the folder. With `config`, the targets come from there.
     """

@@ -1,4 +1,4 @@
-"""A service in which nothing happens but what a test says, between the very calls that it says."""
+"""A fake service that changes only when a test says so, before the call that the test names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from exporter.simulator.job_store import Job
 
 START = 1_700_000_000
-"""When it begins, Unix seconds: thirteen minutes into an hour."""
+"""Start, Unix seconds: thirteen minutes into an hour."""
 
 
 @dataclass(slots=True)
 class FakeService:
-    """Serves pages by an offset inside the token; every call is noted in `calls`.
+    """Serves pages by an offset inside the token; records every call in `calls`.
 
     A list call is noted as `type state offset`, with `*` for any, a single job as `get id`.
     """
@@ -30,13 +30,13 @@ class FakeService:
     now: int = START
     kind: JobKind = SMART
     rows_per_page: int = 100
-    """More than this are never served, whatever is asked for."""
+    """Maximum number of rows per page, whatever the call asks for."""
     may_get: bool = True
     calls: list[str] = field(default_factory=list)
     before: dict[int, Callable[[], object]] = field(default_factory=dict)
-    """What happens before the call with this number, the first one being 0; an error raised is the call's."""
+    """Functions by the number of the call before which they run, from 0; an error that one raises fails the call."""
     weights: list[int] = field(default_factory=list)
-    """What each list call was to cost."""
+    """The weight of each list call."""
     jobs: JobStore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,17 +79,17 @@ class FakeService:
     def create(
         self, job_id: str, age: int = 0, *, job_type: str = "ASR", state: str = "Created", ended: int = 0
     ) -> str:
-        """Adds a job so many seconds old, last modified so many seconds ago; returns its id."""
+        """Adds a job created `age` and last modified `ended` seconds ago; returns its id."""
         return self.jobs.create(
             job_type, state=state, job_id=job_id, created_at=self.now - age, modified_at=self.now - ended
         )
 
     def fail(self, job_id: str, code: str = "E.Test") -> None:
-        """Lets a job fail now."""
+        """Makes a job fail now."""
         self.jobs.move(job_id, "Failed", error=(code, "it failed"))
 
     def refuse(self, error: BaseException, *calls: int) -> None:
-        """Lets the calls with these numbers end in an error."""
+        """Makes the calls with these numbers fail."""
 
         def strike() -> None:
             raise error

@@ -1,4 +1,4 @@
-"""A stand-in for Alibaba Cloud's STS over TLS, with a certificate of its own making that OpenSSL is told to trust."""
+"""A fake of Alibaba Cloud's STS over TLS, with a self-signed certificate that OpenSSL is set to trust."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HOST = "127.0.0.1"
 
 @dataclass(slots=True)
 class FakeSts:
-    """Hands out the keys `STS.1`, `STS.2` ... for whatever role; what it was asked stands in `requests`."""
+    """Returns the keys `STS.1`, `STS.2` ... for any role; records what it was asked in `requests`."""
 
     certificate: Path
     endpoint: str = ""
@@ -36,7 +36,7 @@ class FakeSts:
     valid_seconds: int = 3600
     delay_seconds: float = 0.0
     refusal: tuple[int, str] | None = None
-    """Status and body to answer with instead."""
+    """Status and body of an error to answer with, if set."""
 
     async def assume_role(self, request: web.Request) -> web.Response:
         """Answers AssumeRole."""
@@ -58,7 +58,7 @@ class FakeSts:
 
 @asynccontextmanager
 async def fake_sts(folder: Path) -> AsyncIterator[FakeSts]:
-    """Serves on loopback; whoever shall trust it needs `SSL_CERT_FILE` set to its certificate."""
+    """Serves on loopback; a process trusts it if `SSL_CERT_FILE` is its certificate."""
     sts = FakeSts(folder / "sts.pem")
     sts.certificate.write_bytes(_self_signed())
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -76,7 +76,7 @@ async def fake_sts(folder: Path) -> AsyncIterator[FakeSts]:
 
 
 def _self_signed() -> bytes:
-    """Returns a key and a certificate of it for loopback, good for an hour."""
+    """Returns a key and its certificate for loopback, valid for an hour."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake STS")])
     certificate = (

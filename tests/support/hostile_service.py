@@ -1,4 +1,4 @@
-"""A service that repeats to its callers all that they have sent, in every way in which a server can go wrong."""
+"""A service that sends back everything that it receives, in every way in which a server can fail."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     Answer = Callable[[str], bytes]
-    """Makes an answer from the head of a request; an empty one is none at all."""
+    """Returns an answer made from the head of a request; an empty one means no answer."""
 
 SIGNATURE = re.compile(r"Signature=([0-9a-f]{64})")
 
 
 @dataclass(slots=True)
 class HostileService:
-    """Answers on a port for each way to do so."""
+    """Serves every way to fail, each on a port of its own."""
 
     urls: dict[str, str] = field(default_factory=dict)
     signatures: set[str] = field(default_factory=set)
-    """The signatures it was shown."""
+    """The signatures that it has received."""
     heads: list[str] = field(default_factory=list)
     servers: list[asyncio.Server] = field(default_factory=list)
 
     async def listen(self, answers: Mapping[str, Answer]) -> None:
-        """Begins to answer in these ways, and says in `urls` where."""
+        """Starts to serve these ways to fail; `urls` has the URL of each."""
         for name, answer in answers.items():
             server = await asyncio.start_server(self._serving(answer), "127.0.0.1", 0)
             self.servers.append(server)
             self.urls[name] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     async def close(self) -> None:
-        """Listens no longer."""
+        """Stops listening."""
         for server in self.servers:
             server.close()
 
@@ -59,7 +59,7 @@ class HostileService:
 
 
 def http(status: str, body: str, *headers: str) -> bytes:
-    """Returns an answer that is good HTTP."""
+    """Returns a valid HTTP answer."""
     lines = (f"HTTP/1.1 {status}", f"Content-Length: {len(body.encode())}", "Connection: close", *headers)
     return "\r\n".join((*lines, "", body)).encode()
 
@@ -70,7 +70,7 @@ def refusal(status: int, code: str, message: str, request_id: str = "r") -> byte
 
 
 def proxy(token: str, secret: str) -> Answer:
-    """Returns a proxy that refuses to connect, and that is whatever is asked for without TLS: metadata, credentials."""
+    """Returns a proxy that refuses CONNECT, and answers plain requests for metadata and credentials itself."""
     key = json.dumps({"AccessKeyId": "AKID", "AccessKeySecret": secret, "SecurityToken": token, "Code": "Failure"})
 
     def answer(head: str) -> bytes:
@@ -85,20 +85,20 @@ def proxy(token: str, secret: str) -> Answer:
 
 
 def echo(head: str) -> str:
-    """Returns what a signature is made of, and the signature: what the service likes to repeat."""
+    """Returns the signature and the text that was signed, which the service repeats in its errors."""
     names = ("authorization", "x-acs-security-token")
     lines = [line for line in head.splitlines() if line.partition(":")[0].lower() in names]
     return f"the string to sign is: {' '.join(sorted(lines, key=len))}"
 
 
 def token_of(head: str) -> str:
-    """Returns the security token that was sent."""
+    """Returns the security token of a request."""
     found = re.search(r"(?im)^x-acs-security-token: (.*?)\r?$", head)
     return found[1] if found else ""
 
 
 def answers(secret: str) -> dict[str, Answer]:
-    """Returns every way to go wrong, by name; the service knows the secret, and tells it too."""
+    """Returns every way to fail, by name; some answers contain the secret."""
     forms = f"AccessKeySecret {secret} {quote(secret, safe='')} {quote(quote(secret, safe=''), safe='')}"
     return {
         "secret": lambda _: refusal(400, "SignatureDoesNotMatch", f"{forms} {secret[:14]}"),

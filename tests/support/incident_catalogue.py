@@ -1,4 +1,4 @@
-"""The incident catalogue: what happens, what must fire and when, and the promtool tests made from it."""
+"""The incident catalogue: what happens, which alerts must fire and when, and the promtool tests made from it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEALTHY: dict[str, tuple[float, float, bool]] = {
     f'ims_exporter_poll_failures_total{{{WHERE},reason="forbidden"}}': (0, 0, True),
     f'ims_exporter_api_requests_total{{{WHERE},action="ListSmartJobs",code="OK"}}': (0, 3, True),
 }
-"""What an exporter with one target shows while all is well: value at first, growth a minute, starts anew with it."""
+"""The series of a healthy exporter with one target: first value, growth per minute, and whether a restart resets it."""
 
 FINISHED, FAILED = (1000, 5, False), (20, 0, False)
 

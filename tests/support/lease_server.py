@@ -1,4 +1,4 @@
-"""The part of a Kubernetes API server that keeps Leases: it refuses what another write has overtaken, and can fail."""
+"""A fake of the Leases of a Kubernetes API server: it refuses conflicting writes, and can fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Lease = dict[str, Any]
 
 
 class LeaseServer:
-    """Leases of one namespace; `outage` is nothing, `refuse` for 503 or `hang` for no answer at all."""
+    """Leases of one namespace; `outage` is empty, `refuse` for 503, or `hang` for no answer."""
 
     def __init__(self) -> None:
         self.leases: dict[str, Lease] = {}
@@ -50,7 +50,7 @@ class LeaseServer:
 
     @property
     def url(self) -> str:
-        """Where it serves."""
+        """Its URL."""
         assert self._runner is not None
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
@@ -66,11 +66,11 @@ class LeaseServer:
         return path
 
     def holder(self, name: str) -> str:
-        """Returns who holds a lease; empty if nobody does."""
+        """Returns the holder of a lease; empty if there is none."""
         return str(self.leases.get(name, {}).get("spec", {}).get("holderIdentity") or "")
 
     def steal(self, name: str, holder: str) -> None:
-        """Makes a lease somebody else's, as a hand at `kubectl edit` would."""
+        """Gives a lease to another holder, as `kubectl edit` would."""
         self.leases[name]["spec"]["holderIdentity"] = holder
         self._store(name, self.leases[name])
 
@@ -124,6 +124,6 @@ def _refused(code: int, message: str) -> web.Response:
 
 
 def _answer(code: int, answer: Lease) -> web.Response:
-    """Returns an answer with the very content type of Kubernetes, which names no charset."""
+    """Returns an answer with the content type of Kubernetes, which names no charset."""
     body = json.dumps(answer).encode()
     return web.Response(status=code, body=body, headers={"Content-Type": "application/json"})

@@ -1,4 +1,4 @@
-"""A ledger in which polls and surveys are stored, without a service: what they see is given as rows."""
+"""Stores polls and surveys in a ledger without a service: the rows that they see are given."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Book:
 
     @property
     def window_start(self) -> int:
-        """Where the lookback begins."""
+        """Start of the lookback, Unix seconds."""
         return window_start(self.now, LOOKBACK_DAYS)
 
     def outcome(self, *rows: Row, truncated: bool = False) -> tuple[Known, Outcome]:
-        """Returns what the ledger knows, and what a poll changes that has seen these rows."""
+        """Returns what the ledger knows, and the outcome of a poll that sees these rows."""
         known = self.ledger.load(self.key, self.job_types)
         gone = frozenset(known.open_jobs)
         return known, reconcile(known, Observed(self.now, rows, gone, is_truncated=truncated))
@@ -51,7 +51,7 @@ class Book:
     def poll(
         self, *rows: Row, after: int = 60, reasons: Mapping[str, Reason] | None = None, truncated: bool = False
     ) -> Snapshot:
-        """Stores a poll, so many seconds after the last one; what it does not see is proven to be gone."""
+        """Stores a poll, `after` seconds after the last one; jobs that it does not see are proven to be gone."""
         self.now += after
         return self.store(*self.outcome(*rows, truncated=truncated), reasons)
 
@@ -71,7 +71,7 @@ class Book:
         return self.ledger.start_survey(self.key, self.now, self.window_start)
 
     def survey(self, finished: tuple[Row, ...] = (), failed: tuple[Row, ...] = ()) -> None:
-        """Makes a whole survey, a page for each list."""
+        """Makes a complete survey, with one page for each list."""
         state = self.start_survey()
         for rows in (finished, failed):
             following = self.ledger.store_survey_page(self.key, state, rows, "")
@@ -82,32 +82,32 @@ class Book:
 def job(
     job_id: str, state: str = "Created", *, age: int = 0, took: int = 5, kind: str = "ASR", now: int = START
 ) -> Row:
-    """Returns a sighting of a job created so many seconds before `now`, and last modified so many after that."""
+    """Returns a row of a job created `age` seconds before `now`, and last modified `took` seconds later."""
     return Row(job_id, kind, state, now - age, now - age + took)
 
 
 def contents(path: Path) -> dict[str, int]:
-    """Returns how many rows each table of a ledger has."""
+    """Returns the number of rows of each table of a ledger."""
     with closing(sqlite3.connect(path)) as db:
         names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {name: db.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in names}  # noqa: S608 - its own
 
 
 def execute(path: Path, script: str) -> None:
-    """Does something to a ledger behind its back."""
+    """Runs SQL on a ledger without the exporter."""
     with closing(sqlite3.connect(path)) as db:
         db.executescript(script)
 
 
 def value(path: Path, question: str) -> object:
-    """Returns the first value of an answer of SQLite."""
+    """Returns the first value of a query."""
     with closing(sqlite3.connect(path)) as db:
         return db.execute(question).fetchone()[0]
 
 
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """Lets no file of this process grow beyond a size, in bytes."""
+    """Limits the size of files that this process writes, in bytes."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:

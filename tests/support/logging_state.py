@@ -1,4 +1,4 @@
-"""Logging, put back as it was."""
+"""Restores the configuration of logging after a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def restored_logging() -> Iterator[None]:
-    """Undoes in the end what the block configures."""
+    """Restores the configuration at the end of the block."""
     root, own = logging.root, logging.getLogger("exporter")
     handlers, levels = list(root.handlers), (root.level, own.level)
     try:

@@ -1,4 +1,4 @@
-"""The pages behind the real HTTP server, in a thread of its own, for a browser in the test's thread."""
+"""The real HTTP server with its pages in a thread, for a browser in the thread of the test."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class PageServer:
 
     @contextmanager
     def running(self) -> Iterator[PageServer]:
-        """Runs the server beside the test."""
+        """Runs the server in a thread."""
         thread = threading.Thread(target=lambda: self._loop.run_until_complete(self.run()))
         thread.start()
         try:

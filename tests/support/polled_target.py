@@ -1,4 +1,4 @@
-"""A target of a calm service, with everything that polls and surveys it."""
+"""A target of the fake service, with its poller, survey and ledger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 @dataclass(slots=True)
 class Polled:
-    """A service, the ledger, and the poller and survey of its one target; the ledger may be opened anew."""
+    """A fake service, and the ledger, poller and survey of its one target; `start` opens the ledger again."""
 
     service: FakeService = field(default_factory=FakeService)
     path: str = ":memory:"
@@ -29,7 +29,7 @@ class Polled:
     job_types: tuple[str, ...] = ()
     survey_interval: int = DAY
     told: list[str | None] = field(default_factory=list)
-    """The reason of each poll's failure, None for a good one."""
+    """The failure reason of each poll, None for a good one."""
     ledger: Ledger = field(init=False)
     poller: Poller = field(init=False)
     survey: Survey = field(init=False)
@@ -38,7 +38,7 @@ class Polled:
         self.start()
 
     def start(self) -> None:
-        """Starts the process, as it were, on whatever the ledger holds."""
+        """Opens the ledger, and makes a new poller and survey, as a restart does."""
         self.ledger = Ledger(self.path)
         settings = PollSettings(60, 30, self.failure_details, self.job_types)
         self.poller = Poller(
@@ -59,32 +59,32 @@ class Polled:
         )
 
     def poll(self, after: int = MINUTE) -> list[str]:
-        """Makes a poll so many seconds after the last; returns the calls it made."""
+        """Polls `after` seconds after the last poll; returns the calls."""
         self.service.now += after
         return self.calls_of(self.poller.run())
 
     def calls_of(self, work: Any) -> list[str]:  # noqa: ANN401 - any coroutine
-        """Runs something, and returns the calls that it made."""
+        """Runs a coroutine, and returns the calls that it made."""
         before = len(self.service.calls)
         asyncio.run(work)
         return self.service.calls[before:]
 
     def fail_jobs(self, number: int, name: str = "job") -> None:
-        """Lets so many jobs fail between the last poll and the next."""
+        """Makes `number` jobs fail between the last poll and the next."""
         for each in range(number):
             self.service.create(f"{name} {each}", age=-MINUTE)
             self.service.fail(f"{name} {each}", f"E.{each % 3}")
 
     @property
     def shown(self) -> Snapshot:
-        """What the last good poll published."""
+        """The snapshot of the last good poll."""
         snapshot = self.poller.view.snapshot
         assert snapshot is not None
         return snapshot
 
 
 def polled_target(**options: Any) -> Iterator[Polled]:  # noqa: ANN401 - for Polled
-    """Gives a target that has been polled once, and closes its ledger."""
+    """Yields a target that has been polled once, and closes its ledger at the end."""
     target = Polled(**options)
     target.poll()
     yield target

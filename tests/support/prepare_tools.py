@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def searches() -> dict[str, Callable[[], Path | str]]:
-    """Returns for each tool what finds it."""
+    """Returns the function that finds each tool."""
     return {
         **{tool: lambda tool=tool: real_tools.find_once(tool) for tool in real_tools.TOOLS},  # type: ignore[misc]
         "promtool (oldest)": lambda: real_tools.find_once("promtool", real_tools.OLDEST),

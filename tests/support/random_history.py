@@ -1,4 +1,4 @@
-"""One random history: a service with a life of its own, and the exporter that lives and dies on its ledger."""
+"""Random histories: a service whose jobs change between any two calls, and an exporter that crashes and restarts."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 TYPES = ("ASR", "DynamicChart", "VideoTranslation", "TextToSpeech", "Mystery")
 PAUSED, CANCELLED = STRANGE_STATES = ("Paused", "Cancelled")
-"""States that nobody documents; nothing follows the second."""
+"""Undocumented states; the second one is final."""
 START = 1_700_000_000
 
 
 class Crash(BaseException):
-    """The process dies here."""
+    """The process crashes here."""
 
 
 @dataclass(slots=True)
 class EventRates:
-    """What may happen between two calls, as probabilities."""
+    """Probabilities of the events between two calls."""
 
     births: float = 0.0
     moves: float = 0.0
@@ -49,11 +49,11 @@ class EventRates:
     duplicates: float = 0.0
     may_get: bool = True
     strange_moves: float = 0.0
-    """How many of the moves lead to an undocumented state, from which a job may come back or not."""
+    """Share of moves that lead to an undocumented state, from which a job may return or not."""
     lists_strange: bool = True
-    """Whether the lists of undocumented states are to be had."""
+    """Whether undocumented states can be listed."""
     hides_creation: bool = False
-    """Whether the lists keep back when one job in eight was created."""
+    """Whether one job in eight is listed without its time of creation."""
 
 
 @dataclass(slots=True)
@@ -66,9 +66,9 @@ class ModelService:
     time: float = START
     jobs: JobStore = field(init=False)
     types: dict[str, str] = field(default_factory=dict)
-    """The type of every job that was ever born."""
+    """The type of every job that was ever created."""
     open_ids: list[str] = field(default_factory=list)
-    """Jobs that may move yet."""
+    """Jobs that can still change."""
     ended_at: dict[str, float] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     list_calls: int = 0
@@ -88,7 +88,7 @@ class ModelService:
         budget: RetryBudget,
         weight: int = 1,
     ) -> Page:
-        """One page by an offset inside the token, so that rows move between pages."""
+        """Returns one page, by an offset inside the token, so that rows move between pages."""
         del budget, weight
         await self._between_calls()
         self.list_calls += 1
@@ -105,7 +105,7 @@ class ModelService:
         return Page(tuple(rows), next_token=following, server_time=int(self.time))
 
     async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails:
-        """One job with its reason."""
+        """Returns one job with its reason."""
         del budget
         await self._between_calls()
         if not self.temper.may_get:
@@ -117,12 +117,12 @@ class ModelService:
         return JobDetails(job.state, code, message, int(job.modified_at))
 
     def live(self, events: int) -> None:
-        """Lets the world live through some events."""
+        """Makes this number of events happen."""
         for _ in range(events):
             self._event()
 
     def birth(self) -> None:
-        """One job is born, sometimes in the same second as the one before."""
+        """Creates a job, sometimes in the same second as the one before."""
         self.time += self.random.choice((0, 0.4, 1, 7))
         job_type = self.random.choice(TYPES)
         job_id = self.jobs.create(job_type)
@@ -130,7 +130,7 @@ class ModelService:
         self.open_ids.append(job_id)
 
     def move(self, at: int) -> None:
-        """One open job goes one or two steps forward, or aside."""
+        """Moves an open job one or two steps forward, or to an undocumented state."""
         job_id = self.open_ids[at]
         job = self.jobs.get(job_id)
         assert job is not None
@@ -181,7 +181,7 @@ KEY = PollKey("prod", "cn-shanghai", "smart")
 
 
 class Habits(NamedTuple):
-    """What the exporter of a history is set to."""
+    """The settings of the exporter of a history."""
 
     lookback_days: int
     job_types: tuple[tuple[str, ...], ...]
@@ -199,7 +199,7 @@ HABITS = (
 
 
 class InlineExecutor(ThreadPoolExecutor):
-    """Runs what is submitted at once, so that a seed always gives the same history."""
+    """Runs work where it is submitted, so that a seed always gives the same history."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401 - as in the class above it
         """Runs it."""
@@ -212,14 +212,14 @@ class InlineExecutor(ThreadPoolExecutor):
 
 
 class WatchedLedger(Ledger):
-    """A ledger that notes what was stored, and may die just before or just after that."""
+    """A ledger that records stored polls, and may crash just before or just after a commit."""
 
     def __init__(self, path: str, history: History) -> None:
         super().__init__(path)
         self._history = history
 
     def commit(self, *args: Any, **options: Any) -> Snapshot:  # noqa: ANN401 - passed on as they are
-        """Stores a poll, unless the process dies first."""
+        """Stores a poll, unless the process crashes first."""
         outcome: Outcome = args[2]
         self._history.may_crash()
         snapshot = super().commit(*args, **options)
@@ -229,7 +229,7 @@ class WatchedLedger(Ledger):
 
 
 class History:
-    """One history: a service, the ledger file, and the exporter that lives and dies on them."""
+    """One history: a service, the ledger file, and an exporter that crashes and restarts."""
 
     def __init__(self, seed: int, folder: str) -> None:
         self.dice = random.Random(seed)
@@ -237,7 +237,7 @@ class History:
         self.interval = self.dice.choice((10, 60, 300, 900))
         self.habits = self.dice.choice(HABITS)
         self.is_strange = self.habits.lookback_days > 1 and self.dice.random() < 0.4
-        """Whether the service has states that nobody documents."""
+        """Whether the service has undocumented states."""
         self.job_types = self.habits.job_types[0]
         self.has_changed = self._is_reconsidered = False
         """Whether other types were polled before; whether no poll of the present ones is stored yet."""
@@ -245,11 +245,11 @@ class History:
         self.deleted = 0
         """Jobs counted as deleted."""
         self.created = 0
-        """Jobs counted as born."""
+        """Jobs counted as created."""
         self.since = 0.0
         """When the first poll was stored."""
         self.remembered: set[str] = set()
-        """Jobs that a stored poll has met before they ended."""
+        """Jobs that a stored poll has seen open."""
         self.seen_once: set[str] = set()
         self.must_count: set[str] = set()
         self.must_not_count: set[str] = set()
@@ -258,7 +258,7 @@ class History:
         self.start()
 
     def start(self) -> None:
-        """Starts the exporter on whatever the ledger holds."""
+        """Starts the exporter on the ledger."""
         days = self.habits.lookback_days
         self.ledger = WatchedLedger(self._path, self)
         self.poller = Poller(
@@ -278,21 +278,21 @@ class History:
         )
 
     def is_polled(self, job_id: str) -> bool:
-        """Whether the exporter is to look at such jobs."""
+        """Whether the exporter polls the type of this job."""
         return not self.job_types or self.service.types[job_id] in self.job_types
 
     @property
     def _unmet(self) -> set[str]:
-        """Jobs that were in an undocumented state before a poll met them: nobody looks through those."""
+        """Jobs that were in an undocumented state before a poll saw them, whose lists no poll reads."""
         return self.service.strange_ever - self.remembered
 
     def may_crash(self) -> None:
-        """Dies, if that is in the dice."""
+        """Crashes with the probability of a crash."""
         if self.dice.random() < self.service.temper.crashes:
             raise Crash
 
     def note(self, outcome: Outcome) -> None:
-        """Notes a stored poll; with the first one, what had ended by then is history."""
+        """Records a stored poll; jobs that ended before the first one are history."""
         self.counted.extend(row.job_id for row in outcome.ended)
         self.deleted += len(outcome.deleted_types)
         self.created += len(outcome.created_types)
@@ -345,26 +345,26 @@ class History:
         return False
 
     def _reconsider(self) -> None:
-        """Sets the exporter to other types, if it has such habits; what has ended by then may be counted or not."""
+        """Changes the polled types, if the settings allow it; jobs that have ended by then may be counted or not."""
         following = self.dice.choice(self.habits.job_types)
         if following != self.job_types:
             self.has_changed = self._is_reconsidered = True
         self.job_types = following
 
     def pass_time(self) -> None:
-        """Lets a poll interval pass, now and then a long outage."""
+        """Lets a poll interval pass, or now and then a long outage."""
         outage = self.dice.random() < 0.1
         self.service.live(self.dice.randrange(60 if outage else 20))
         self.service.time += self.dice.choice((3600, 40_000)) if outage else self.interval
 
     @property
     def window_start(self) -> int:
-        """Where the lookback begins."""
+        """Start of the lookback, Unix seconds."""
         return int(self.poller.polled_at - self.habits.lookback_days * DAY) // 3600 * 3600
 
 
 def random_event_rates(history: History) -> EventRates:
-    """A world's habits, from calm to wild.
+    """Returns the rates of events of a history, from calm to wild.
 
     A service that keeps back times of creation is not strange in other ways, too: the truth would be open.
     """

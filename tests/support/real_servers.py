@@ -1,4 +1,4 @@
-"""Real servers on loopback, each a process of its own for as long as one test needs it."""
+"""Real servers on loopback, each a process that runs as long as one test needs it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def running(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Starts a server, reads its port off what it prints into `log`, and stops that process in the end."""
+    """Runs a server until the block ends; its port is read from its output in `log`."""
     with log.open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=cwd, env=env)  # noqa: S603 - our own
     try:
@@ -117,7 +117,7 @@ def _written(text: str, path: Path) -> Path:
 
 
 def _port(process: subprocess.Popen[bytes], log: Path, listening: re.Pattern[str]) -> int:
-    """Returns the port that the system picked, zero until it is known; fails if the server has died."""
+    """Returns the port that the system picked, zero until the log names it; fails if the server has exited."""
     text = log.read_text()
     if process.poll() is not None:
         raise AssertionError(f"exited with {process.returncode}: {text[-2000:]}")

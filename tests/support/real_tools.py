@@ -31,14 +31,14 @@ TOOLS = {
     "alertmanager": ("prometheus-alertmanager", "alertmanager"),
     "amtool": ("amtool",),
 }
-"""Every tool, with the names that its program goes by."""
+"""Every tool, with the names of its program."""
 
 NEWEST = ("sid", "trixie", "bookworm")
 OLDEST = ("bookworm",)
 """Debian suites, in the order in which they are tried."""
 
 PACKAGES = ("prometheus", "prometheus-alertmanager", "promtool")
-"""The last one is part of the first one in older suites."""
+"""In older suites the last one is part of the first one."""
 
 APT = Path("/etc/apt")
 CALL_SECONDS = 300
@@ -53,13 +53,13 @@ class ToolMissingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the machine gets its packages from, and what signs them (empty: the machine's trusted keys)."""
+    """A package source of the machine, and the key that signs it (empty for the trusted keys of the machine)."""
 
     uris: str
     signed_by: str
 
     def stanza(self, suite: str) -> str:
-        """Returns the deb822 sources text that asks the same place for another suite."""
+        """Returns the deb822 text of the same source for another suite."""
         text = f"Types: deb\nURIs: {self.uris}\nSuites: {suite}\nComponents: main\n"
         return f"{text}Signed-By: {self.signed_by}\n" if self.signed_by else text
 
@@ -99,7 +99,7 @@ def suites_of(release: dict[str, str], suites: tuple[str, ...]) -> tuple[str, ..
 
 
 def machine() -> dict[str, str]:
-    """Returns what the system says of itself (`ID`, `VERSION_CODENAME`, ...); nothing where it does not."""
+    """Returns the os-release of the system (`ID`, `VERSION_CODENAME`, ...); empty if there is none."""
     try:
         return platform.freedesktop_os_release()
     except OSError:
@@ -107,7 +107,7 @@ def machine() -> dict[str, str]:
 
 
 def sources(folder: Path, codename: str) -> list[Source]:
-    """Returns the sources of the system's own packages, from deb822 and one-line files alike."""
+    """Returns the package sources of the system, from deb822 and one-line files."""
     deb822 = [Path(name).read_text() for name in sorted(folder.glob("sources.list.d/*.sources"))]
     files = [folder / "sources.list", *sorted(folder.glob("sources.list.d/*.list"))]
     one_line = [Path(name).read_text() for name in files if name.is_file()]
@@ -140,7 +140,7 @@ def _one_line(text: str, codename: str) -> list[Source]:
 
 
 def cache_folder() -> Path:
-    """Returns the folder of everything unpacked so far, in the user's cache."""
+    """Returns the folder of unpacked sets, in the cache of the user."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "ims-exporter" / "tools"
 
@@ -192,7 +192,7 @@ def fetch(suite: str) -> Path:
 
 
 def download(stanza: str, scratch: Path) -> list[Path]:
-    """Fetches the packages into a scratch folder with lists of its own; the machine's apt stays as it is."""
+    """Downloads the packages to a scratch folder with its own package lists; the apt of the machine does not change."""
     for name in ("lists/partial", "cache/archives/partial"):
         (scratch / name).mkdir(parents=True)
     (scratch / "own.sources").write_text(stanza)
@@ -225,7 +225,7 @@ def relocate(root: Path) -> None:
 
 
 def check(root: Path) -> None:
-    """Proves that every unpacked program runs here, so that one built for a newer system is not kept."""
+    """Runs every unpacked program, so that one built for a newer system is refused."""
     for tool in TOOLS:
         version(program(tool, root))
 
@@ -240,13 +240,13 @@ def program(tool: str, root: Path) -> Path:
 
 
 def version(path: Path) -> str:
-    """Returns the first line that a program prints of its version."""
+    """Returns the first line of a program's version."""
     told = call([str(path), "--version"], Path.cwd())
     return (told.stdout + told.stderr).splitlines()[0]
 
 
 def publish(root: Path, folder: Path) -> Path:
-    """Moves an unpacked set to its final name; where a parallel run was first, its set is as good."""
+    """Moves an unpacked set to its final name, unless another process has put one there."""
     try:
         return root.rename(folder)
     except OSError:
@@ -263,7 +263,7 @@ def call(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def said(error: Exception) -> str:
-    """Returns an error with the last line that the program printed, if it is a program's."""
+    """Returns an error with the last line of stderr of the program, if there is one."""
     printed = str(getattr(error, "stderr", "") or "").strip().splitlines()
     return f"{error} {printed[-1] if printed else ''}".strip()
 

@@ -1,4 +1,4 @@
-"""Where the repository and its parts are."""
+"""Paths of the repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published in a few situations, and its golden text: `python -m tests.support.scenarios` writes it anew."""
+"""Published snapshots and their golden text, which `python -m tests.support.scenarios` writes again."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ BUSY = replace(
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is published at a moment, and what the process has counted so far."""
+    """Published snapshots at one moment, and the counters of the process."""
 
     views: tuple[TargetView, ...]
     instruments: Instruments

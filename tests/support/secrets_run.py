@@ -1,4 +1,4 @@
-"""Every command of the exporter, run as a process with canaries for all its secrets, and all that came out of it."""
+"""Every command of the exporter as a process, with canaries for all secrets, and all of its output."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from tests.support.simulator_thread import SimulatorThread
 
 MARK = "seen-here"
-"""With it the account of every target begins: what does not show it, shows nothing at all."""
+"""The account of every target starts with it, so that an output without it is known to show nothing."""
 NOT_INHERITED = re.compile(r"(?i)IMS_EXPORTER_|ALIBABA_CLOUD_|.*_PROXY$")
 NAMES = {"access_key_id_env": "A_KEY_ID", "access_key_secret_env": "A_KEY_SECRET", "security_token_env": "A_KEY_TOKEN"}
 SIGNED = 16
-"""So many digits of a signature count as the signature."""
+"""Number of digits of a signature that count as the signature."""
 BREAK = """
 import sys, exporter.ims.signature
 def broken(key_id, headers, signed):
@@ -53,12 +53,12 @@ exporter.ims.signature.authorization = broken
 from exporter.commands.cli import main
 main(sys.argv[1:])
 """
-"""A program in which the very step breaks that has the signature in its hands."""
+"""A program that fails in the function that has the signature."""
 
 
 @dataclass(slots=True)
 class Scene:
-    """What the processes are given, and what comes of them, by the channel through which it comes."""
+    """The input of the processes, and their output by channel."""
 
     folder: Path
     watch: Watch = field(default_factory=Watch)
@@ -69,7 +69,7 @@ class Scene:
 
     @property
     def files(self) -> Path:
-        """Where the processes write to."""
+        """The folder that the processes write to."""
         return self.folder / "files"
 
     @property
@@ -78,7 +78,7 @@ class Scene:
         return self.folder / "given" / "settings.yml"
 
     def written(self, name: str, text: str) -> Path:
-        """Returns the path of a file with this text, which is no output."""
+        """Writes an input file with this text, and returns its path."""
         path = self.folder / "given" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -108,7 +108,7 @@ class Scene:
         return [found for found in map(json.loads, lines) if found["event"] == event]
 
     def wait(self) -> None:
-        """Waits for the end of all processes, and keeps all that they have written."""
+        """Waits for the end of all processes, and records their output."""
         for name, process in self.processes.items():
             process.wait(PATIENCE_SECONDS)
             for channel in ("out", "err"):
@@ -126,7 +126,7 @@ class Scene:
 
 @contextmanager
 def played(folder: Path) -> Iterator[Scene]:
-    """Gives a scene when all is over."""
+    """Yields a scene after all processes have ended."""
     scene = Scene(folder)
     watch = scene.watch
     key = Key("AKID", watch.new("access key secret"), watch.new("security token"))
@@ -182,7 +182,7 @@ def _set_up(scene: Scene, good: str, dead: str, key: Key) -> None:
 
 
 def _environment(scene: Scene, **variables: str) -> dict[str, str]:
-    """Returns an environment with canaries in every place in which keys are looked for, and no key to be had."""
+    """Returns an environment with canaries in every place in which keys are searched, and no usable key."""
     watch = scene.watch
     scene.written(".aliyun/config.json", f'{{"current": "x", "profiles": [{{"sts": "{watch.new("profile")}')
     scene.written(".alibabacloud/credentials.ini", f"[default]\n{watch.new('credentials file')}\n")
@@ -226,7 +226,7 @@ def _start_commands(scene: Scene) -> None:
 
 
 def _start_roles(scene: Scene, stack: ExitStack, here: SimulatorThread) -> None:
-    """Starts two checks of a role: STS gives a key that the service refuses; STS refuses, and shows a key anyway."""
+    """Starts two checks of a role: STS returns a key that the service refuses, or refuses with a key in the answer."""
     key = {"AccessKeySecret": scene.watch.new("STS secret"), "SecurityToken": scene.watch.new("STS token")}
     given = json.dumps({"Credentials": {"AccessKeyId": "STS", "Expiration": "2999-01-01T00:00:00Z", **key}})
     for name, status in (("role given", 200), ("role refused", 403)):
@@ -243,7 +243,7 @@ def _start_roles(scene: Scene, stack: ExitStack, here: SimulatorThread) -> None:
 
 @contextmanager
 def _sts(here: SimulatorThread, folder: Path) -> Iterator[FakeSts]:
-    """Runs an STS beside the test."""
+    """Runs a fake STS."""
     manager = fake_sts(folder)
     sts = here.run(manager.__aenter__())
     try:
@@ -254,14 +254,14 @@ def _sts(here: SimulatorThread, folder: Path) -> Iterator[FakeSts]:
 
 PATIENCE_SECONDS = 100.0
 DEVELOPING = ("-X", "dev")
-"""Python's checks for developers: asyncio tells more, warnings are told, and what dies dumps its threads."""
+"""Development mode of Python: asyncio logs more, warnings are shown, and a crash dumps all threads."""
 LISTENS = re.compile(r'"event": "listening", "url": "https?://127\.0\.0\.1:([1-9]\d*)"')
 PATHS = ("/", "/targets", "/failures", "/failures?format=json", "/metrics", "/livez", "/readyz", "/nowhere")
 ACCEPTS = {"": "", " open": "application/openmetrics-text", " json": "application/json", " zip": "gzip"}
 
 
 class Visitor:
-    """Asks the exporter by TLS, and keeps what it answers, headers and all."""
+    """Sends requests to the exporter by TLS, and records the answers with their headers."""
 
     def __init__(self, scene: Scene, port: int, ca: Path, password: str) -> None:
         self._scene = scene
@@ -273,7 +273,7 @@ class Visitor:
         self._header = scene.watch.new("header of a request")
 
     def ask(self, name: str, path: str, method: str = "GET", **headers: str) -> int:
-        """Returns the status of an answer, which is kept by this name."""
+        """Returns the status of an answer, and records the answer by this name."""
         connection = http.client.HTTPSConnection(
             "127.0.0.1", self._port, context=self._context, timeout=PATIENCE_SECONDS
         )
@@ -291,7 +291,7 @@ class Visitor:
         return answer.status
 
     def look_around(self) -> None:
-        """Asks for every page in every form, with right and wrong passwords, and with queries that nobody knows."""
+        """Requests every page in every format, with right and wrong passwords, and with unknown queries."""
         for path in PATHS:
             for form, accept in ACCEPTS.items():
                 self.ask(f"{path}{form}", path, **{"Accept-Encoding" if accept == "gzip" else "Accept": accept})
@@ -300,7 +300,7 @@ class Visitor:
             self.ask(f"{path} wrong", joined, Authorization=self._wrong)
 
     def talk_nonsense(self) -> None:
-        """Sends what is no HTTP."""
+        """Sends bytes that are not HTTP."""
         with (
             socket.create_connection(("127.0.0.1", self._port), PATIENCE_SECONDS) as plain,
             self._context.wrap_socket(plain, server_hostname="127.0.0.1") as tls,
@@ -316,7 +316,7 @@ def basic(user: str, password: str) -> str:
 
 @contextmanager
 def served(scene: Scene) -> Iterator[None]:
-    """Runs the exporter, and when the block is left asks it for everything, and lets it be killed by its own doing."""
+    """Runs the exporter; at the end of the block sends it every kind of request, then aborts it."""
     watch = scene.watch
     password = watch.new("web password")
     hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(10)).decode()
@@ -349,13 +349,13 @@ def served(scene: Scene) -> Iterator[None]:
 
 
 def stop_demo(scene: Scene) -> None:
-    """Lets the demo end when it serves."""
+    """Stops the demo once it serves."""
     listening(scene, "demo")
     scene.processes["demo"].terminate()
 
 
 def listening(scene: Scene, name: str) -> int:
-    """Returns the port on which a process listens, when it does."""
+    """Waits until a process listens, and returns its port."""
     found = poll(PATIENCE_SECONDS, lambda: LISTENS.search(scene.log(name)), f"{name} listens")
     assert found is not None
     return int(found[1])
@@ -371,7 +371,7 @@ def web_config(hashed: str) -> str:
 
 
 def polled(scene: Scene) -> dict[str, set[object]]:
-    """Returns how the polls of each target have ended: with which code, none for a good one."""
+    """Returns the error codes of the polls of each target; an empty code is a good poll."""
     ends: dict[str, set[object]] = {}
     for line in scene.events("run", "poll"):
         ends.setdefault(str(line["account"]), set()).add(line.get("code", ""))
@@ -379,7 +379,7 @@ def polled(scene: Scene) -> dict[str, set[object]]:
 
 
 def break_configurations(scene: Scene, visitor: Visitor, web: Path) -> None:
-    """Writes secrets where they do not belong, and waits until each of these files is refused."""
+    """Writes secrets to wrong places of the configuration, and waits until each file is refused."""
     secret = scene.watch.new("secret in a wrong place")
     good = scene.config.read_text()
     wrong = (

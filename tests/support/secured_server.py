@@ -1,4 +1,4 @@
-"""The HTTP server behind a web configuration file: how a test starts it, and what clients it has."""
+"""The HTTP server with a web configuration file, and its clients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HASH = "$2b$10$er7R3vGe5wGj0swOJqenu.923GMINXj38i6uHf.F8Rc9P7aYX7PPa"
 
 
 def secured_app() -> web.Application:
-    """Returns the application over one busy target."""
+    """Returns the application with one busy target."""
     return make_app(
         exposition=exposition_of(*VIEWS),
         views=lambda: VIEWS,
@@ -42,7 +42,7 @@ def secured_app() -> web.Application:
 
 @asynccontextmanager
 async def secured(text: str, folder: Path, limits: Limits = Limits()) -> AsyncIterator[str]:  # noqa: B008 - frozen
-    """Serves behind a web configuration with this text that lies in the folder; gives the base URL."""
+    """Serves with a web configuration of this text in the folder; yields the base URL."""
     path = folder / "web.yml"
     path.write_text(text)
     runner, _ = await serve(secured_app(), "127.0.0.1", 0, str(path), limits)

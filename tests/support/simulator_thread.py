@@ -1,4 +1,4 @@
-"""Simulated IMS endpoints in a thread of their own, for tests that watch another process call them."""
+"""Simulated IMS endpoints in a thread, for tests in which another process calls them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class SimulatorThread:
-    """The event loop that the simulators live in."""
+    """The event loop of the simulators, in a thread."""
 
     loop: asyncio.AbstractEventLoop
 
@@ -37,7 +37,7 @@ class SimulatorThread:
 
     @contextmanager
     def in_background(self, work: Coroutine[Any, Any, None]) -> Iterator[None]:
-        """Lets a coroutine run until the block ends; fails if it has ended in an error before."""
+        """Runs a coroutine until the block ends; fails if the coroutine has failed before."""
         task = self.do(lambda: self.loop.create_task(work))
         try:
             yield
@@ -47,7 +47,7 @@ class SimulatorThread:
 
 @contextmanager
 def running_simulators(*simulators: Simulator) -> Iterator[SimulatorThread]:
-    """Runs simulators until the block ends."""
+    """Runs simulators in a thread until the block ends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

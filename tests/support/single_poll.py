@@ -1,4 +1,4 @@
-"""The calls of one poll against a calm service, and what they have seen."""
+"""One poll of the fake service: its calls, and what it observes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def crowded(rows_per_page: int = 100, **options: Any) -> FakeService:  # noqa: A
 
 
 def reader_of(service: FakeService, **options: Any) -> Reader:  # noqa: ANN401 - for Reader
-    """Returns a reader that may ask for single jobs, and asks for pages of 100."""
+    """Returns a reader that may read single jobs, and reads pages of 100."""
     defaults = {"job_types": (), "page_size": 100, "may_get": True, "local_time": START}
     return Reader(service, RetryBudget(0), Labels(SMART), **{**defaults, **options})
 
@@ -42,7 +42,7 @@ def look(reader: Reader, known: Known = KNOWN, lookback_seconds: int = 30 * DAY)
 
 
 def open_before(service: FakeService, job_ids: Iterable[str], **fields: Any) -> Known:  # noqa: ANN401 - for OpenJob
-    """Returns what the ledger knows if these jobs were open, as old as they are, or an hour if they are no more."""
+    """Returns what the ledger knows if these jobs were open; a job that no longer exists is an hour old."""
     found = {job_id: service.jobs.get(job_id) for job_id in job_ids}
     jobs = [
         OpenJob(job_id, job.job_type if job else "ASR", "Created", int(job.created_at) if job else START - 3600)
@@ -52,7 +52,7 @@ def open_before(service: FakeService, job_ids: Iterable[str], **fields: Any) -> 
 
 
 def searched(service: FakeService, known: Known, **options: Any) -> tuple[list[str], Observed]:  # noqa: ANN401 - for Reader
-    """Returns the calls that a poll makes beyond those of an idle one, and what it has seen."""
+    """Returns the calls that a poll makes beyond those of an idle one, and what it observes."""
     observed = look(reader_of(service, **options), known)
     assert service.calls[: len(IDLE)] == IDLE
     return service.calls[len(IDLE) :], observed

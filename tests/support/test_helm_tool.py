@@ -1,4 +1,4 @@
-"""Helm and podman are found where they are, and their absence is told with what to do about it."""
+"""Helm and podman are found on PATH, and a message says what to install if they are missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.tools
 @each_major
 def test_helm_is_the_major_version_asked_for(major: str) -> None:
-    """The helm that the tests use is real, and of the major version that they ask for."""
+    """The helm of the tests has the requested major version."""
     assert helm_tool.version(helm_tool.need_helm(major)).startswith(f"{major}.")
 
 
@@ -46,6 +46,6 @@ def test_helm_on_path_is_used_if_it_fits(bare: Path) -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_without_podman_it_is_said_what_to_install() -> None:
-    """Without the programs an image cannot be built, and the message names them."""
+    """If programs are missing, no image is built, and the message names them."""
     with pytest.raises((ToolMissingError, subprocess.SubprocessError), match=r"install podman runc debootstrap|root"):
         container_image.find_base()

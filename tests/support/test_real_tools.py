@@ -1,4 +1,4 @@
-"""The real tools are found by the machine's own sources, and what is unpacked is kept whole."""
+"""The real tools come from the package sources of the machine, and unpacked sets are complete."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ deb https://plain.example/debian bookworm main
 
 
 def test_deb822_sources(tmp_path: Path) -> None:
-    """Of a deb822 file only the enabled binary sources of the system's own release count."""
+    """Of a deb822 file, only enabled binary sources of the release of the system are used."""
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list.d" / "debian.sources").write_text(DEB822)
 
@@ -50,7 +50,7 @@ def test_deb822_sources(tmp_path: Path) -> None:
 
 
 def test_one_line_sources(tmp_path: Path) -> None:
-    """Of a one-line file only the binary sources of the system's own release count, with or without a key."""
+    """Of a one-line file, only binary sources of the release of the system are used, with or without a key."""
     (tmp_path / "sources.list").write_text(ONE_LINE)
 
     found = real_tools.sources(tmp_path, "bookworm")
@@ -62,7 +62,7 @@ def test_one_line_sources(tmp_path: Path) -> None:
 
 
 def test_stanza_keeps_place_and_key() -> None:
-    """Another suite is asked of the same place and checked with the same key."""
+    """Another suite comes from the same place and is checked with the same key."""
     source = real_tools.Source("https://mirror.example/debian", "/keys/debian.gpg")
 
     assert source.stanza("sid") == (
@@ -71,7 +71,7 @@ def test_stanza_keeps_place_and_key() -> None:
 
 
 def test_other_systems_use_their_own_suite() -> None:
-    """A system that is not Debian is asked for its own release only."""
+    """On a system that is not Debian, only its own release is tried."""
     release = {"ID": "other", "VERSION_CODENAME": "noble"}
 
     assert real_tools.suites_of(release, real_tools.NEWEST) == ("noble",)
@@ -81,7 +81,7 @@ def test_other_systems_use_their_own_suite() -> None:
 def test_missing_tool_is_loud(
     ci: str, outcome: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tool that cannot be had skips with its reason, and fails where CI promises that it is there."""
+    """A missing tool skips the test with the reason, and fails it in CI."""
     monkeypatch.setenv("CI", ci)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(real_tools, "APT", tmp_path)
@@ -91,7 +91,7 @@ def test_missing_tool_is_loud(
 
 
 def test_cache_is_used_before_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is unpacked is used as it is, the older suite without a look at PATH."""
+    """An unpacked set is used from the cache; for an old suite PATH is not searched."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(real_tools, "machine", lambda: {"ID": "debian"})
     program = real_tools.cache_folder() / "bookworm_1_2" / "usr" / "bin" / "promtool"

@@ -1,4 +1,4 @@
-"""What the exporter really says in each of the cases that the page on troubleshooting quotes."""
+"""The cases of docs/troubleshooting.md: each function causes one, and returns what the exporter prints."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SPENT = Fault("fail", status=400, code="InvalidParameter", message="The specifie
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a symptom is provoked: a command line that leads to a service, and a folder."""
+    """The surroundings of a case: a command line with a service, and a folder."""
 
     cli: CommandLine
     service: Simulator
@@ -49,7 +49,7 @@ class Place:
 
     @property
     def ledger(self) -> Path:
-        """The place of the ledger."""
+        """The path of the ledger."""
         return self.folder / "ledger.db"
 
     def says(self, *arguments: str) -> str:
@@ -58,7 +58,7 @@ class Place:
         return ended.out + ended.err
 
     def polled(self, *faults: Fault) -> str:
-        """Returns what a poll logs while these faults are in force."""
+        """Returns what a poll logs while these faults are active."""
         for fault in faults:
             self.service.faults.add(fault)
         text = self.says("once")
@@ -66,7 +66,7 @@ class Place:
         return text
 
     def polled_with(self, *keys: Key) -> str:
-        """Returns what a poll logs while the service knows these keys alone."""
+        """Returns what a poll logs while the service knows only these keys."""
         before = dict(self.service.keys)
         self.service.keys.clear()
         self.service.keys.update({key.key_id: key for key in keys})
@@ -75,7 +75,7 @@ class Place:
         return text
 
     def started(self, *flags: str) -> str:
-        """Returns what an exporter says that is refused to start on the ledger."""
+        """Returns the message of an exporter that cannot start on the ledger."""
         return self.says("run", "--ledger-path", str(self.ledger), "--listen-address", "127.0.0.1:0", *flags)
 
 
@@ -85,7 +85,7 @@ def healthy(place: Place) -> str:
 
 
 def misconfigured(place: Place) -> str:
-    """Starts with a misspelt setting and one out of bounds."""
+    """Starts with an unknown setting and a value out of bounds."""
     path = place.folder / "config.yaml"
     path.write_text("poll_intervall_seconds: 30\nlookback_days: 0\n")
     return place.says("run", "--config", str(path))
@@ -98,7 +98,7 @@ def address_in_use(place: Place) -> str:
 
 
 def ledger_in_use(place: Place) -> str:
-    """Starts while another has the ledger's lock."""
+    """Starts while another process holds the lock of the ledger."""
     lock = LedgerLock(str(place.ledger))
     lock.acquire(process_name())
     text = place.started()
@@ -107,12 +107,12 @@ def ledger_in_use(place: Place) -> str:
 
 
 def ledger_not_opened(place: Place) -> str:
-    """Starts with a ledger in a folder that is missing."""
+    """Starts with a ledger in a folder that does not exist."""
     return place.says("run", "--ledger-path", str(place.folder / "missing" / "ledger.db"))
 
 
 def ledger_of_a_shard(place: Place) -> str:
-    """Starts a shard on another one's ledger."""
+    """Starts a shard on the ledger of another shard."""
     ledger = Ledger(str(place.ledger))
     ledger.belong_to(0, [])
     ledger.close()
@@ -120,7 +120,7 @@ def ledger_of_a_shard(place: Place) -> str:
 
 
 def newer_ledger(place: Place) -> str:
-    """Starts on a ledger of the version to come."""
+    """Starts on a ledger of a newer version."""
     Ledger(str(place.ledger)).close()
     execute(place.ledger, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     return place.started()
@@ -134,7 +134,7 @@ def no_ledger(place: Place) -> str:
 
 
 def damaged(place: Place) -> str:
-    """Polls on a ledger that is none any more, and begins a new one as `run` does."""
+    """Polls on a damaged ledger, and starts a new one as `run` does."""
     place.ledger.write_text("something else entirely\n" * 100)
     said = place.says("once", "--ledger-path", str(place.ledger))
     with logged() as log:
@@ -143,7 +143,7 @@ def damaged(place: Place) -> str:
 
 
 def unauthorized(place: Place) -> str:
-    """Polls with a key that is gone, one of another secret, a wrong clock, and none at all."""
+    """Polls with a deleted key, with a wrong secret, with a wrong clock, and without a key."""
     texts = [place.polled_with(), place.polled_with(Key(KEY.key_id, "another"))]
     place.service.clock_offset = 3600
     texts.append(place.says("once"))
@@ -153,14 +153,14 @@ def unauthorized(place: Place) -> str:
 
 
 def unreachable(place: Place) -> str:
-    """Polls an endpoint that never answers, and one where nobody is."""
+    """Polls an endpoint that never answers, and one that refuses connections."""
     late = place.polled(Fault("hang"))
     with dead_endpoint() as url:
         return late + place.says("once", "--endpoint", url)
 
 
 def disk_full(place: Place) -> str:
-    """Polls when there is no room for what is new."""
+    """Polls on a full disk."""
     with logged() as log:
         target = Polled(path=str(place.ledger))
         target.poll()
@@ -182,7 +182,7 @@ def surveyed(_: Place) -> str:
 
 
 def without_reason(place: Place) -> str:
-    """Finds a failed job of which the reason may not be read."""
+    """Polls a failed job without permission to read its reason."""
     place.says("once", "--ledger-path", str(place.ledger))
     place.service.jobs.create("ASR", state="Failed", error=("E.Code", "words"))
     place.service.keys[KEY.key_id] = LIST_ONLY
@@ -190,7 +190,7 @@ def without_reason(place: Place) -> str:
 
 
 def standing_by(place: Place) -> str:
-    """Asks a process that stands by for its page."""
+    """Requests the page of a standby."""
     lock = LedgerLock(str(place.ledger))
     lock.acquire(process_name())
     with running(place, standby="ledger") as (url, log):
@@ -200,7 +200,7 @@ def standing_by(place: Place) -> str:
 
 
 def not_ready(place: Place) -> str:
-    """Asks whether a process is ready whose first call gets no answer."""
+    """Requests /readyz of a process whose first call hangs."""
     place.service.faults.add(Fault("hang"))
     with running(place, account="prod", request_timeout_seconds=300) as (url, _):
         poll(READY_SECONDS, lambda: place.service.calls["ListSmartJobs"], "the first call")
@@ -208,7 +208,7 @@ def not_ready(place: Place) -> str:
 
 
 def reload_refused(place: Place) -> str:
-    """Asks for a reload with a setting that takes a restart."""
+    """Requests a reload with a changed setting that needs a restart."""
     config = place.folder / "config.yaml"
     settings = f"targets: [{{region_id: cn-shanghai, endpoint: '{place.service.url}'}}]\n"
     config.write_text(settings)
@@ -221,7 +221,7 @@ def reload_refused(place: Place) -> str:
 
 @contextmanager
 def running(place: Place, **settings: object) -> Iterator[tuple[str, Path]]:
-    """Runs an exporter as a process of its own; gives where it answers, and its log."""
+    """Runs an exporter as a process; yields its URL and its log."""
     log = place.folder / "exporter.log"
     key = {"ALIBABA_CLOUD_ACCESS_KEY_ID": KEY.key_id, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": KEY.secret}
     env = environment(place.folder, key, **{"endpoint": place.service.url, "log_format": "logfmt", **settings})
@@ -230,7 +230,7 @@ def running(place: Place, **settings: object) -> Iterator[tuple[str, Path]]:
 
 
 def word_after(mark: str, text: str) -> str:
-    """Returns the word after the first mark, in a whole line; empty without one."""
+    """Returns the word after the first mark in a complete line; empty if there is none."""
     found = text.rpartition("\n")[0].partition(mark)[2]
     return found.split()[0] if found else ""
 
@@ -246,7 +246,7 @@ def asked(url: str, method: str = "GET") -> str:
 
 @contextmanager
 def logged() -> Iterator[io.StringIO]:
-    """Gives what is logged within the block."""
+    """Yields what is logged within the block."""
     log = io.StringIO()
     with ExitStack() as stack:
         stack.enter_context(restored_logging())
@@ -277,4 +277,4 @@ SYMPTOMS: Mapping[str, Callable[[Place], str]] = {
     "`/readyz` stays 503": not_ready,
     "A reload is refused": reload_refused,
 }
-"""What is said, by the heading under which it is quoted."""
+"""The cases, by the heading of the page that quotes them."""
