@@ -219,7 +219,9 @@ def leadership_of(settings: Settings) -> Leadership:
         from exporter.standby.lease import lease_in_cluster  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise SettingsError("standby: a lease needs the extra `kubernetes`: pip install it") from error
-    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"  # as client-go does: a restarted pod is somebody else
+    identity = (
+        f"{socket.gethostname()}_{secrets.token_hex(4)}"  # random, as in client-go: a restarted pod is another process
+    )
     shard = f"-{settings.shard}" if settings.shards > 1 else ""
     lease = lease_in_cluster(f"{settings.lease_name}{shard}", identity, settings.lease_seconds)
     return LeaseLeadership(lease, lock, identity, settings.lease_seconds)

@@ -83,7 +83,7 @@ def test_the_holder_gives_up_before_another_acquires(tmp_path: Path) -> None:
 
 
 def test_a_renewed_lease_never_expires(tmp_path: Path) -> None:
-    """Each renewal restarts the wait of the others, whatever time stands in the Lease."""
+    """Each renewal restarts the wait of the others, regardless of the time in the Lease."""
 
     async def check(server: LeaseServer, clock: Clock, first: LeaseLock, second: LeaseLock) -> None:
         for _ in range(5):

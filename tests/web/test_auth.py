@@ -42,44 +42,49 @@ def authority(tmp_path: Path) -> Authority:
     return authority
 
 
-def ask(text: str, folder: Path, asks: Callable[[str], Awaitable[Value]]) -> Value:
-    """Runs `asks` with the URL of a server that has this web configuration; returns its result."""
+def with_server(text: str, folder: Path, scenario: Callable[[str], Awaitable[Value]]) -> Value:
+    """Runs `scenario` with the URL of a server that has this web configuration; returns its result."""
 
     async def run() -> Value:
         async with secured(text, folder) as url:
-            return await asks(url)
+            return await scenario(url)
 
     return asyncio.run(run())
 
 
-async def statuses(asking: httpx.AsyncClient, url: str, *paths: str) -> list[int]:
+async def statuses(http: httpx.AsyncClient, url: str, *paths: str) -> list[int]:
     """Returns the status of each path."""
-    async with asking:
-        return [(await asking.get(f"{url}{path}")).status_code for path in paths]
+    async with http:
+        return [(await http.get(f"{url}{path}")).status_code for path in paths]
 
 
 def test_passwords(tmp_path: Path) -> None:
     """A valid password opens every path; a wrong one, an unknown user or no password opens the probes only."""
 
-    async def asks(url: str) -> list[list[int]]:
+    async def scenario(url: str) -> list[list[int]]:
         valid, wrong, unknown = ("alice", PASSWORD), ("alice", "wrong"), ("mallory", PASSWORD)
         clients = [httpx.AsyncClient(auth=auth, trust_env=False) for auth in (valid, wrong, unknown, None)]
         return [await statuses(each, url, *PROTECTED, *PROBES) for each in clients]
 
     refused = [401] * len(PROTECTED) + [200] * len(PROBES)
 
-    assert ask(USERS, tmp_path, asks) == [[200, 200, 200, 200, 404, 200, 200, 200], refused, refused, refused]
+    assert with_server(USERS, tmp_path, scenario) == [
+        [200, 200, 200, 200, 404, 200, 200, 200],
+        refused,
+        refused,
+        refused,
+    ]
 
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic !", "Basic YWxpY2U=", "Bearer abc", "Basic gP8=", "basic"])
 def test_invalid_authorization_headers(header: str, tmp_path: Path) -> None:
     """An invalid Authorization header is answered 401, with the authentication scheme to use."""
 
-    async def asks(url: str) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False) as asking:
-            return await asking.get(f"{url}/metrics", headers={"Authorization": header})
+    async def scenario(url: str) -> httpx.Response:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            return await http.get(f"{url}/metrics", headers={"Authorization": header})
 
-    response = ask(USERS, tmp_path, asks)
+    response = with_server(USERS, tmp_path, scenario)
 
     assert response.status_code == 401
     assert response.headers["www-authenticate"].startswith("Basic realm=")
@@ -89,50 +94,50 @@ def test_invalid_authorization_headers(header: str, tmp_path: Path) -> None:
 def test_client_certificates(authority: Authority) -> None:
     """A certificate of the configured CA opens every path; without one, only the probes are open."""
 
-    async def asks(url: str) -> list[list[int]]:
+    async def scenario(url: str) -> list[list[int]]:
         clients = [client(authority.cert, authority.client()), client(authority.cert)]
         return [await statuses(each, url, "/metrics", "/livez") for each in clients]
 
-    assert ask(MUTUAL, authority.folder, asks) == [[200, 200], [403, 200]]
+    assert with_server(MUTUAL, authority.folder, scenario) == [[200, 200], [403, 200]]
 
 
 def test_a_certificate_of_another_ca_fails_in_the_handshake(authority: Authority) -> None:
     """With either auth type, a certificate that does not verify ends the handshake, even for a probe."""
     stranger = Authority(authority.folder, "other").client("stranger")
 
-    async def asks(url: str) -> bool:
-        async with client(authority.cert, stranger) as asking:
+    async def scenario(url: str) -> bool:
+        async with client(authority.cert, stranger) as http:
             with pytest.raises(httpx.TransportError):
-                await asking.get(f"{url}/livez")
+                await http.get(f"{url}/livez")
         return True
 
     optional = MUTUAL.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
 
-    assert ask(MUTUAL, authority.folder, asks)
-    assert ask(optional, authority.folder, asks)
+    assert with_server(MUTUAL, authority.folder, scenario)
+    assert with_server(optional, authority.folder, scenario)
 
 
 def test_a_server_certificate_is_not_a_client_certificate(authority: Authority) -> None:
     """A certificate that the CA has signed for a server does not authorize a client."""
 
-    async def asks(url: str) -> bool:
-        async with client(authority.cert, authority.server("other")) as asking:
+    async def scenario(url: str) -> bool:
+        async with client(authority.cert, authority.server("other")) as http:
             with pytest.raises(httpx.TransportError):
-                await asking.get(f"{url}/metrics")
+                await http.get(f"{url}/metrics")
         return True
 
-    assert ask(MUTUAL, authority.folder, asks)
+    assert with_server(MUTUAL, authority.folder, scenario)
 
 
 def test_verify_if_given(authority: Authority) -> None:
     """VerifyClientCertIfGiven accepts clients with and without a certificate."""
     text = MUTUAL.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
 
-    async def asks(url: str) -> list[list[int]]:
+    async def scenario(url: str) -> list[list[int]]:
         clients = [client(authority.cert, authority.client()), client(authority.cert)]
         return [await statuses(each, url, "/metrics") for each in clients]
 
-    assert ask(text, authority.folder, asks) == [[200], [200]]
+    assert with_server(text, authority.folder, scenario) == [[200], [200]]
 
 
 @pytest.mark.parametrize(
@@ -142,22 +147,22 @@ def test_verify_if_given(authority: Authority) -> None:
 def test_allowed_names(allowed: str, status: int, authority: Authority) -> None:
     """With client_allowed_sans, one of the certificate's names must be in the list exactly; probes need none."""
 
-    async def asks(url: str) -> list[int]:
+    async def scenario(url: str) -> list[int]:
         return await statuses(client(authority.cert, authority.client()), url, "/livez", "/metrics")
 
     text = f"{MUTUAL}  client_allowed_sans: ['nobody', '{allowed}']\n"
 
-    assert ask(text, authority.folder, asks) == [200, status]
+    assert with_server(text, authority.folder, scenario) == [200, status]
 
 
 def test_rate_limit(tmp_path: Path) -> None:
     """Requests beyond the burst are answered 429; probes do not count."""
 
-    async def asks(url: str) -> list[int]:
+    async def scenario(url: str) -> list[int]:
         paths = ("/livez", "/metrics", "/metrics", "/metrics", "/livez")
         return await statuses(httpx.AsyncClient(trust_env=False), url, *paths)
 
-    assert ask("rate_limit: {interval: 1h, burst: 2}\n", tmp_path, asks) == [200, 200, 200, 429, 200]
+    assert with_server("rate_limit: {interval: 1h, burst: 2}\n", tmp_path, scenario) == [200, 200, 200, 429, 200]
 
 
 def test_token_bucket() -> None:
@@ -182,12 +187,12 @@ def test_configured_headers(tmp_path: Path) -> None:
     """The configured headers are on every response, refusals included, and replace the default ones."""
     text = f"{USERS}http_server_config: {{headers: {{X-Frame-Options: deny, Content-Security-Policy: sandbox}}}}\n"
 
-    async def asks(url: str) -> list[tuple[str, str]]:
-        async with httpx.AsyncClient(trust_env=False) as asking:
-            answers = [await asking.get(f"{url}{path}") for path in ("/metrics", "/livez")]
+    async def scenario(url: str) -> list[tuple[str, str]]:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answers = [await http.get(f"{url}{path}") for path in ("/metrics", "/livez")]
         return [(each.headers["x-frame-options"], each.headers["content-security-policy"]) for each in answers]
 
-    assert ask(text, tmp_path, asks) == [("deny", "sandbox")] * 2
+    assert with_server(text, tmp_path, scenario) == [("deny", "sandbox")] * 2
 
 
 @pytest.mark.parametrize(
@@ -206,12 +211,12 @@ def test_bodies_and_other_sites(request_line: str, content: bytes, site: str, st
     """Requests with a body are refused, and so are requests other than GET that another site's page sends."""
     method, path = request_line.split()
 
-    async def asks(url: str) -> int:
-        async with httpx.AsyncClient(trust_env=False) as asking:
+    async def scenario(url: str) -> int:
+        async with httpx.AsyncClient(trust_env=False) as http:
             headers = {"Sec-Fetch-Site": site}
-            return (await asking.request(method, f"{url}{path}", content=content, headers=headers)).status_code
+            return (await http.request(method, f"{url}{path}", content=content, headers=headers)).status_code
 
-    assert ask("", tmp_path, asks) == status
+    assert with_server("", tmp_path, scenario) == status
 
 
 HASHES = {"alice": "hash of a", "bob": "hash of b"}
@@ -231,16 +236,16 @@ class Checker:
         return hashed == f"hash of {password.decode()}"
 
 
-def results(checker: Checker, *asked: tuple[dict[str, str], str, bytes]) -> list[bool]:
+def results(checker: Checker, *checks: tuple[dict[str, str], str, bytes]) -> list[bool]:
     """Checks passwords one after the other, and returns the results."""
 
-    async def ask() -> list[bool]:
+    async def run() -> list[bool]:
         passwords = PasswordChecker(checker)
-        found = [await passwords.is_valid(*each) for each in asked]
+        found = [await passwords.is_valid(*each) for each in checks]
         passwords.close()
         return found
 
-    return asyncio.run(ask())
+    return asyncio.run(run())
 
 
 def test_a_valid_password_is_checked_once() -> None:

@@ -42,12 +42,12 @@ async def seconds_until_closed(reader: asyncio.StreamReader, since: float) -> fl
     return time.monotonic() - since
 
 
-def with_limits(limits: Limits, folder: Path, asks: Callable[[str], Awaitable[Value]], text: str = "") -> Value:
-    """Runs `asks` with the URL of a server with these limits; returns its result."""
+def with_limits(limits: Limits, folder: Path, scenario: Callable[[str], Awaitable[Value]], text: str = "") -> Value:
+    """Runs `scenario` with the URL of a server with these limits; returns its result."""
 
     async def run() -> Value:
         async with secured(text, folder, limits) as url:
-            return await asks(url)
+            return await scenario(url)
 
     return asyncio.run(run())
 
@@ -56,7 +56,7 @@ def with_limits(limits: Limits, folder: Path, asks: Callable[[str], Awaitable[Va
 def test_an_incomplete_head(sent: bytes, tmp_path: Path) -> None:
     """A client that sends nothing, or only a part of a head, is disconnected after `head_seconds`."""
 
-    async def asks(url: str) -> float:
+    async def scenario(url: str) -> float:
         since = time.monotonic()
         reader, writer = await connected(url)
         writer.write(sent)
@@ -64,13 +64,13 @@ def test_an_incomplete_head(sent: bytes, tmp_path: Path) -> None:
         writer.close()
         return found
 
-    assert 0.2 < with_limits(SHORT, tmp_path, asks) < 5
+    assert 0.2 < with_limits(SHORT, tmp_path, scenario) < 5
 
 
 def test_one_byte_at_a_time(tmp_path: Path) -> None:
     """A client that sends single bytes gains no time, even after an earlier good request."""
 
-    async def asks(url: str) -> tuple[bytes, float]:
+    async def scenario(url: str) -> tuple[bytes, float]:
         reader, writer = await connected(url)
         writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
         first = await reader.readuntil(b"ok\n")
@@ -83,7 +83,7 @@ def test_one_byte_at_a_time(tmp_path: Path) -> None:
         writer.close()
         return first[:15], await cut
 
-    first, seconds = with_limits(SHORT, tmp_path, asks)
+    first, seconds = with_limits(SHORT, tmp_path, scenario)
 
     assert first == b"HTTP/1.1 200 OK"
     assert 0.2 < seconds < 5
@@ -92,7 +92,7 @@ def test_one_byte_at_a_time(tmp_path: Path) -> None:
 def test_idle_connections_stay_open(tmp_path: Path) -> None:
     """Between two scrapes a connection stays open for longer than any step of a request may take."""
 
-    async def asks(url: str) -> bytes:
+    async def scenario(url: str) -> bytes:
         reader, writer = await connected(url)
         for _ in range(2):
             writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -102,7 +102,7 @@ def test_idle_connections_stay_open(tmp_path: Path) -> None:
         writer.close()
         return found[:15]
 
-    assert with_limits(SHORT, tmp_path, asks) == b"HTTP/1.1 200 OK"
+    assert with_limits(SHORT, tmp_path, scenario) == b"HTTP/1.1 200 OK"
 
 
 def test_an_unread_response() -> None:
@@ -156,13 +156,13 @@ def test_an_incomplete_handshake(tmp_path: Path) -> None:
     """A client that does not complete the TLS handshake is disconnected."""
     Authority(tmp_path).server()
 
-    async def asks(url: str) -> float:
+    async def scenario(url: str) -> float:
         reader, writer = await connected(url)
         found = await seconds_until_closed(reader, time.monotonic())
         writer.close()
         return found
 
-    assert 0.2 < with_limits(SHORT, tmp_path, asks, TLS) < 5
+    assert 0.2 < with_limits(SHORT, tmp_path, scenario, TLS) < 5
 
 
 @pytest.mark.parametrize("text", ["", TLS])
@@ -172,20 +172,20 @@ def test_many_idle_connections_do_not_stop_scrapes(text: str, tmp_path: Path) ->
     authority.server()
     limits = Limits(max_connections=20)
 
-    async def asks(url: str) -> tuple[list[int], int]:
+    async def scenario(url: str) -> tuple[list[int], int]:
         idle = [await connected(url) for _ in range(3 * limits.max_connections)]
-        async with client(authority.cert) as asking:
-            found = [(await asking.get(f"{url}/metrics")).status_code for _ in range(3)]
+        async with client(authority.cert) as http:
+            found = [(await http.get(f"{url}/metrics")).status_code for _ in range(3)]
         idle += [await connected(url) for _ in range(3 * limits.max_connections)]
-        async with client(authority.cert) as asking:
-            found.append((await asking.get(f"{url}/metrics")).status_code)
+        async with client(authority.cert) as http:
+            found.append((await http.get(f"{url}/metrics")).status_code)
         async with asyncio.timeout(DEADLINE):
             cut = [reader for reader, _ in idle[: -limits.max_connections] if await reader.read(1) == b""]
         for _, writer in idle:
             writer.close()
         return found, len(cut)
 
-    assert with_limits(limits, tmp_path, asks, text) == ([200] * 4, 100)
+    assert with_limits(limits, tmp_path, scenario, text) == ([200] * 4, 100)
 
 
 def test_responding_connections_are_not_evicted() -> None:
@@ -204,15 +204,15 @@ def test_responding_connections_are_not_evicted() -> None:
         runner, _ = await serve(app, "127.0.0.1", 0, limits=Limits(max_connections=3))
         url = base_url(runner)
         try:
-            async with httpx.AsyncClient(trust_env=False) as asking:
-                running = [asyncio.create_task(asking.get(f"{url}/slow")) for _ in range(3)]
+            async with httpx.AsyncClient(trust_env=False) as http:
+                running = [asyncio.create_task(http.get(f"{url}/slow")) for _ in range(3)]
                 for _ in running:
                     await asyncio.wait_for(started.acquire(), DEADLINE)
                 with pytest.raises(httpx.TransportError):
-                    await asking.get(f"{url}/livez")
+                    await http.get(f"{url}/livez")
                 release.set()
                 done = [(await each).text for each in running]
-                return (await asking.get(f"{url}/livez")).status_code, done
+                return (await http.get(f"{url}/livez")).status_code, done
         finally:
             await runner.cleanup()
 
@@ -232,7 +232,7 @@ def test_responding_connections_are_not_evicted() -> None:
 def test_large_or_invalid_heads(head: bytes, answer: bytes, tmp_path: Path) -> None:
     """A head that is invalid, too large, or has too many or too long lines, ends the connection."""
 
-    async def asks(url: str) -> bytes:
+    async def scenario(url: str) -> bytes:
         reader, writer = await connected(url)
         writer.write(head + b"\r\n")
         async with asyncio.timeout(DEADLINE):
@@ -243,14 +243,14 @@ def test_large_or_invalid_heads(head: bytes, answer: bytes, tmp_path: Path) -> N
         writer.close()
         return found
 
-    assert with_limits(Limits(), tmp_path, asks)[9:12] == answer
+    assert with_limits(Limits(), tmp_path, scenario)[9:12] == answer
 
 
 def test_a_damaged_body(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A body that contradicts its Content-Encoding is refused like any body, and nothing is logged."""
     head = b"POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Encoding: gzip\r\n\r\n"
 
-    async def asks(url: str) -> bytes:
+    async def scenario(url: str) -> bytes:
         reader, writer = await connected(url)
         writer.write(head)
         found = await reader.readuntil(b"not accepted\n")
@@ -260,7 +260,7 @@ def test_a_damaged_body(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
         writer.close()
         return found
 
-    assert with_limits(Limits(), tmp_path, asks)[9:12] == b"413"
+    assert with_limits(Limits(), tmp_path, scenario)[9:12] == b"413"
     assert not caplog.records
 
 
@@ -281,7 +281,7 @@ def test_invalid_requests_are_not_repeated(sent: bytes, tmp_path: Path, caplog: 
     """Neither response nor log repeats an invalid request, which may hold a password, or names the server software."""
     caplog.set_level("DEBUG")
 
-    async def asks(url: str) -> bytes:
+    async def scenario(url: str) -> bytes:
         reader, writer = await connected(url)
         writer.write(sent)
         async with asyncio.timeout(DEADLINE):
@@ -289,7 +289,7 @@ def test_invalid_requests_are_not_repeated(sent: bytes, tmp_path: Path, caplog: 
         writer.close()
         return found
 
-    got = with_limits(Limits(), tmp_path, asks)
+    got = with_limits(Limits(), tmp_path, scenario)
 
     assert got[9:12] == b"400"
     assert b"X-Content-Type-Options: nosniff" in got

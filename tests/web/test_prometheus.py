@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the real exporter over TLS, with a client certificate and a password, as documented."""
+"""A real Prometheus scrapes the exporter as documented: over TLS, with a client certificate and a password."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DOCUMENT = (ROOT / "docs" / "web-security.md").read_text(encoding="utf-8")
-NOBODY = "http://127.0.0.1:9"
-"""An endpoint where no service answers; what is scraped does not matter here."""
+NO_SERVICE = "http://127.0.0.1:9"
+"""An endpoint without a service: these tests need no jobs."""
 
 
 def example(name: str) -> str:
-    """Returns the example in the document that begins with the name of its file."""
+    """Returns the example in the document whose first line is the name of its file."""
     found = re.search(rf"```yaml\n# {re.escape(name)}\n(.*?)```", DOCUMENT, re.DOTALL)
     assert found, name
     return found[1]
 
 
 def web_file(folder: Path) -> Path:
-    """Writes the documented file with another hash, and the certificates that it names."""
+    """Writes the documented file, with another hash, and the certificates that it names; returns its path."""
     authority, clients = Authority(folder), Authority(folder, "clients")
     authority.server()
     clients.client()
@@ -44,7 +44,7 @@ def web_file(folder: Path) -> Path:
 
 
 def scrape_config(folder: Path, address: str) -> str:
-    """Returns the documented configuration for this exporter, and jobs that lack the password or the certificate."""
+    """Returns the documented scrape job for this exporter, and two more without password and without certificate."""
     text = example("prometheus.yml").replace("exporter.example:9912", address)
     job = yaml.safe_load(text.replace("/etc/prometheus", str(folder)))["scrape_configs"][0]
     (folder / "password").write_text(PASSWORD)
@@ -61,21 +61,21 @@ def scrape_config(folder: Path, address: str) -> str:
 
 
 def listening_at(started: Exporter) -> str:
-    """Returns the base URL that the exporter has logged, once it has."""
+    """Waits until the exporter listens, and returns its base URL from the log."""
     lines = poll(READY_SECONDS, lambda: started.events("listening"), f"it listens; see {started.log}")
     return str(lines[0]["url"])
 
 
 def targets(server: Server) -> Mapping[str, str]:
-    """Returns the last error of each job; empty for one that was scraped well."""
+    """Returns the last error of each scrape job; empty after a successful scrape."""
     active = server.get("/api/v1/targets?state=active")["data"]["activeTargets"]
     return {each["labels"]["job"]: each["lastError"] for each in active if each["health"] != "unknown"}
 
 
 @pytest.mark.tools
 def test_prometheus_scrapes_over_mutual_tls_with_a_password(tmp_path: Path) -> None:
-    """With the documented files Prometheus gets the metrics, without the password or the certificate it does not."""
-    env = environment(tmp_path, endpoint=NOBODY, web_config_file=web_file(tmp_path))
+    """With the documented files Prometheus gets the metrics; without password or certificate it is refused."""
+    env = environment(tmp_path, endpoint=NO_SERVICE, web_config_file=web_file(tmp_path))
     with exporter(env, tmp_path / "exporter.log") as started:
         url = listening_at(started)
         with prometheus(scrape_config(tmp_path, url.removeprefix("https://")), tmp_path) as server:
@@ -92,15 +92,15 @@ def test_prometheus_scrapes_over_mutual_tls_with_a_password(tmp_path: Path) -> N
 
 @pytest.mark.process
 @pytest.mark.parametrize("text", ["basic_auth_users: {alice: hunter2}\nrate_limt: {}\n", "tls_server_config: ["])
-def test_a_wrong_file_ends_the_start(text: str, tmp_path: Path) -> None:
-    """A wrong web configuration is a wrong configuration: exit code 2, its problems are named, its secrets are not."""
+def test_an_invalid_file_at_the_start(text: str, tmp_path: Path) -> None:
+    """An invalid web configuration ends the start with exit code 2; the message has its problems and no secrets."""
     path = tmp_path / "web.yml"
     path.write_text(text)
 
-    code, told = refused_start(environment(tmp_path, endpoint=NOBODY, web_config_file=path))
+    code, output = refused_start(environment(tmp_path, endpoint=NO_SERVICE, web_config_file=path))
 
     assert code == 2
-    assert str(path) in told
-    assert ("basic_auth_users.alice: must be a bcrypt hash" in told) == ("alice" in text)
-    assert "hunter2" not in told
-    assert "Traceback" not in told
+    assert str(path) in output
+    assert ("basic_auth_users.alice: must be a bcrypt hash" in output) == ("alice" in text)
+    assert "hunter2" not in output
+    assert "Traceback" not in output

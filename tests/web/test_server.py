@@ -143,14 +143,14 @@ def test_pages_of_a_standby(method: str, path: str, leader: str, name: str) -> N
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("/livez", "the poller of a b stands still\n"),
-        ("/healthz", "the poller of a b stands still\n"),
+        ("/livez", "the poller of a b hangs\n"),
+        ("/healthz", "the poller of a b hangs\n"),
         ("/readyz", "one\ntwo\n"),
     ],
 )
 def test_probes_list_every_problem(path: str, text: str) -> None:
     """A probe with problems answers 503 with one line per problem."""
-    app = app_of(live=lambda: ["the poller of a\nb stands still"], ready=lambda: ["one", "two"])
+    app = app_of(live=lambda: ["the poller of a\nb hangs"], ready=lambda: ["one", "two"])
 
     response = request(app, path)
 

@@ -1,4 +1,4 @@
-"""The web configuration file is read as exporter-toolkit does, and what is wrong or weak is refused, all at once."""
+"""The web configuration file is loaded as exporter-toolkit does it, with everything that it names."""
 
 from __future__ import annotations
 

@@ -107,13 +107,13 @@ def test_a_removed_user(tmp_path: Path) -> None:
     async def remove() -> int:
         async with (
             secured(USERS, tmp_path) as url,
-            httpx.AsyncClient(auth=("alice", PASSWORD), trust_env=False) as asking,
+            httpx.AsyncClient(auth=("alice", PASSWORD), trust_env=False) as http,
         ):
 
             async def is_out() -> bool:
-                return (await asking.get(f"{url}/metrics")).status_code == 401
+                return (await http.get(f"{url}/metrics")).status_code == 401
 
-            first = (await asking.get(f"{url}/metrics")).status_code
+            first = (await http.get(f"{url}/metrics")).status_code
             (tmp_path / "web.yml").write_text(other)
             await until(is_out)
             return first
