@@ -16,7 +16,7 @@ from tests.support.guides import blocks, headings
 from tests.support.real_servers import READY_SECONDS, poll, prometheus
 from tests.support.simulator_thread import running_simulators
 from tests.support.troubleshooting_cases import KEY, SYMPTOMS, Place
-from tests.web.test_prometheus import NOBODY, listening_at, scrape_config, targets, web_file
+from tests.web.test_prometheus import NO_SERVICE, listening_at, scrape_config, targets, web_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,9 +70,9 @@ def test_quotations_match_prometheus(tmp_path: Path) -> None:
     plain, secured = tmp_path / "plain", tmp_path / "secured"
     plain.mkdir()
     secured.mkdir()
-    env = environment(secured, endpoint=NOBODY, web_config_file=web_file(secured))
+    env = environment(secured, endpoint=NO_SERVICE, web_config_file=web_file(secured))
     with (
-        exporter(environment(plain, endpoint=NOBODY), tmp_path / "plain.log") as one,
+        exporter(environment(plain, endpoint=NO_SERVICE), tmp_path / "plain.log") as one,
         exporter(env, tmp_path / "secured.log") as other,
         dead_endpoint() as nobody,
     ):
