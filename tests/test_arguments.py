@@ -119,7 +119,7 @@ def test_demo_of_something_else(cli: CommandLine, flag: str) -> None:
     ended = cli.run("demo", flag, "x")
 
     assert (ended.code, ended.out) == (2, "")
-    assert f"{flag}: the demo takes none" in ended.err
+    assert f"{flag}: the demo does not support it" in ended.err
 
 
 @pytest.mark.process

@@ -1,13 +1,16 @@
-"""The command `check`: tries every target once, and says what works, what does not, and what to do about it."""
+"""The command `check`: makes one call per target, and reports a verdict with a hint for each part of the setup."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from exporter.commands.output import print_line
+from exporter.commands.startup import configure
 from exporter.errors import (
     ApiError,
     ClockSkewError,
@@ -20,61 +23,77 @@ from exporter.ims.client import RetryBudget
 from exporter.ims.clients import Clients
 from exporter.ims.credentials.default_chain import NoCredentialsError
 from exporter.jobs.kinds import SMART
+from exporter.threads import run_detached
+from exporter.web.config.file import load_web_config
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    import argparse
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
     from exporter.config.settings import Settings
     from exporter.ims.client import ImsClient
     from exporter.jobs.target import Target
 
 MAX_SKEW_SECONDS = 60
-"""A larger difference of the clocks is worth a word; the service refuses 15 minutes."""
+"""Maximum difference of the clocks without a warning; the service refuses 15 minutes."""
+
 QUOTA = "quota"
 KEY_ACCEPTED = "the access key and its signature are accepted"
-BESIDE_MARKS = "\n" + " " * 24
+NEW_LINE = "\n" + " " * 24
+"""Continues the text of a finding below its first line."""
+
 LIST_ACTION, GET_ACTION = SMART.actions
 NO_SUCH_JOB = "ims-exporter-check"
+"""A job id that the service never assigns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one part of a target's check."""
+    """The result of one part of the check of a target."""
 
     part: str
     is_good: bool | None
-    """None where nothing can be said."""
+    """None if the call does not show it."""
     text: str
-    is_needed: bool = True
+    is_required: bool = True
+    """Whether the exporter cannot poll the target without it."""
 
     @property
     def mark(self) -> str:
-        """The finding in a word."""
-        return {True: "ok", False: "FAILED" if self.is_needed else "warning", None: "unknown"}[self.is_good]
+        """The finding as one word."""
+        return {True: "ok", False: "FAILED" if self.is_required else "warning", None: "unknown"}[self.is_good]
 
 
 def ram_policy(actions: Iterable[str] = (LIST_ACTION, GET_ACTION)) -> str:
-    """Returns the least RAM policy that the exporter needs, as JSON."""
+    """Returns the minimal RAM policy of the exporter as JSON."""
     statement = {"Effect": "Allow", "Action": [f"ice:{action}" for action in actions], "Resource": "*"}
     return json.dumps({"Version": "1", "Statement": [statement]}, indent=2)
 
 
-async def check(settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> bool:
-    """Checks every target, telling each verdict as it is reached; returns whether all are good."""
+def check_command(arguments: argparse.Namespace) -> bool:
+    """Checks the configuration and every target; False if a target has a failed part."""
+    settings = configure(arguments)
+    if settings.web_config_file:
+        load_web_config(settings.web_config_file)
+    return run_detached(check(settings, os.environ))
+
+
+async def check(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Checks every target and prints each verdict when it is known; returns whether all are good."""
     all_good = True
-    made = Clients(
+    clients = Clients(
         environ,
         timeout_seconds=settings.request_timeout_seconds,
         max_requests_per_second=settings.max_requests_per_second,
     )
-    async with aclosing(made) as clients:
+    async with aclosing(clients):
         for target in settings.polled_targets:
             findings = [finding async for finding in _findings(target, clients.client(target), settings)]
-            bad = {finding.part for finding in findings if finding.mark == "FAILED"}
-            say(f"{target.key}: {'THROTTLED' if bad == {QUOTA} else 'NOT GOOD' if bad else 'good'}")
+            failed = {finding.part for finding in findings if finding.mark == "FAILED"}
+            print_line(f"{target.key}: {'THROTTLED' if failed == {QUOTA} else 'NOT GOOD' if failed else 'good'}")
             for finding in findings:
-                say(f"  {finding.part:<12} {finding.mark:<8} {finding.text}")
-            all_good = all_good and not bad
+                print_line(f"  {finding.part:<12} {finding.mark:<8} {finding.text}")
+            all_good = all_good and not failed
     return all_good
 
 
@@ -100,18 +119,18 @@ async def _findings(target: Target, client: ImsClient, settings: Settings) -> As
 
 def _clock(server_time: int | None) -> Finding:
     if server_time is None:
-        return Finding("clock", is_good=True, text="the endpoint does not tell its time", is_needed=False)
+        return Finding("clock", is_good=True, text="the endpoint does not send its time", is_required=False)
     skew = time.time() - server_time
     return Finding(
         "clock",
         is_good=abs(skew) <= MAX_SKEW_SECONDS,
         text=f"this machine is {abs(skew):.0f} seconds {'ahead of' if skew > 0 else 'behind'} the service",
-        is_needed=False,
+        is_required=False,
     )
 
 
 async def _details(client: ImsClient) -> Finding:
-    """Asks for a job that cannot exist: whoever may ask is told so, whoever may not is refused."""
+    """Gets a job that does not exist: the service answers `not found` with the permission, `forbidden` without it."""
     part = "details"
     try:
         await client.get_job(NO_SUCH_JOB, budget=RetryBudget(0))
@@ -119,26 +138,26 @@ async def _details(client: ImsClient) -> Finding:
         pass
     except ForbiddenError:
         text = (
-            f"ice:{GET_ACTION} is not granted: failures are counted without their reason. "
-            f"To have the reasons, grant\n{ram_policy()}\n  to the RAM user or role; else set failure_details off"
+            f"ice:{GET_ACTION} is not granted: failures are counted without a reason. "
+            f"To get the reasons, grant\n{ram_policy()}\n  to the RAM user or role; or set failure_details to off"
         )
-        return Finding(part, is_good=False, text=text, is_needed=False)
+        return Finding(part, is_good=False, text=text, is_required=False)
     except ApiError as error:
-        return Finding(part, is_good=False, text=f"{error}; {error.hint}", is_needed=False)
-    return Finding(part, is_good=True, text=f"ice:{GET_ACTION} is granted: failures come with their reason")
+        return Finding(part, is_good=False, text=f"{error}; {error.hint}", is_required=False)
+    return Finding(part, is_good=True, text=f"ice:{GET_ACTION} is granted: failures have a reason")
 
 
 def _throttled(target: Target, error: ThrottledError) -> Iterator[Finding]:
-    """Gives what a throttled call proves: only a caller that the service knows has a rate to be throttled at."""
+    """Returns what a throttled call proves: the service throttles a caller only after it has accepted the key."""
     yield Finding("endpoint", is_good=True, text=f"{target.endpoint} answered")
-    yield Finding("clock", is_good=True, text="near enough to the service's")
+    yield Finding("clock", is_good=True, text="close enough to the clock of the service")
     yield Finding("credentials", is_good=True, text=KEY_ACCEPTED)
     text = (
-        f"{error}; others who call {LIST_ACTION} with this account count too: check again in a minute, and if it stays"
-        f" so, {error.hint}"
+        f"{error}; other callers of {LIST_ACTION} share the quota of the account: check again in a minute; if it is "
+        f"still throttled, {error.hint}"
     )
     yield Finding(QUOTA, is_good=False, text=text)
-    yield Finding("permission", is_good=None, text="no call has come through that would show it")
+    yield Finding("permission", is_good=None, text="unknown, as every call was throttled")
 
 
 def _failed(target: Target, error: ApiError) -> Finding:
@@ -147,8 +166,8 @@ def _failed(target: Target, error: ApiError) -> Finding:
         return Finding("permission", is_good=False, text=text)
     if isinstance(error, NoCredentialsError):
         lines = ("no credentials were found:", *error.reasons, error.hint)
-        return Finding("credentials", is_good=False, text=BESIDE_MARKS.join(lines))
-    if error.code == "NoCredentials":  # nothing was called
+        return Finding("credentials", is_good=False, text=NEW_LINE.join(lines))
+    if error.code == "NoCredentials":  # no call was made
         return Finding("credentials", is_good=False, text=f"{error}; {error.hint}")
     part = (
         "clock"

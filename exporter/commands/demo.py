@@ -1,4 +1,4 @@
-"""The command `demo`: the real exporter on top of the built-in simulated IMS endpoint, over signed HTTP."""
+"""The command `demo`: runs the exporter on the built-in simulated IMS endpoint, over signed HTTP."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import json
 from typing import TYPE_CHECKING
 
 from exporter.app import run
+from exporter.commands.output import print_line
+from exporter.commands.startup import on_signals
 from exporter.config.load import load_settings
-from exporter.errors import SettingsError
+from exporter.config.sources import flags_of
+from exporter.errors import ExporterError, SettingsError
 from exporter.logs import configure_logging
 from exporter.polling.ledger.store import IN_MEMORY
 from exporter.simulator.server import DEMO_KEY, Simulator
 from exporter.simulator.workload import Workload
+from exporter.threads import run_detached
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import argparse
+    from collections.abc import Mapping
 
 DEFAULTS = {
     "account": "demo",
@@ -32,21 +37,24 @@ ENVIRON = {
     ),
 }
 FIXED = ("config", "endpoint")
-"""Settings that cannot be given here: the demo reads no file, and calls nothing but its own simulator."""
+"""The flags that the demo refuses: it reads no file, and calls only its own simulator."""
 
 
-async def demo(
-    flags: Mapping[str, object],
-    *,
-    speed: float,
-    history: int,
-    stop: asyncio.Event,
-    say: Callable[[str], None],
-) -> None:
-    """Runs simulator and exporter until `stop` is set; nothing leaves this machine, nothing is kept."""
+def run_demo(arguments: argparse.Namespace) -> bool:
+    """Runs the demo until SIGTERM or SIGINT; raises SettingsError for flags that it does not support."""
+    flags = flags_of(arguments)
     for name in FIXED:
         if name in flags:
-            raise SettingsError(f"--{name}: the demo takes none, it calls nothing but its own simulator")
+            raise SettingsError(f"--{name}: the demo does not support it, it calls only its own simulator")
+    try:
+        run_detached(_demo(flags, arguments.speed, arguments.history))
+    except* ExporterError as group:
+        raise group.exceptions[0] from None
+    return True
+
+
+async def _demo(flags: Mapping[str, object], speed: float, history: int) -> None:
+    stop = on_signals("SIGTERM", "SIGINT")
     async with Simulator() as simulator, asyncio.TaskGroup() as group:
         workload = Workload(simulator.account, speed=speed)
         workload.start(history)
@@ -54,7 +62,7 @@ async def demo(
         configure_logging(settings.log_level, settings.log_format)
         work = group.create_task(workload.run())
         try:
-            await run(settings, ENVIRON, stop, listening=lambda url: say(_greeting(url, simulator.url)))
+            await run(settings, ENVIRON, stop, listening=lambda url: print_line(_greeting(url, simulator.url)))
         finally:
             work.cancel()
 
@@ -65,5 +73,5 @@ def _greeting(url: str, simulator_url: str) -> str:
         f"\nThe demo is running: a simulated IMS endpoint at {simulator_url}, and the exporter on top of it.\n"
         f"  metrics       {url}/metrics\n"
         f"  status page   {url}/\n"
-        "Jobs are born, queue, run, end and fail; the first failures come within two minutes. Ctrl+C stops it.\n"
+        "Jobs are created, wait, run, finish and fail; expect the first failures within two minutes. Ctrl+C stops it.\n"
     )

@@ -191,7 +191,7 @@ def test_interrupted(cli: CommandLine, simulator: Simulator) -> None:
     async def interrupted(*_: object) -> bool:
         raise KeyboardInterrupt
 
-    cli.patch.setattr("exporter.commands.cli.check", interrupted)
+    cli.patch.setattr("exporter.commands.check.check", interrupted)
 
     assert (cli.run("check").code, simulator.calls) == (130, {})
 

@@ -214,7 +214,7 @@ def test_run_stops_in_the_middle_of_a_poll(cli: CommandLine, simulator: Simulato
 def test_demo(cli: CommandLine) -> None:
     """The demo says where it is, shows a target that is up within seconds, and stops on SIGTERM."""
     said: list[str] = []
-    cli.patch.setattr("exporter.commands.cli.say", said.append)
+    cli.patch.setattr("exporter.commands.demo.print_line", said.append)
 
     with stopped_after(lambda: said and up(re.findall(r"(http://\S+)/metrics", said[0])[0]), "the target is up"):
         ended = cli.run("demo", "--history", "200", "--listen-address", "127.0.0.1:0")

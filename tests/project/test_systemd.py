@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.commands.cli import make_parser, run_command
+from exporter.commands.cli import make_parser
+from exporter.commands.run import run_command
 from exporter.config.load import load_settings
 from exporter.config.sources import unknown_variables
 from exporter.ims.credentials import default_chain
