@@ -10,16 +10,16 @@ import traceback
 
 import structlog
 
-from tests.fuzz.hunt import Bag, batch, hunt, keep, replay
+from tests.fuzz.runner import FuzzResult, batch, fuzz, keep, replay
 from tests.fuzz.targets import TARGETS
 
 MINUTES = 2.0
 LONGEST = 4000
-"""Characters of a traceback that are printed: its end."""
+"""Maximum number of characters of a traceback that are printed, from its end."""
 
 
-def run(name: str, minutes: float, seed: int | None) -> Bag:
-    """Checks what is kept for a target, and then new inputs: those of one seed, or for some minutes."""
+def run(name: str, minutes: float, seed: int | None) -> FuzzResult:
+    """Checks the corpus of a target, then new inputs: those of one seed, or for some minutes."""
     target = TARGETS[name]
     with target.ready() as check:
         kept = replay(target, check)
@@ -27,11 +27,11 @@ def run(name: str, minutes: float, seed: int | None) -> Bag:
             return kept
         if seed is not None:
             return batch(target, check, seed)
-        return hunt(target, check, secrets.randbits(32), minutes * 60)
+        return fuzz(target, check, secrets.randbits(32), minutes * 60)
 
 
-def told(name: str, bag: Bag) -> str:
-    """Returns what to print of a target; an input that found something is kept in the corpus."""
+def told(name: str, bag: FuzzResult) -> str:
+    """Returns the text of a target's result; a new finding is added to the corpus."""
     count = f"{name:<12}{bag.inputs:>9,} inputs"
     if bag.finding is None:
         return f"{count}, no finding\n"
@@ -46,7 +46,7 @@ def told(name: str, bag: Bag) -> str:
 
 
 def main() -> None:
-    """Fuzzes and prints; exits 1 if there is a finding."""
+    """Fuzzes and prints the results; exits with 1 if there is a finding."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--minutes", type=float, default=MINUTES, help="for each target")

@@ -1,4 +1,4 @@
-"""Answers of the service, good and odd ones, as bytes."""
+"""Answers of the service as bytes, valid and odd ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RAW = {
         )
     )
 }
-"""What no encoder of JSON writes, by what stands in for it until the rest is written."""
+"""Texts that no JSON encoder writes, by the placeholder that they replace."""
 TIMES: tuple[object, ...] = (
     "0001-01-01T00:00:00+23:59",
     "0001-01-01T00:00:00Z",
@@ -84,7 +84,7 @@ FIELDS = {
 
 
 def one_in_five_odd(good: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    """Draws what is good, four times of five."""
+    """Draws a valid value four times of five."""
     return st.integers(0, 4).flatmap(lambda way: good if way else ODD)
 
 
@@ -143,4 +143,4 @@ BODIES = (
     | st.binary(max_size=200)
     | HUGE
 )
-"""Any answer that may come."""
+"""Any answer."""

@@ -1,4 +1,4 @@
-"""Target `http`: whatever is sent to the server, it answers or closes, escapes, logs no error of its own, goes on."""
+"""Target `http`: for any input the server answers or closes, escapes, logs no error, and continues."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import socket
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from tests.fuzz.fuzzedserver import PATIENCE_SECONDS, fuzzed_server
-from tests.fuzz.requested import INPUTS
+from tests.fuzz.fuzzed_server import PATIENCE_SECONDS, fuzzed_server
+from tests.fuzz.http_requests import INPUTS
 from tests.fuzz.target import Target
 from tests.support.rendered_page import RenderedPage
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LAST = b"\r\n\r\nGET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-"""Sent after each input: ends what is left open in it, and is answered where the input was proper."""
+"""Request sent after each input: it ends an open one, and is answered if the input was valid."""
 QUIET_SECONDS = 0.2
-"""After so long without an answer the rest of what was begun is not sent: the client hangs up."""
+"""Time without an answer after which the client closes the connection."""
 STATUS_LINE = re.compile(rb"HTTP/[0-9]\.[0-9] ([2-9]\d\d) [A-Za-z -]+\r\n")
 HTML = re.compile(rb"<!DOCTYPE html>.*?</html>", re.DOTALL)
 
 
 def exchange(address: tuple[str, int], sent: bytes, quiet_seconds: float = PATIENCE_SECONDS) -> bytes:
-    """Sends something, and returns all that comes until the server closes; TimeoutError if it never does."""
+    """Sends bytes, and returns everything until the server closes; raises TimeoutError if it never does."""
     pieces: list[bytes] = []
     with socket.create_connection(address, PATIENCE_SECONDS) as connection, suppress(ConnectionError):
         connection.sendall(sent)
@@ -44,7 +44,7 @@ def _receive(connection: socket.socket, pieces: list[bytes]) -> None:
 
 
 def look(found: bytes) -> None:
-    """Looks at all answers to one input."""
+    """Checks all answers to one input."""
     answers = STATUS_LINE.findall(found)
     assert len(answers) == found.count(b"X-Content-Type-Options: nosniff"), found[:500]
     assert b"500" not in answers, found[:500]
@@ -56,7 +56,7 @@ def look(found: bytes) -> None:
 
 @contextmanager
 def ready() -> Iterator[Callable[[bytes], None]]:
-    """Gives the check, beside a server."""
+    """Yields the check, with a running server."""
     with fuzzed_server(refuses_reloads=True) as (server, errors):
 
         def check(sent: bytes) -> None:

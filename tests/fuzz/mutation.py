@@ -1,4 +1,4 @@
-"""Inputs made of good ones: values exchanged, texts cut, doubled, and mixed with what is special in the format."""
+"""Inputs made from valid ones: values exchanged, texts cut, doubled, and mixed with special words of the format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_EDITS = 5
 
 @st.composite
 def mutated(draw: DrawFn, seeds: SearchStrategy[bytes], words: Sequence[bytes]) -> bytes:
-    """Draws an input of which some spans are cut, doubled or replaced; `words` are the format's own."""
+    """Draws an input with spans cut, doubled or replaced; `words` are special in the format."""
     text = draw(seeds)
     for _ in range(draw(st.integers(0, MOST_EDITS))):
         start = draw(st.integers(0, len(text)))

@@ -10,7 +10,7 @@ import schemathesis
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.fuzz.fuzzedserver import fuzzed_server
+from tests.fuzz.fuzzed_server import fuzzed_server
 from tests.fuzz.target import Target
 from tests.support.repository import ROOT
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 DOCUMENT = ROOT / "docs" / "openapi.yaml"
 
 NEEDS_BOTH = "/targets"
-"""Where one parameter needs another one, which OpenAPI has no words for."""
+"""Parameters that need another one, which OpenAPI cannot express."""
 
 
 def cases() -> SearchStrategy[Case[Any]]:
-    """Draws requests of every documented operation, such as it takes and such as it does not."""
+    """Draws valid and invalid requests of every documented operation."""
     schema = schemathesis.openapi.from_path(DOCUMENT)
     return schema.as_strategy(generation_mode=GenerationMode.POSITIVE) | schema.as_strategy(
         generation_mode=GenerationMode.NEGATIVE
@@ -36,7 +36,7 @@ def cases() -> SearchStrategy[Case[Any]]:
 
 @contextmanager
 def ready() -> Iterator[Callable[[Case[Any]], None]]:
-    """Gives the check, beside a server."""
+    """Yields the check, with a running server."""
     with fuzzed_server() as (server, errors), requests.Session() as session:
         session.trust_env = False
 

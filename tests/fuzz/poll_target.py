@@ -78,7 +78,7 @@ class Script:
 
 
 def check(text: bytes) -> None:
-    """Polls a few times, surveys once, and shows what came of it."""
+    """Polls a few times, surveys once, and renders metrics and pages."""
     with capture_logs() as logs:
         run_skipping_time(lambda: _polls(text))
     assert not [line for line in logs if line.get("exc_info")]
@@ -115,7 +115,7 @@ async def _lives(api: ImsClient, ledger: Ledger) -> None:
 
 
 def show(view: TargetView, now: float) -> None:
-    """Reads the metrics in both formats with their own parsers, and makes every page."""
+    """Parses the metrics in both formats, and renders every page."""
     exposition = Exposition(
         views=lambda: [view],
         process=lambda: PROCESS,
@@ -141,7 +141,7 @@ def _answer(part: bytes) -> httpx.Response:
 
 @contextmanager
 def ready() -> Iterator[Callable[[bytes], None]]:
-    """Gives the check."""
+    """Yields the check."""
     yield check
 
 

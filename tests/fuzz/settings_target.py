@@ -27,7 +27,7 @@ credentials: &keys {file: keys.ini}
 
 
 def use(path: Path) -> None:
-    """Loads the settings, and what is made of them where the exporter is put together."""
+    """Loads the settings, and uses them as the exporter does at its start."""
     settings = load_settings({"config": str(path)}, {})
     assert settings.listen_pair
     assert len(settings.all_targets) >= len(settings.polled_targets)
@@ -37,7 +37,7 @@ def use(path: Path) -> None:
 
 @contextmanager
 def ready() -> Iterator[Callable[[bytes], None]]:
-    """Gives the check, in a folder for the file."""
+    """Yields the check, in a folder for the file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "settings.yaml"
 

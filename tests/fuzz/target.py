@@ -1,4 +1,4 @@
-"""What is fuzzed: where its inputs come from, and what must hold for each of them."""
+"""A fuzz target: the source of its inputs, and the check that must pass for each of them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 CORPUS = Path(__file__).parent / "corpus"
-"""The inputs that found something once, a folder for each target."""
+"""Inputs of earlier findings, a folder for each target."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target; `ready` makes it so, and gives the check that raises AssertionError, or any error, on a finding."""
+    """One target; `ready` prepares it, and yields the check, which raises an error on a finding."""
 
     name: str
     inputs: SearchStrategy[Any]
     ready: Callable[[], AbstractContextManager[Callable[[Any], None]]]
 
     def corpus(self) -> list[Path]:
-        """Returns the inputs kept for this target."""
+        """Returns the inputs of the corpus for this target."""
         return sorted((CORPUS / self.name).glob("*"))

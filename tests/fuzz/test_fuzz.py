@@ -1,4 +1,4 @@
-"""Nothing that was found by fuzzing comes back, a little of each target is fuzzed anew, and what is wrong is found."""
+"""Findings of fuzzing do not come back, each target is fuzzed a little, and the fuzzer finds faults."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
-from tests.fuzz.hunt import batch, hunt, keep, replay
 from tests.fuzz.openapi_target import DOCUMENT
+from tests.fuzz.runner import batch, fuzz, keep, replay
 from tests.fuzz.target import CORPUS, Target
 from tests.fuzz.targets import TARGETS
 from tests.support.secured_server import secured_app
@@ -28,7 +28,7 @@ INPUTS = {"wire": 200, "polls": 30, "settings": 150, "web-config": 150, "http": 
 
 @contextmanager
 def touchy() -> Iterator[Callable[[bytes], None]]:
-    """Gives a check that fails for a zero byte."""
+    """Yields a check that fails for a zero byte."""
 
     def check(given: bytes) -> None:
         assert b"\x00" not in given
@@ -41,7 +41,7 @@ TOUCHY = Target("touchy", st.binary(max_size=20), touchy)
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Leaves the log to those who look for errors in it."""
+    """Restores logging, which a target configures."""
     logging.disable(logging.WARNING)
     yield
     logging.disable(logging.NOTSET)
@@ -49,7 +49,7 @@ def quiet() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_little_of_each_target(name: str) -> None:
-    """What is kept in the corpus and a few new inputs, always the same, find nothing."""
+    """The corpus and a few new inputs, always the same, find nothing."""
     target = TARGETS[name]
     with target.ready() as check:
         for bag in (replay(target, check), batch(target, check, SEED, INPUTS[name])):
@@ -60,14 +60,14 @@ def test_a_little_of_each_target(name: str) -> None:
 
 
 def test_the_corpus_is_of_targets() -> None:
-    """Every input that is kept is of a target that there is."""
+    """Every folder of the corpus belongs to a target."""
     assert {path.name for path in CORPUS.iterdir()} <= set(TARGETS)
 
 
 def test_a_finding_is_made_small_and_made_again(tmp_path: Path) -> None:
-    """A hunt ends with its first finding; the seed it names makes the finding again, and the corpus keeps it."""
+    """A run ends with its first finding; its seed makes the finding again, and the corpus stores it."""
     with TOUCHY.ready() as check:
-        found = hunt(TOUCHY, check, SEED, seconds=60).finding
+        found = fuzz(TOUCHY, check, SEED, seconds=60).finding
         assert found is not None
         assert found.seed is not None
         again = batch(TOUCHY, check, found.seed).finding
@@ -93,7 +93,7 @@ def test_what_is_kept_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_document_names_what_is_served() -> None:
-    """Every path that the server knows is documented, with its method, and no other."""
+    """The documented paths and methods are exactly those of the server."""
     routes = [(route.method, route.resource) for route in secured_app().router.routes() if route.method != "HEAD"]
     documented = yaml.safe_load(DOCUMENT.read_text())["paths"]
 

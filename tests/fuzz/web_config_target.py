@@ -46,7 +46,7 @@ rate_limit:
 
 
 def use(path: Path) -> None:
-    """Loads the file, and does with it what the server does at each request."""
+    """Loads the file, and uses it as the server does for each request."""
     config = load_web_config(str(path)).config
     bucket = TokenBucket()
     for _ in range(3):
@@ -60,7 +60,7 @@ def use(path: Path) -> None:
 
 @contextmanager
 def ready() -> Iterator[Callable[[bytes], None]]:
-    """Gives the check, in a folder for the file that has certificates too."""
+    """Yields the check, in a folder with certificates for the file."""
     with tempfile.TemporaryDirectory() as folder:
         Authority(Path(folder)).server()
         path = Path(folder) / "web.yml"

@@ -1,4 +1,4 @@
-"""Target `wire`: whatever the service answers is data, or an error of the API, which says that it cannot be read."""
+"""Target `wire`: any answer of the service is decoded, or is an error that says that it cannot be read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check(body: bytes) -> None:
 
 
 def _fits(value: Any) -> None:  # noqa: ANN401 - any field
-    """Holds for what the ledger and UTF-8 can carry."""
+    """Fails for values that the ledger or UTF-8 cannot hold."""
     if isinstance(value, str):
         value.encode()
     else:
@@ -48,7 +48,7 @@ def _fits(value: Any) -> None:  # noqa: ANN401 - any field
 
 @contextmanager
 def ready() -> Iterator[Callable[[bytes], None]]:
-    """Gives the check."""
+    """Yields the check."""
     yield check
 
 

@@ -1,4 +1,4 @@
-"""YAML files, good and odd ones, and what holds for the reading of any: in time, without a traceback or a secret."""
+"""YAML files, valid and odd ones; reading any of them takes little time and shows no traceback or secret."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CANARY = "LTAI5tCanaryCanary"
 MOST_SECONDS = 3.0
-"""Processor time that the reading of one small file may take."""
+"""Maximum processor time to read one small file."""
 MOST_MESSAGE = 20_000
 LAUGHS = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9) if n else 'lol'}]\n" for n in range(9))
 MERGED_LAUGHS = "".join(
@@ -165,7 +165,7 @@ ODD: st.SearchStrategy[Any] = (
 
 
 def yaml_files(seeds: Sequence[str]) -> st.SearchStrategy[bytes]:
-    """Draws files made of good ones, by their text or by their structure."""
+    """Draws files made from valid ones, by text or by structure."""
     documents = st.sampled_from([yaml.safe_load(seed) for seed in seeds])
     texts = st.sampled_from([seed.encode() for seed in (*seeds, LAUGHS, MERGED_LAUGHS)])
     dumped = spoiled(documents, ODD).map(
@@ -181,7 +181,7 @@ def yaml_files(seeds: Sequence[str]) -> st.SearchStrategy[bytes]:
 
 
 def read_well(text: bytes, read: Callable[[], object]) -> None:
-    """Reads a file that has this text, and looks at how it went."""
+    """Reads a file with this text, and checks time, problems and secrets."""
     began = time.process_time()
     message = ""
     try:
@@ -197,7 +197,7 @@ def read_well(text: bytes, read: Callable[[], object]) -> None:
 
 
 def _is_key(text: bytes) -> bool:
-    """Whether the canary may stand in a key: those are named, for they are no secrets."""
+    """Whether the canary is in a key, which problems may name."""
     try:
         return any(CANARY in str(event.value) for event in _keys(yaml.compose(text.decode())))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""A long run on a service that fails in every way, with a leaping clock: `python -m tests.process.soak`."""
+"""A long run against a service that fails in every way, in skipped time: `python -m tests.process.soak`."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
 
 
 OPEN_JOBS = 60
-"""No job is born while so many are open."""
+"""Maximum number of open jobs."""
 STAY_SECONDS = 2 * DAY
-"""After this age the service deletes an ended job."""
+"""Age at which the service deletes an ended job."""
 
 
 class EndCounter:
-    """Knows which jobs have ended, and notes which were counted."""
+    """Compares the ends of jobs with those that the exporter counts."""
 
     def __init__(self) -> None:
         self.ends = self.lost = self.doubled = 0
@@ -62,38 +62,38 @@ class EndCounter:
         self._counted: set[str] = set()
 
     def end(self, job_id: str) -> None:
-        """Notes an end that is to be counted."""
+        """Records an end, which the exporter has to count."""
         self.ends += 1
         self._due.add(job_id)
 
     def count(self, job_id: str) -> None:
-        """Notes that an end was counted."""
+        """Records that the exporter counted an end."""
         self.doubled += job_id in self._counted
         self._due.discard(job_id)
         self._counted.add(job_id)
 
     def leave(self, job_id: str) -> None:
-        """Notes that a job has left the service: by now its end has to be counted."""
+        """Records that a job was deleted, whose end has to be counted by now."""
         self.lost += job_id in self._due
         self._due.discard(job_id)
         self._counted.discard(job_id)
 
     def close(self) -> None:
-        """Notes that everything has to be counted by now."""
+        """Counts ends that are not counted by now as lost."""
         self.lost += len(self._due)
         self._due.clear()
 
 
 class Workload:
-    """Jobs that are born, move and end, and leave the service when they are older than the lookback."""
+    """Creates, moves and ends jobs, and deletes those older than the lookback."""
 
     def __init__(self, store: JobStore, dice: random.Random, book: EndCounter) -> None:
         self.events = 0
-        """How many things happen between two calls, at most."""
+        """Maximum number of events between two calls."""
         self._store, self._dice, self._book = store, dice, book
 
     def go_on(self) -> None:
-        """Lets something happen."""
+        """Makes some events happen."""
         for _ in range(self._dice.randrange(self.events + 1)):
             if self._dice.random() < 0.3 and sum(map(self._open, SMART.open_states)) < OPEN_JOBS:
                 self._store.create(self._dice.choice(SMART.job_types))
@@ -132,7 +132,7 @@ REST_POLLS = 4
 
 
 class WatchedLedger(Ledger):
-    """A ledger that tells the bookkeeper what it counts, and fails now and then."""
+    """A ledger that records what it counts, and can be made to fail."""
 
     def __init__(self, path: str, book: EndCounter) -> None:
         super().__init__(path)
@@ -148,7 +148,7 @@ class WatchedLedger(Ledger):
 
     @contextmanager
     def failing(self, kind: str) -> Iterator[None]:
-        """Lets the disk be full, the file read-only, or in somebody else's use."""
+        """Makes the disk full, the file read-only, or the database locked."""
         if kind == "ledger locked":
             other = sqlite3.connect(self._path, isolation_level=None)
             self._db.execute("PRAGMA busy_timeout = 5")
@@ -165,38 +165,38 @@ class WatchedLedger(Ledger):
 
 
 class Tracebacks(io.StringIO):
-    """A log of which nothing is kept but tracebacks: those are faults of the exporter."""
+    """A log that keeps only tracebacks, which are faults of the exporter."""
 
     def write(self, text: str) -> int:
-        """Keeps a line, or does not."""
+        """Keeps a line with a traceback."""
         return super().write(text) if "Traceback" in text else len(text)
 
 
 @dataclass(slots=True)
 class Record:
-    """What a soak went through."""
+    """The events and measurements of a soak."""
 
     polls: Counter[str] = field(default_factory=Counter)
-    """Polls by how they ended: `ok` or the reason."""
+    """Polls by outcome: `ok` or the reason."""
     ledger_faults: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
     is_exact: bool = False
-    """Whether, after everything, the counts are the service's and the counters the bookkeeper's."""
+    """Whether the counts are those of the service at the end, and the counters those of the recorded ends."""
     tracebacks: str = ""
     seconds: float = 0.0
-    """How long it took by the service's clock."""
+    """Duration by the clock of the service."""
     surveys: int = 0
     outages: int = 0
     memory: list[float] = field(default_factory=list)
     """MiB after each tenth of the calls."""
     ledger_sizes: list[int] = field(default_factory=list)
-    """Bytes, as often."""
+    """Bytes after each tenth."""
     page_sizes: list[int] = field(default_factory=list)
-    """Bytes of the metrics page, as often."""
+    """Bytes of the metrics page after each tenth."""
 
 
 class Soak:
-    """An exporter of one target, from its client to its metrics page, on a bent wire."""
+    """An exporter of one target, from the client to the metrics page, with a faulty transport."""
 
     def __init__(self, folder: str, seed: int) -> None:
         self.record, self.book, self.dice = Record(), EndCounter(), random.Random(seed)
@@ -222,7 +222,7 @@ class Soak:
         self._start()
 
     def _start(self) -> None:
-        """Starts the exporter on whatever the ledger holds."""
+        """Starts the exporter on the ledger."""
         self.ledger = WatchedLedger(self._path, self.book)
         self._api = ImsClient(
             SMART,
@@ -241,7 +241,7 @@ class Soak:
         self._instruments.observe_poll(KEY, seconds, reason)
 
     async def run(self, faulted_calls: int) -> Record:
-        """Polls until so many calls were struck, then comes to rest; takes measure at each tenth."""
+        """Polls until `faulted_calls` calls were struck, then without faults; measures after each tenth."""
         asyncio.get_running_loop().set_default_executor(InlineExecutor())
         await self.poller.run()  # what has ended by now is history
         self.life.events = 1
@@ -276,7 +276,7 @@ class Soak:
         self.record.is_exact = shown == there and sum(snapshot.ended.values()) == self.book.ends
 
     async def _cycle(self) -> None:
-        """Makes a poll, perhaps with a fault of the ledger or an end before its own, and lets time pass."""
+        """Makes a poll, sometimes with a fault of the ledger or a crash, and lets time pass."""
         fell = self.dice.random()
         fault = self.dice.choice(LEDGER_FAULTS) if fell < 0.02 else ""
         with self.ledger.failing(fault) if fault else nullcontext():
@@ -310,13 +310,13 @@ class Soak:
 
 
 def memory_mib() -> float:
-    """Returns the memory of this process alone, swapped out or not, without mapped files, which come and go."""
+    """Returns the memory of this process in MiB, swapped or not, without mapped files."""
     lines = (line.partition(":") for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return sum(int(rest.split()[0]) for name, _, rest in lines if name in {"RssAnon", "VmSwap"}) / 1024
 
 
 def soaked(folder: str, faulted_calls: int, seed: int) -> Soak:
-    """Returns an exporter that went through so many faulted calls."""
+    """Returns a soak after this number of faulted calls."""
 
     async def go_through() -> Soak:
         soak = Soak(folder, seed)
@@ -331,12 +331,12 @@ def soaked(folder: str, faulted_calls: int, seed: int) -> Soak:
 
 
 def is_good(soak: Soak) -> bool:
-    """Whether nothing was lost, nothing doubled, and nothing happened that the exporter did not expect."""
+    """Whether no end was lost or doubled, and no traceback was logged."""
     return soak.record.is_exact and not (soak.book.lost or soak.book.doubled or soak.record.tracebacks)
 
 
 def told(soak: Soak) -> str:
-    """Returns what to print of it."""
+    """Returns the text of the result."""
     record, book, wire = soak.record, soak.book, soak.wire
     lines = {
         "calls": f"{wire.calls:,}, of which {wire.struck.total():,} struck: {dict(wire.struck.most_common())}",
@@ -355,7 +355,7 @@ def told(soak: Soak) -> str:
 
 
 def main() -> None:
-    """Soaks and prints; exits 1 if anything went wrong."""
+    """Runs a soak and prints the result; exits with 1 if it is not good."""
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else FAULTED_CALLS
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else secrets.randbits(32)
     sys.stdout.write(f"seed {seed}\n")
@@ -371,7 +371,7 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True, slots=True)
 class SoakResult:
-    """What came of a soak."""
+    """The result of a soak in another process."""
 
     record: Record
     ends: int
@@ -381,7 +381,7 @@ class SoakResult:
 
 
 def soak_in_process(folder: str, faulted_calls: int, seed: int) -> SoakResult:
-    """Returns what came of it in a process of its own."""
+    """Runs a soak in a process of its own, so that its memory is not that of other tests."""
     with ProcessPoolExecutor(1, get_context("spawn")) as apart:
         return apart.submit(_summary, folder, faulted_calls, seed).result()
 

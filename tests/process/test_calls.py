@@ -1,4 +1,4 @@
-"""What a poll costs the service, counted where the calls arrive."""
+"""The number of calls of a poll, counted by the service."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ONLY_LISTS = Key(DEMO_KEY.key_id, DEMO_KEY.secret, actions=frozenset({LIST}))
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A simulated service, and the exporter's own parts that poll it over HTTP."""
+    """A simulated service, and the parts of the exporter that poll it over HTTP."""
 
     simulator: Simulator
     poller: Poller
@@ -58,7 +58,7 @@ class Service:
 
 @asynccontextmanager
 async def service(key: Key = DEMO_KEY) -> AsyncIterator[Service]:
-    """Gives a service of this key and the wired-up exporter, with its ledger in memory."""
+    """Yields a service with this key and an exporter with its ledger in memory."""
     async with Simulator(keys=[key]) as simulator:
         flags = {
             "region_id": "cn-shanghai",
@@ -83,7 +83,7 @@ def fill(store: JobStore, dice: random.Random, oldest_open: float) -> None:
 
 
 def change(store: JobStore, dice: random.Random) -> None:
-    """Makes 500 changes: jobs are born, begin to run, and end."""
+    """Makes 500 changes: creates, starts and ends jobs."""
     jobs = [job for state in SMART.open_states for job in store.page(job_state=state, limit=OPEN)]
     dice.shuffle(jobs)
     for _ in range(BIRTHS):
@@ -102,12 +102,12 @@ def end(store: JobStore, job: Job, dice: random.Random) -> None:
 
 
 def open_counts(counts: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
-    """Returns what is counted of the open jobs."""
+    """Returns the counts of open jobs."""
     return {key: number for key, number in counts.items() if key[1] in SMART.open_states}
 
 
 def test_idle_poll_costs_three_calls() -> None:
-    """An idle target costs three list calls and no other one, poll after poll, whatever its history."""
+    """An idle target costs three list calls per poll and no other call, whatever its history."""
 
     async def scenario() -> list[Counter[str]]:
         async with service() as target:

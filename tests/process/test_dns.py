@@ -1,4 +1,4 @@
-"""Names that the resolver hangs on: the targets behind them wait, and nobody else."""
+"""Targets whose names hang in the resolver do not delay other targets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 LOST = 40
-"""More targets than an event loop has threads for lookups by default."""
+"""More targets than an event loop has threads for lookups."""
 TIMEOUT_SECONDS = 5
 LATE_SECONDS = 4.0
 POLLS = 10
@@ -41,13 +41,13 @@ socket.getaddrinfo = slowly
 
 
 def has_timeouts(scrape: Scrape) -> bool:
-    """Whether each lost target has timed out, and failed in no other way."""
+    """Whether every lost target has timed out, and failed in no other way."""
     failures = scrape.by("ims_exporter_poll_failures_total", "account", "reason")
     return {key for key, number in failures.items() if number} == {(f"lost-{n}", "timeout") for n in range(LOST)}
 
 
 def test_names_that_are_not_resolved(tmp_path: Path, measured: Measured) -> None:
-    """Forty targets whose names hang time out; the good one is polled on time, and the exit is prompt."""
+    """Forty targets whose names hang time out; the good one is polled on time, and the exporter exits promptly."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_RESOLVER)
     service = Simulator()
     with running_simulators(service):

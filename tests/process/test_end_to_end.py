@@ -1,4 +1,4 @@
-"""A failing job reaches the pager, and leaves it: simulator, exporter, Prometheus, Alertmanager, webhook."""
+"""A failed job pages and resolves: simulator, exporter, Prometheus, Alertmanager, webhook."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Pager:
-    """What the webhook was told, in order."""
+    """The notifications of the webhook, in order."""
 
     url: str
     alerts: list[dict[str, Any]] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Pager:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Everything but the exporter, which the tests start and stop."""
+    """All servers but the exporter, which the tests start and stop."""
 
     simulator: Server
     prometheus: Server
@@ -61,7 +61,7 @@ class Stack:
     folder: Path
 
     def control(self, path: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-        """Makes something happen in the simulated account."""
+        """Changes something in the simulated account."""
         request = urllib.request.Request(  # noqa: S310 - loopback
             f"{self.simulator.url}/_simulator/{path}", json.dumps(fields).encode(), method="POST"
         )
@@ -70,7 +70,7 @@ class Stack:
 
     @contextmanager
     def exporter(self) -> Iterator[None]:
-        """Runs the exporter, always on the same ledger, and shows it to Prometheus."""
+        """Runs the exporter on one ledger, as a target of Prometheus."""
         env = {
             **os.environ,
             "IMS_EXPORTER_REGION_ID": "cn-shanghai",
@@ -92,18 +92,18 @@ class Stack:
         scratch.rename(self.targets)
 
     def wait_for(self, expr: str) -> None:
-        """Returns when Prometheus has a result for an expression."""
+        """Waits until Prometheus has a result for an expression, and returns the time."""
         poll(PATIENCE_SECONDS, lambda: self.prometheus.query(expr), expr)
 
     def wait_for_pager(self, status: str, number: int) -> dict[str, Any]:
-        """Returns the last alert of a status as soon as there are so many."""
+        """Waits for this number of alerts of a status, and returns the last one."""
         poll(PATIENCE_SECONDS, lambda: len(self.pager.told(status)) >= number, f"{number} alert(s) {status}")
         return self.pager.told(status)[-1]
 
 
 @contextmanager
 def pager() -> Iterator[Pager]:
-    """Serves a webhook that keeps what it is told."""
+    """Serves a webhook that records notifications."""
     alerts: list[dict[str, Any]] = []
 
     class Receiver(BaseHTTPRequestHandler):
@@ -114,7 +114,7 @@ def pager() -> Iterator[Pager]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Keeps quiet."""
+            """Logs nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Receiver) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -127,13 +127,13 @@ def pager() -> Iterator[Pager]:
 
 
 def routing(webhook: str) -> str:
-    """Returns an Alertmanager configuration that tells everything to a webhook at once."""
+    """Returns an Alertmanager configuration that sends everything to a webhook at once."""
     route = {"receiver": "pager", "group_wait": "1s", "group_interval": "1s", "repeat_interval": "1h"}
     return yaml.safe_dump({"route": route, "receivers": [{"name": "pager", "webhook_configs": [{"url": webhook}]}]})
 
 
 def scraping(alerts_to: Server, targets: Path) -> str:
-    """Returns a Prometheus configuration with the bundled rules that does everything every second."""
+    """Returns a Prometheus configuration with the bundled rules, scrapes and evaluations every second."""
     address = alerts_to.url.removeprefix("http://")
     discovery = {"files": [str(targets)], "refresh_interval": "1s"}
     return yaml.safe_dump(
@@ -148,7 +148,7 @@ def scraping(alerts_to: Server, targets: Path) -> str:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """Runs everything but the exporter."""
+    """Runs all servers but the exporter."""
     write_rules(tmp_path / "rules", rule_files(QUICK))
     targets = tmp_path / "targets.json"
     with ExitStack() as running_now:
@@ -160,7 +160,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def test_failed_job_pages_and_clears(stack: Stack, measured: Measured) -> None:
-    """A job that fails fires at the pager within seconds, once, and is resolved when it is past."""
+    """A failed job fires once, within seconds, and resolves when the failure is past."""
     with stack.exporter():
         stack.wait_for(f"{FAILED} == 0")
         job_id = stack.control("jobs", job_type="ASR", state="Executing")["job_id"]
@@ -181,7 +181,7 @@ def test_failed_job_pages_and_clears(stack: Stack, measured: Measured) -> None:
 
 
 def test_job_that_failed_while_the_exporter_was_down_pages(stack: Stack, measured: Measured) -> None:
-    """A restart alone pages nobody; a job that failed during the downtime does, once the exporter is back."""
+    """A restart does not page; a job that failed during the downtime pages when the exporter is back."""
     with stack.exporter():
         stack.wait_for(f"{FAILED} == 0")
         job_id = stack.control("jobs", job_type="ASR", state="Executing")["job_id"]

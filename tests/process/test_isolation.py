@@ -1,4 +1,4 @@
-"""A broken target neither delays nor hides another one, and says what is wrong with it."""
+"""A broken target neither delays nor hides another one, and shows the reason."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ pytestmark = pytest.mark.process
 INTERVAL_SECONDS = 0.5
 TIMEOUT_SECONDS = 5
 POLLS = 12
-"""So many polls each target makes at least."""
+"""Minimum number of polls of every target."""
 BROKEN_POLLS = 2
 LATE_SECONDS = 4.0
-"""A good target's polls must not be further apart than this: less than one call of the silent target."""
+"""Maximum time between two polls of the good target: less than one call of the silent target."""
 HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A target that cannot work: the reason it shows, and what its log lines say."""
+    """A broken target: the reason that it shows, and the text of its log lines."""
 
     reason: str
     says: str
@@ -100,7 +100,7 @@ def variables() -> dict[str, str]:
 
 
 def live(store: JobStore) -> None:
-    """Lets jobs be born, begin to run, and end."""
+    """Creates jobs, starts some, and ends some."""
     for job in store.page(job_state="Executing", limit=2):
         store.move(job.job_id, "Finished")
     for job in store.page(job_state="Created", limit=2):
@@ -110,18 +110,18 @@ def live(store: JobStore) -> None:
 
 
 def polls(scrape: Scrape, account: str) -> float:
-    """Returns how many polls of an account have ended."""
+    """Returns the number of finished polls of an account."""
     return scrape.total("ims_exporter_polls_total", account=account)
 
 
 def longest_pause(running: Exporter, account: str) -> float:
-    """Returns the most seconds between the ends of two polls of an account."""
+    """Returns the longest time between the ends of two polls of an account, in seconds."""
     ends = [datetime.fromisoformat(line["ts"]).timestamp() for line in running.events("poll", account=account)]
     return max(after - before for before, after in pairwise(ends))
 
 
 def assert_tells_what_is_wrong(running: Exporter, account: str, broken: Broken) -> None:
-    """The target is down for its reason, has no job series, and one clear line in the log for each poll."""
+    """The target is down with its reason, has no job series, and logs one line for each poll."""
     lines_before = running.events("poll", account=account)
     scrape = running.scrape()
     lines = running.events("poll", account=account)
@@ -141,7 +141,7 @@ def assert_tells_what_is_wrong(running: Exporter, account: str, broken: Broken) 
 
 
 def test_broken_targets_neither_delay_nor_hide_the_good_one(tmp_path: Path, measured: Measured) -> None:
-    """Of eight targets seven are broken, each in its way: the good one is exact and on time, the others say why."""
+    """With seven of eight targets broken in different ways, the good one is exact and on time, the others show why."""
     service, ahead = simulators()
     store = service.accounts[KEYS["good"].key_id].jobs
     with running_simulators(service, ahead) as here, socket.socket() as dead:

@@ -1,4 +1,4 @@
-"""An exporter killed again and again, at any instant, counts every job once."""
+"""An exporter that is killed at any instant, many times, counts every job once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ REASONS = (("InputFile.DownloadFailed", "no such object"), ("Timeout", "took too
 
 
 class Life:
-    """Jobs that are born, move and end, some of them between two polls; nothing is deleted."""
+    """Creates, moves and ends jobs, some of them between two polls; deletes none."""
 
     def __init__(self, store: JobStore, dice: random.Random) -> None:
         self._store = store
@@ -56,7 +56,7 @@ class Life:
             self._store.create(SMART.job_types[number % 4], state=SMART.open_states[number % 2])
 
     async def run(self) -> None:
-        """Lives until cancelled."""
+        """Changes jobs until it is cancelled."""
         while True:
             await asyncio.sleep(self._dice.uniform(0, 0.06))
             if self._dice.random() < 0.4:
@@ -75,7 +75,7 @@ class Life:
 
 
 class Watch:
-    """What was seen of the counters, over all restarts."""
+    """The counters seen over all restarts."""
 
     def __init__(self) -> None:
         self.scrapes = 0
@@ -83,7 +83,7 @@ class Watch:
         self._highest: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
 
     def see(self, scrape: Scrape) -> None:
-        """Notes a scrape, and which counters are lower in it than they were."""
+        """Records a scrape, and the counters that are lower than before."""
         self.scrapes += 1
         for name in COUNTERS:
             for labels, value in scrape.values.get(name, {}).items():
@@ -94,7 +94,7 @@ class Watch:
 
 
 def first_poll(env: dict[str, str], log: Path) -> float:
-    """Lets an exporter make its first poll; returns the seconds from its listening to that."""
+    """Waits for the first poll of an exporter; returns the seconds since it listens."""
     with exporter(env, log) as running:
         poll(READY_SECONDS, lambda: running.url, f"it listens; see {log}")
         started = time.monotonic()
@@ -103,7 +103,7 @@ def first_poll(env: dict[str, str], log: Path) -> float:
 
 
 def live_and_die(env: dict[str, str], log: Path, dice: random.Random, pace: float, watch: Watch) -> None:
-    """Starts an exporter, looks at its counters all the time, and kills it: in its start now and then, else later."""
+    """Starts an exporter, scrapes it all the time, and kills it: sometimes during its start, else later."""
 
     def is_time() -> bool:
         if scrape := running.scrape():
@@ -120,7 +120,7 @@ def live_and_die(env: dict[str, str], log: Path, dice: random.Random, pace: floa
 
 
 def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, measured: Measured) -> None:
-    """Killed 20 times at any instant, while jobs live on, also in its absence, it counts each job once."""
+    """Killed 20 times at any instant, while jobs change, it counts each job once."""
     seed = secrets.randbits(32)
     measured(f"kills: seed {seed}")
     dice, watch, simulator = random.Random(seed), Watch(), Simulator()

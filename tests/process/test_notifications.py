@@ -1,4 +1,4 @@
-"""The example configuration of Alertmanager tells people once what happens, once that it is over, and no echo of it."""
+"""The example configuration of Alertmanager notifies once of a problem, once of its end, and not of consequences."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ PATIENCE_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """What was sent to each receiver, in order."""
+    """The notifications of each receiver, in order."""
 
     url: str
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def to(self, name: str) -> list[dict[str, Any]]:
-        """Returns what one receiver got."""
+        """Returns the notifications of a receiver."""
         return [body for path, body in self.sent if path == f"/{name}"]
 
     def wait(self, name: str, number: int) -> list[dict[str, Any]]:
-        """Returns what a receiver got as soon as it is so many."""
+        """Waits for this number of notifications of a receiver, and returns them."""
         poll(PATIENCE_SECONDS, lambda: len(self.to(name)) >= number, f"{number} to {name}: {self.sent}")
         return self.to(name)
 
@@ -73,7 +73,7 @@ def inbox() -> Iterator[Inbox]:
             self.wfile.write(b"ok")
 
         def log_message(self, *_: object) -> None:
-            """Keeps quiet."""
+            """Logs nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Receiver) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -86,7 +86,7 @@ def inbox() -> Iterator[Inbox]:
 
 
 def configured(folder: Path, url: str) -> str:
-    """Returns the example with short times, and with the inbox in the place of each service."""
+    """Returns the example with short intervals, and the inbox as every receiver."""
     shutil.copytree(EXAMPLE / "templates", folder / "templates")
     config = yaml.safe_load((EXAMPLE / "alertmanager.yml").read_text())
     for route in (config["route"], *config["route"]["routes"]):
@@ -111,7 +111,7 @@ def service(tmp_path: Path) -> Iterator[tuple[Server, Inbox]]:
 
 
 def tell(server: Server, name: str, labels: dict[str, str], *, over: bool = False) -> None:
-    """Tells Alertmanager of an alert as Prometheus does, with the labels and links of its rule, values filled in."""
+    """Sends an alert to Alertmanager as Prometheus does, with the labels and links of its rule."""
     entry = ALERTS[name].entry(LINKS)
     own, notes = entry["labels"], entry["annotations"]
     assert isinstance(own, dict)
@@ -131,7 +131,7 @@ def tell(server: Server, name: str, labels: dict[str, str], *, over: bool = Fals
 
 
 def test_example_is_valid() -> None:
-    """Amtool takes the shipped configuration and its templates."""
+    """Amtool accepts the shipped configuration and its templates."""
     command = [str(need("amtool")), "check-config", str(EXAMPLE / "alertmanager.yml")]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - a tool of our own choice
@@ -140,7 +140,7 @@ def test_example_is_valid() -> None:
 
 
 def test_example_names_what_exists() -> None:
-    """Every rule of inhibition matches alerts that there are, on both sides."""
+    """Every inhibition rule matches existing alerts on both sides."""
     config = yaml.safe_load((EXAMPLE / "alertmanager.yml").read_text())
 
     sides = [rule[side][0] for rule in config["inhibit_rules"] for side in ("source_matchers", "target_matchers")]
@@ -150,13 +150,13 @@ def test_example_names_what_exists() -> None:
 
 
 def matching(matcher: str) -> int:
-    """Returns how many alerts a matcher on the name matches, which it must match wholly."""
+    """Returns the number of alerts whose whole name a matcher matches."""
     pattern = matcher.partition("=")[2].lstrip("~").strip('"')
     return sum(bool(re.fullmatch(pattern, name)) for name in ALERTS)
 
 
 def test_burst_is_told_once(service: tuple[Server, Inbox]) -> None:
-    """A failing burst gives each receiver one notification with the job ids' page linked, then one that it is over."""
+    """A burst of failures notifies each receiver once with a link to the failures page, and once when it resolves."""
     server, box = service
     burst = ("ImsJobFailed", "ImsJobFailureRatioHigh", "ImsJobFailureRatioCritical")
     receivers = ("slack", "dingtalk", "wecom", "pagerduty")
@@ -183,7 +183,7 @@ def test_burst_is_told_once(service: tuple[Server, Inbox]) -> None:
 
 
 def test_types_are_told_apart(service: tuple[Server, Inbox]) -> None:
-    """Two types of jobs make two notifications."""
+    """Two job types give two notifications."""
     server, box = service
 
     tell(server, "ImsJobFailed", ASR)
@@ -197,7 +197,7 @@ def test_types_are_told_apart(service: tuple[Server, Inbox]) -> None:
 
 
 def test_consequences_are_silent(service: tuple[Server, Inbox]) -> None:
-    """A target that is down silences what follows from it, of that target only; failures are still told."""
+    """A target that is down inhibits its consequences, for that target only; failures are still notified."""
     server, box = service
     elsewhere = {"account": "test", "region_id": "cn-shanghai", "job_kind": "smart", "job_type": "ASR"}
 
@@ -220,7 +220,7 @@ def test_consequences_are_silent(service: tuple[Server, Inbox]) -> None:
 
 
 def test_page_names_the_cause(service: tuple[Server, Inbox]) -> None:
-    """Refused credentials page once, not once more for the data that gets stale by it."""
+    """Refused credentials page once, and not again for the stale data that follows."""
     server, box = service
 
     for name in ("ImsExporterCredentialsRefused", "ImsExporterDataStale", "ImsExporterTargetDown"):
@@ -234,7 +234,7 @@ def test_page_names_the_cause(service: tuple[Server, Inbox]) -> None:
 
 
 def test_exporter_that_is_away_silences_its_own_warnings(service: tuple[Server, Inbox]) -> None:
-    """An exporter that is away is told by its scrape job, and silences warnings of that job alone, but no page."""
+    """An absent exporter is notified by its scrape job, and inhibits warnings of that job only, but no page."""
     server, box = service
     elsewhere = {"account": "test", "region_id": "cn-shanghai", "job_kind": "smart", "job_type": "ASR", "job": "second"}
 

@@ -1,4 +1,4 @@
-"""An exporter that cannot work says so clearly, and never makes wrong counts instead."""
+"""An exporter that cannot work exits with a clear message, and never shows wrong counts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 NOBODY = "http://127.0.0.1:9"
-"""An endpoint that is never called."""
+"""An endpoint that no test calls."""
 
 
 def test_port_in_use(tmp_path: Path) -> None:
-    """A port that is taken is a wrong configuration: exit code 2, the address and the setting are named."""
+    """A port in use is wrong configuration: exit code 2, with the address and the setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         code, text = refused_start(environment(tmp_path, endpoint=NOBODY, listen_address=address))
@@ -36,7 +36,7 @@ def test_port_in_use(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["missing/ledger.db", "/proc/ledger.db", "folder", "other.db"])
 def test_unusable_ledger(place: str, tmp_path: Path) -> None:
-    """A ledger that cannot be made or written, or is another program's database: exit code 1, and it is named."""
+    """A ledger that cannot be written, or is the database of another program: exit code 1, with its path."""
     (tmp_path / "folder").mkdir()
     execute(tmp_path / "other.db", "CREATE TABLE precious (life INTEGER)")
     path = tmp_path / place
@@ -50,7 +50,7 @@ def test_unusable_ledger(place: str, tmp_path: Path) -> None:
 
 
 def test_two_exporters_on_one_ledger(tmp_path: Path) -> None:
-    """The second is refused and told who has it, by whatever way to the file; when the first is gone, one starts."""
+    """A second exporter on a ledger is refused by any path to the file, and starts after the first one exits."""
     simulator = Simulator()
     with running_simulators(simulator):
         env = environment(tmp_path, endpoint=simulator.url)

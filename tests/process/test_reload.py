@@ -1,4 +1,4 @@
-"""The configuration read anew while running: what it changes, what it leaves alone, and what it refuses."""
+"""A reload of the configuration: what it changes, what stays, and what it refuses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REGIONS = ("cn-shanghai", "cn-beijing", "cn-hangzhou")
 
 
 class Configured:
-    """An exporter that runs on a file, which is then written anew."""
+    """An exporter that runs with a configuration file, which the test changes."""
 
     def __init__(self, path: Path, endpoint: str) -> None:
         self.path = path
@@ -45,7 +45,7 @@ class Configured:
         self.path.write_text(yaml.safe_dump({"targets": targets, **settings}))
 
     def post(self) -> tuple[int, str]:
-        """Asks for a reload; returns status and text of the answer."""
+        """Requests a reload; returns status and text of the answer."""
         request = urllib.request.Request(f"{self.running.url}/-/reload", method="POST")  # noqa: S310 - loopback
         try:
             with urllib.request.urlopen(request, timeout=READY_SECONDS) as answer:  # noqa: S310 - loopback
@@ -54,7 +54,7 @@ class Configured:
             return error.code, error.read().decode()
 
     def regions(self) -> list[str]:
-        """Returns the regions shown."""
+        """Returns the regions that have series."""
         scrape = self.running.scrape()
         assert scrape is not None
         return sorted(region for (region,) in scrape.by("ims_exporter_polls_total", "region_id"))
@@ -62,7 +62,7 @@ class Configured:
 
 @contextmanager
 def configured(folder: Path, *, may_post: bool = True) -> Iterator[tuple[Configured, Simulator]]:
-    """Runs an exporter with one target, whose first survey is complete, on a service with a job."""
+    """Runs an exporter with one target and one job, after its first survey."""
     service = Simulator()
     service.jobs.create("ASR")
     with running_simulators(service):
@@ -76,18 +76,18 @@ def configured(folder: Path, *, may_post: bool = True) -> Iterator[tuple[Configu
 
 
 def is_up(region: str) -> Any:  # noqa: ANN401 - a probe
-    """Returns what says whether a region's last poll was good."""
+    """Returns a probe that is true if the last poll of a region was good."""
     return lambda scrape: scrape.total("ims_exporter_target_up", region_id=region) == 1
 
 
 def successful(scrape: Scrape | None) -> float:
-    """Returns whether the last reload went well."""
+    """Returns whether the last reload succeeded."""
     assert scrape is not None
     return scrape.total("ims_exporter_config_last_reload_successful")
 
 
 def test_targets_come_and_go(tmp_path: Path) -> None:
-    """New targets start, removed ones vanish with their series, the others are polled on without a break."""
+    """New targets start, removed targets vanish with their series, and the others are polled without a break."""
     with configured(tmp_path) as (config, _):
         config.write(*REGIONS[:2])
         assert config.post() == (200, "the configuration is reloaded\n")
@@ -107,7 +107,7 @@ def test_targets_come_and_go(tmp_path: Path) -> None:
 
 
 def test_a_changed_target_keeps_its_ledger(tmp_path: Path) -> None:
-    """A target with other settings is shown without a gap and counts on where it was."""
+    """A target with changed settings is shown without a gap and keeps its counters."""
     with configured(tmp_path) as (config, service):
         for _ in range(3):
             service.jobs.create("ASR", state="Finished")
@@ -131,7 +131,7 @@ def test_a_changed_target_keeps_its_ledger(tmp_path: Path) -> None:
 
 
 def test_a_bad_configuration_changes_nothing(tmp_path: Path) -> None:
-    """It is refused with all its problems, shown in the metrics, and the one before stays in force."""
+    """A bad configuration is refused with all its problems and shown in the metrics, and the old one stays active."""
     with configured(tmp_path) as (config, _):
         config.write(*REGIONS, lookback_days=-1, request_timeout_seconds="soon")
 
@@ -151,7 +151,7 @@ def test_a_bad_configuration_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_what_takes_a_restart(tmp_path: Path) -> None:
-    """A setting that is read at the start only is not changed in silence."""
+    """A changed setting that needs a restart is refused with its name."""
     with configured(tmp_path) as (config, _):
         config.write(REGIONS[0], web_config_file="web.yml")
 
@@ -159,7 +159,7 @@ def test_what_takes_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_is_locked(tmp_path: Path) -> None:
-    """A reload that the ledger does not let through is refused, by HTTP and by signal, and the polls go on after it."""
+    """A reload that the ledger does not allow is refused, by HTTP and by signal, and polls continue."""
     with configured(tmp_path) as (config, _):
         config.write(REGIONS[0], lookback_days=7)
         with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
@@ -176,7 +176,7 @@ def test_a_ledger_that_is_locked(tmp_path: Path) -> None:
 
 
 def test_by_signal(tmp_path: Path) -> None:
-    """SIGHUP reloads, too, where HTTP may not."""
+    """SIGHUP reloads even if reloads by HTTP are off."""
     with configured(tmp_path) as (config, _):
         config.write(*REGIONS[:2])
         config.running.process.send_signal(signal.SIGHUP)
@@ -189,7 +189,7 @@ def test_by_signal(tmp_path: Path) -> None:
 
 
 def test_not_enabled(tmp_path: Path) -> None:
-    """Nobody reloads by HTTP unless the settings say so."""
+    """HTTP does not reload unless the settings allow it."""
     with configured(tmp_path, may_post=False) as (config, _):
         status, text = config.post()
 
@@ -198,7 +198,7 @@ def test_not_enabled(tmp_path: Path) -> None:
 
 
 def test_a_target_that_moves_to_another_shard_and_back(tmp_path: Path) -> None:
-    """Its series leave with it, and what ends while another shard counts is not counted here as well."""
+    """A target that moves to another shard loses its series here, and what ends there is not counted here."""
     with configured(tmp_path) as (config, service):
         config.write(*REGIONS)
         assert config.post()[0] == 200

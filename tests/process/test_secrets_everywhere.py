@@ -1,4 +1,4 @@
-"""No secret comes out of the exporter: of no command, by no channel, whatever goes wrong."""
+"""No command prints or writes a secret, by any channel, whatever fails."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CODES = {
     "chain": "NoCredentials",
     "file": "NoCredentials",
 }
-"""How a poll of each target ends."""
+"""The error code of the polls of each target."""
 
 FORMS = ("", " open", " json", " zip")
 CHANNELS = {
@@ -57,7 +57,7 @@ CHANNELS = {
     *(f"HTTP head {path}{form}" for path in PATHS for form in (*FORMS, " query", " wrong")),
     *(f"HTTP body {path}{form}" for path in PATHS[:5] for form in FORMS),
 }
-"""Where the mark shows, which is no secret: of each kind of output one at least."""
+"""Outputs that show the mark, which is no secret: at least one of each kind."""
 
 HAPPENED = {
     "run.err": ("Fatal Python error: Aborted", "Current thread"),
@@ -80,39 +80,39 @@ HAPPENED = {
     "HTTP body reload 1": ("is not YAML at line 3",),
     "HTTP body reload 2": ("endpoint: must not contain a user name or password",),
 }
-"""What shows that a thing has happened of which nothing secret was to be told."""
+"""Texts that prove that a case has happened."""
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Gives everything that all commands have said and written, each run once."""
+    """Yields the output of all commands, each run once."""
     with played(tmp_path_factory.mktemp("secrets")) as scene:
         yield scene
 
 
 def test_nothing_secret(scene: Scene) -> None:
-    """No canary is in anything that came out."""
+    """No output contains a canary."""
     found = {channel: names for channel, said in scene.seen.items() if (names := scene.watch.found(said))}
 
     assert found == {}
 
 
 def test_every_channel_is_seen(scene: Scene) -> None:
-    """What is no secret is found in every kind of output: a secret in the same place would be."""
+    """The mark, which is no secret, is found in every kind of output, so a secret in the same place would be found."""
     watch = Watch(mark=MARK)
 
     assert {channel for channel in CHANNELS if not watch.found(scene.seen[channel])} == set()
 
 
 def test_every_fault_has_struck(scene: Scene) -> None:
-    """Each target's polls have failed in the way that was meant, though some may have met another one before."""
+    """The polls of every target have failed in the intended way."""
     ends = polled(scene)
 
     assert {name for name, code in CODES.items() if code not in ends[f"{MARK} {name}"]} == set()
 
 
 def test_everything_has_happened(scene: Scene) -> None:
-    """Commands, tracebacks, dumps and refusals are there, and say what they are about."""
+    """The outputs of commands, tracebacks, dumps and refusals are there."""
     missing = {
         channel: word
         for channel, words in HAPPENED.items()
@@ -124,7 +124,7 @@ def test_everything_has_happened(scene: Scene) -> None:
 
 
 def test_the_service_was_told(scene: Scene) -> None:
-    """Token and signature did go over the wire, and secrets to proxy, metadata and STS: there was something to tell."""
+    """Service, proxy, metadata and STS have received or sent their secrets, so there were secrets to print."""
     heads = "".join(scene.service.heads).encode()
     told = scene.watch.found(heads)
 

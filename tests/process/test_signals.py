@@ -1,4 +1,4 @@
-"""An exporter told to stop does so at once, whatever it is doing, and goes on from there when it is started again."""
+"""An exporter stops at once on a signal, whatever it is doing, and continues from there after a restart."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ LATE_FAULTS = [
 
 
 def open_jobs(store: JobStore) -> list[str]:
-    """Creates jobs that run, and returns their ids."""
+    """Creates running jobs, and returns their ids."""
     return [store.create("ASR", state="Executing") for _ in range(6)]
 
 
 def changes(store: JobStore, running_ids: list[str]) -> None:
-    """Lets jobs end, and others be born; some do both at once."""
+    """Ends jobs and creates others, some of them already ended."""
     for number, job_id in enumerate(running_ids[:4]):
         store.move(job_id, SMART.ended_states[number % 2], error=REASON if number % 2 else None)
     for state in ("Created", "Executing", "Finished", "Failed"):
@@ -50,7 +50,7 @@ def changes(store: JobStore, running_ids: list[str]) -> None:
 
 
 def stopped(running: Exporter, number: signal.Signals) -> float:
-    """Returns how many seconds the exporter took to end, which it has to do well and in time."""
+    """Stops the exporter, which has to exit with 0 in time; returns the seconds that it took."""
     code, seconds = running.end(number)
     assert code == 0, running.log.read_text()[-2000:]
     assert seconds < STOP_SECONDS
@@ -59,7 +59,7 @@ def stopped(running: Exporter, number: signal.Signals) -> float:
 
 
 def assert_goes_on(env: Mapping[str, str], log: Path, expected: Counts) -> None:
-    """Started again, the exporter comes to say what has happened, and sticks to it."""
+    """After a restart, the exporter shows the true counts, and keeps them."""
     with exporter(env, log) as running:
         wait_for_counts(running, expected)
         later = running.wait_for_polls(3)
@@ -70,7 +70,7 @@ def assert_goes_on(env: Mapping[str, str], log: Path, expected: Counts) -> None:
 @SIGNALS
 @pytest.mark.parametrize("fault", LATE_FAULTS, ids=lambda fault: f"{fault.kind} in {fault.action}")
 def test_stops_in_mid_poll(number: signal.Signals, fault: Fault, tmp_path: Path, measured: Measured) -> None:
-    """A signal that comes while a call is not answered ends the process at once; the poll is made up for later."""
+    """A signal during a call without an answer stops the process at once; the next start polls again."""
     simulator = Simulator()
     with running_simulators(simulator) as here:
         running_ids = here.do(lambda: open_jobs(simulator.jobs))
@@ -89,7 +89,7 @@ def test_stops_in_mid_poll(number: signal.Signals, fault: Fault, tmp_path: Path,
 
 @SIGNALS
 def test_stops_during_a_survey(number: signal.Signals, tmp_path: Path, measured: Measured) -> None:
-    """A signal during a survey ends the process at once; the survey goes on at the page where it was."""
+    """A signal during a survey stops the process at once; the survey continues at its page after a restart."""
     simulator = Simulator()
     with running_simulators(simulator) as here:
         now = simulator.clock()
@@ -118,7 +118,7 @@ def test_stops_during_a_survey(number: signal.Signals, tmp_path: Path, measured:
 
 @SIGNALS
 def test_stops_when_idle(number: signal.Signals, tmp_path: Path, measured: Measured) -> None:
-    """A signal between two polls ends the process at once; what happens until the next start is found then."""
+    """A signal between two polls stops the process at once; changes until the next start are found then."""
     simulator = Simulator()
     with running_simulators(simulator) as here:
         running_ids = here.do(lambda: open_jobs(simulator.jobs))

@@ -1,4 +1,4 @@
-"""A service that fails in every way for a day and more costs no end, counts none twice, and no memory."""
+"""A service that fails in every way for days loses no end, doubles none, and takes no memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exporters that share a ledger: one works, the others stand by, and whoever takes over loses and doubles nothing."""
+"""Of exporters that share a ledger one is active, the others are standbys, and a takeover loses and doubles nothing."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ LEASE = "ims-exporter"
 OWN = {"ims_exporter_build_info", "ims_exporter_ledger_size_bytes"}
 
 LEASE_SECONDS = 8
-"""So long that a busy machine does not lose a lease that is not meant to be lost."""
+"""Long enough that a busy machine does not lose a lease by accident."""
 
 both_ways = pytest.mark.parametrize("way", ["ledger", "lease"])
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An account whose jobs live on, and where exporters can share a ledger."""
+    """An account with a workload, and a ledger that exporters share."""
 
     here: SimulatorThread
     simulator: Simulator
@@ -55,18 +55,18 @@ class Place:
     lives: Life
 
     def start(self, name: str) -> Exporter:
-        """Starts an exporter, which ends with the test at the latest."""
+        """Starts an exporter, which ends at the end of the test at the latest."""
         return self.stack.enter_context(exporter(self.env, self.folder / f"{name}.log"))
 
     def wait_until_standing_by(self, name: str) -> Exporter:
-        """Returns an exporter that has been started, and stands by."""
+        """Starts an exporter, and returns it when it is a standby."""
         running = self.start(name)
         poll(READY_SECONDS, lambda: running.events("standing_by"), f"{name} stands by; see {running.log}")
         return running
 
     @contextmanager
     def life(self) -> Iterator[Truth]:
-        """Lets jobs be born, move and end in the block, on top of those there; gives what comes of it."""
+        """Runs a workload within the block; yields the counts to expect."""
         truth = self.here.do(lambda: Truth(self.simulator.jobs))
         with self.here.in_background(self.lives.run()):
             yield truth
@@ -74,7 +74,7 @@ class Place:
 
 @contextmanager
 def place(folder: Path, way: str) -> Iterator[Place]:
-    """Gives a place where exporters stand by in one of the ways."""
+    """Yields a place for exporters with one kind of standby."""
     simulator, leases, seed = Simulator(), LeaseServer(), secrets.randbits(32)
     (folder / "seed").write_text(str(seed))
     with running_simulators(simulator) as here:
@@ -90,7 +90,7 @@ def place(folder: Path, way: str) -> Iterator[Place]:
 
 
 def seen_standing_by(running: Exporter, path: str) -> tuple[int, str]:
-    """Returns status and text of an answer of an exporter that stands by."""
+    """Returns status and text of an answer of a standby."""
     (event,) = running.events("standing_by")
     try:
         with urllib.request.urlopen(f"{event['url']}{path}", timeout=5) as answer:  # noqa: S310 - loopback
@@ -100,26 +100,26 @@ def seen_standing_by(running: Exporter, path: str) -> tuple[int, str]:
 
 
 def still_stands_by(running: Exporter) -> bool:
-    """Says whether an exporter lives, and has nothing to show but itself."""
+    """Whether an exporter is live, and shows only metrics of itself."""
     scrape = parsed(seen_standing_by(running, "/metrics")[1])
     names = scrape.names()
     return running.process.poll() is None and names >= OWN and not any(scrape.names(account="default"))
 
 
 def successor(*waiting: Exporter) -> Exporter:
-    """Returns which of them takes over."""
+    """Returns the exporter that takes over."""
     found = poll(READY_SECONDS, lambda: next((each for each in waiting if each.url), None), "one takes over")
     assert found is not None
     return found
 
 
 def ended(scrape: Scrape) -> float:
-    """Returns how many jobs have ended."""
+    """Returns the number of ended jobs."""
     return scrape.total("ims_jobs_ended_total")
 
 
 def comes_to_the_truth(here: Place, running: Exporter, truth: Truth, before: Scrape) -> None:
-    """The exporter says of the past what is true, sticks to it, and falls behind nothing that was shown before."""
+    """The exporter shows the true counts, keeps them, and shows no counter lower than before."""
     expected = here.here.do(truth.now)
     watch = Watch()
     watch.see(before)
@@ -132,7 +132,7 @@ def comes_to_the_truth(here: Place, running: Exporter, truth: Truth, before: Scr
 @both_ways
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
 def test_takeover(way: str, number: signal.Signals, tmp_path: Path, measured: Measured) -> None:
-    """However the one at work ends, one of those that stand by takes over, and every end is counted once."""
+    """However the active exporter ends, a standby takes over, and every end is counted once."""
     with place(tmp_path, way) as here:
         first = here.start("first")
         first.wait_until_up()
@@ -160,7 +160,7 @@ def test_takeover(way: str, number: signal.Signals, tmp_path: Path, measured: Me
 
 @both_ways
 def test_told_to_stop_while_standing_by(way: str, tmp_path: Path) -> None:
-    """A process that stands by ends well when told to, without having touched the ledger."""
+    """A standby exits with 0 on a signal, and has not changed the ledger."""
     with place(tmp_path, way) as here:
         lock = LedgerLock(str(tmp_path / "ledger.db"))
         assert lock.acquire("a test")
@@ -175,7 +175,7 @@ def test_told_to_stop_while_standing_by(way: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("outage", ["refuse", "hang"])
 def test_lease_not_renewed(outage: str, tmp_path: Path) -> None:
-    """Without an API server the one at work ends before its lease does; nobody takes over until it is back."""
+    """Without an API server the active exporter exits in time, and no standby takes over until the server is back."""
     with place(tmp_path, "lease") as here:
         first = here.start("first")
         first.wait_until_up()
@@ -198,7 +198,7 @@ def test_lease_not_renewed(outage: str, tmp_path: Path) -> None:
 
 
 def test_lease_stolen(tmp_path: Path) -> None:
-    """Whoever sees another's name in its lease ends at once."""
+    """An exporter that sees another holder in its lease exits at once."""
     with place(tmp_path, "lease") as here:
         first = here.start("first")
         first.wait_until_up()
@@ -216,7 +216,7 @@ def test_lease_stolen(tmp_path: Path) -> None:
 
 
 def test_frozen(tmp_path: Path) -> None:
-    """One that is frozen loses its lease, but nobody opens the ledger until it has come to and closed it."""
+    """A frozen exporter loses its lease, but no standby opens the ledger until it has continued and closed it."""
     with place(tmp_path, "lease") as here:
         first = here.start("first")
         first.wait_until_up()
@@ -237,7 +237,7 @@ def test_frozen(tmp_path: Path) -> None:
 
 
 def test_memory_cannot_be_shared(tmp_path: Path) -> None:
-    """A ledger in memory is refused, as wrong configuration."""
+    """A standby with a ledger in memory is refused as wrong configuration."""
     code, message = refused_start(environment(tmp_path, standby="ledger", ledger_path=":memory:"))
 
     assert code == 2

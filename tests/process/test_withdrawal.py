@@ -1,4 +1,4 @@
-"""Data grown old is withdrawn rather than shown as if it were true."""
+"""Stale data is withdrawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmarks run, tell what they measured, and fail only where a goal is missed."""
+"""The benchmarks run, print what they measure, and fail only if a goal is missed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNITS = {"calls", "ms", "ratio", "pages", "pages/s", "KiB", "MiB", "s"}
 
 @pytest.fixture(scope="module")
 def printed() -> str:
-    """Returns what a quick run prints, in a process of its own as its logging is."""
+    """Returns the output of a quick run, in a process of its own because it configures logging."""
     command = [sys.executable, "-m", "benchmarks", "--quick"]
     done = subprocess.run(  # noqa: S603 - our own module
         command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
@@ -54,7 +54,7 @@ def test_every_benchmark_runs(printed: str) -> None:
 @pytest.mark.process
 @pytest.mark.xdist_group("benchmarks")
 def test_the_document_shows_every_figure(printed: str) -> None:
-    """The table in docs/benchmarks.md has the figures that a run prints, no more and no less."""
+    """The table in docs/benchmarks.md has exactly the figures that a run prints."""
     assert names(DOCUMENT.read_text()) == names(printed)
 
 
@@ -64,7 +64,7 @@ def test_ratios_are_taken_pair_by_pair() -> None:
 
 
 def test_a_row_tells_median_spread_and_unit() -> None:
-    """A figure is shown by its median, least and most, with its unit; a single value has no spread."""
+    """A row has the median, minimum, maximum and unit of a figure; a single value has no spread."""
     assert milliseconds("m", [0.002, 0.008, 0.004], pieces=2).row() == "| m | 2 | 1..4 | ms |  |\n"
     assert Figure("n", "calls", (2025,)).row() == "| n | 2,025 |  | calls |  |\n"
 
@@ -76,7 +76,7 @@ def test_a_row_tells_median_spread_and_unit() -> None:
 def test_only_a_median_beyond_its_goal_misses_it(
     at_least: float | None, at_most: float | None, *, is_missed: bool
 ) -> None:
-    """A figure without a goal misses none; one with a goal misses it if its median is less, or more."""
+    """A figure misses its goal if its median is below the minimum or above the maximum."""
     figure = Figure("n", "ratio", (1.0, 2.0, 9.0), at_least, at_most)
 
     assert figure.is_missed is is_missed

@@ -1,4 +1,4 @@
-"""The compose file names what there is, and its servers accept what it mounts."""
+"""The compose file names existing files, and its servers accept their configuration."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ each_service = pytest.mark.parametrize("name", sorted(SERVICES))
 
 
 def mounts(name: str) -> dict[str, str]:
-    """Returns what a service mounts where, by the path in its container."""
+    """Returns the mounts of a service, by path in the container."""
     parts = [DEFAULT.sub(r"\1", text).split(":") for text in SERVICES[name].get("volumes", [])]
     return {part[1]: part[0] for part in parts}
 
 
 def checked(tool: str, *arguments: str) -> None:
-    """Runs a tool and shows what it says if it is not content."""
+    """Runs a tool; fails with its output if it fails."""
     done = subprocess.run(  # noqa: S603 - a tool of our own choice
         [str(need(tool)), *arguments], capture_output=True, text=True, timeout=60, check=False
     )
@@ -40,7 +40,7 @@ def checked(tool: str, *arguments: str) -> None:
 
 
 def written(folder: Path, service: str) -> Path:
-    """Runs the command of a service that writes files and ends, into a folder in place of its volume."""
+    """Runs the command of a service that writes files, with a folder in place of its volume."""
     command, target = SERVICES[service]["command"]
     assert list(mounts(service)) == [target]
     with pytest.raises(SystemExit) as ended:
@@ -64,7 +64,7 @@ def test_images_can_be_replaced(name: str) -> None:
 
 @each_service
 def test_ports_are_open_to_this_machine_only(name: str) -> None:
-    """No service is open to the network."""
+    """Every port is bound to loopback."""
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
@@ -76,7 +76,7 @@ def test_the_exporter_runs_the_demo_unless_told_otherwise() -> None:
 
 
 def test_the_ledger_is_on_a_volume_that_its_user_owns() -> None:
-    """The exporter's volume is at the image's own folder, whose owner a new volume takes over: nothing needs root."""
+    """The volume is at the folder of the image, whose owner a new volume takes over, so nothing needs root."""
     image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     (folder,) = re.findall(r"^VOLUME (\S+)$", image, re.MULTILINE)
     (owner,) = re.findall(rf"^COPY .*--chown=(\S+) \S+ {folder}$", image, re.MULTILINE)
@@ -124,7 +124,7 @@ def test_grafana_finds_dashboards_and_servers(tmp_path: Path) -> None:
 
 
 def test_links_lead_to_the_stack() -> None:
-    """What rules and dashboards link to by default is where the stack serves it."""
+    """The default links of rules and dashboards lead to servers of the stack."""
     ports = [port.split(":")[1] for name in ("grafana", "exporter") for port in SERVICES[name]["ports"]]
 
     assert [f"http://localhost:{ports[0]}/d", f"http://localhost:{ports[1]}"] == [DASHBOARD_BASE_URL, EXPORTER_BASE_URL]

@@ -1,4 +1,4 @@
-"""The image is built from the Dockerfile as it is, and runs as its users run it: unprivileged, on a read-only root."""
+"""The image is built from the Dockerfile, and runs as users run it: unprivileged, on a read-only root."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ MEBIBYTE = 2**20
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
-    """Gives the name of the image, built from the working tree."""
+    """Yields the name of the image, built from the working tree."""
     with built_image() as name:
         yield name
 
 
 @pytest.fixture(scope="module")
 def config(image: str) -> Any:  # noqa: ANN401 - JSON
-    """Returns what the image says of itself."""
+    """Returns the configuration of the image."""
     return json.loads(podman("image", "inspect", image))[0]
 
 
@@ -57,7 +57,7 @@ def container(image: str, *arguments: str, options: tuple[str, ...] = ()) -> Ite
 
 
 def logs(name: str) -> str:
-    """Returns what a container has printed, on both streams."""
+    """Returns the output of a container, on both streams."""
     done = subprocess.run(  # noqa: S603 - a tool of our own choice
         command("logs", name), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=True
     )
@@ -65,7 +65,7 @@ def logs(name: str) -> str:
 
 
 def address(name: str) -> str:
-    """Returns where the exporter in a container listens, as soon as it says so."""
+    """Waits until the exporter in a container listens, and returns its URL."""
 
     def look() -> str:
         text = logs(name)
@@ -77,7 +77,7 @@ def address(name: str) -> str:
 
 
 def metrics(url: str) -> str:
-    """Returns the exposition, nothing while nobody answers."""
+    """Returns the exposition; empty if nothing answers."""
     try:
         with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:  # noqa: S310 - loopback
             return str(answer.read().decode())
@@ -97,7 +97,7 @@ def size(image: str, path: str) -> float:
 
 
 def test_lint() -> None:
-    """Hadolint finds nothing, and nothing is switched off."""
+    """Hadolint finds nothing, and no rule is disabled."""
     hadolint = Path(sys.executable).with_name("hadolint")
     done = subprocess.run(  # noqa: S603 - a tool of our own choice
         [str(hadolint), str(ROOT / "Dockerfile")], capture_output=True, text=True, timeout=60, check=False
@@ -114,7 +114,7 @@ def test_base_image_can_be_chosen() -> None:
 
 
 def test_what_is_installed_is_locked() -> None:
-    """Everything from outside comes by the hashes of the locks; the rest is installed without a network."""
+    """Packages are installed by the hashes of the locks; the rest is installed without a network."""
     steps = re.findall(r"pip (?:--python \S+ )?(?:install|wheel) ([^&\n]+)", DOCKERFILE.replace("\\\n", ""))
 
     assert len(steps) == 4, steps
@@ -123,7 +123,7 @@ def test_what_is_installed_is_locked() -> None:
 
 
 def test_context_is_what_is_copied() -> None:
-    """Nothing of the working tree gets into the build but what is named."""
+    """Only named files of the working tree get into the build."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     named = [line.removeprefix("!") for line in lines if line.startswith("!")]
 
@@ -133,7 +133,7 @@ def test_context_is_what_is_copied() -> None:
 
 
 def test_image_says_what_it_is(config: Any) -> None:  # noqa: ANN401 - JSON
-    """User, entrypoint, volume, port, health check and labels are what its users count on."""
+    """User, entrypoint, volume, port, health check and labels are as documented."""
     assert config["Config"]["User"] == "65532:65532"
     assert config["Config"]["Entrypoint"] == ["ims-exporter"]
     assert config["Config"]["Volumes"] == {LEDGER: {}}
@@ -145,7 +145,7 @@ def test_image_says_what_it_is(config: Any) -> None:  # noqa: ANN401 - JSON
 
 
 def test_image_is_small(image: str, measured: Measured) -> None:
-    """What the exporter adds to its base is as small as the documents say; the sizes are printed."""
+    """The exporter adds as much to its base as documented; the sizes are printed."""
     parts = {"base": size(image, "/usr"), "exporter and dependencies": size(image, "/opt/ims-exporter")}
     measured(f"{image}: {', '.join(f'{name} {mib:.0f} MiB' for name, mib in parts.items())}")
 
@@ -154,7 +154,7 @@ def test_image_is_small(image: str, measured: Measured) -> None:
 
 
 def test_nothing_that_installs_is_left(image: str) -> None:
-    """The exporter's environment holds neither pip nor what only builds."""
+    """The image has neither pip nor build requirements."""
     listed = podman(
         "run", "--rm", "--network=none", "--entrypoint=sh", *HARDENED, image, "-c",
         "cd /opt/ims-exporter; ls bin lib/python3*/site-packages",
@@ -166,7 +166,7 @@ def test_nothing_that_installs_is_left(image: str) -> None:
 
 
 def test_demo_answers(image: str, config: Any) -> None:  # noqa: ANN401 - JSON
-    """The demo shows its jobs, is healthy by the image's own check, and ends at SIGTERM with 0."""
+    """The demo shows jobs, is healthy by the health check of the image, and exits with 0 on SIGTERM."""
     with container(image, "demo", "--listen-address=127.0.0.1:0") as name:
         url = address(name)
         wait_for(url, 'ims_exporter_target_up{account="demo"', 'ims_jobs{account="demo"')
@@ -182,7 +182,7 @@ def test_demo_answers(image: str, config: Any) -> None:  # noqa: ANN401 - JSON
 
 
 def test_ledger_stays_on_its_volume(image: str) -> None:
-    """A new container on the same volume goes on with the ledger of the one before it."""
+    """A new container on the same volume continues with the ledger of the old one."""
     volume = "ims-exporter-test"
     simulator = Simulator()
     key = (f"--env=ALIBABA_CLOUD_ACCESS_KEY_ID={DEMO_KEY.key_id}",
@@ -206,5 +206,5 @@ def test_ledger_stays_on_its_volume(image: str) -> None:
 
 
 def test_base_is_the_stand_in() -> None:
-    """The base in these tests is made on this machine: no registry is asked."""
+    """The base of these tests is built on this machine, without a registry."""
     assert BASE.startswith("localhost/")

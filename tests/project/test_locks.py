@@ -1,4 +1,4 @@
-"""The locks hold every dependency that is declared, with hashes, and nothing of where they were made."""
+"""The locks pin every declared dependency by hash, and name no host or folder of the machine that made them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ each_lock = pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
 
 
 def project() -> dict[str, Any]:
-    """Returns what pyproject.toml says."""
+    """Returns the content of pyproject.toml."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -50,7 +50,7 @@ def unlocked(requirements: Iterable[str], lock: str) -> list[str]:
 
 @each_lock
 def test_every_package_has_hashes(lock: Path) -> None:
-    """Each line that names a package pins it, and hashes of its files follow."""
+    """Every line with a package pins its version, and hashes follow."""
     entries = re.split(r"\n(?=[a-z0-9])", lock.read_text(encoding="utf-8"))[1:]
 
     assert entries
@@ -59,7 +59,7 @@ def test_every_package_has_hashes(lock: Path) -> None:
 
 @each_lock
 def test_no_place_is_named(lock: Path) -> None:
-    """No lock says where packages come from: no address, no index, no folder of this or that machine."""
+    """No lock says where packages come from: no address, no index, no folder."""
     text = lock.read_text(encoding="utf-8")
     named = [line for line in text.splitlines() if "://" in line or line.lstrip().startswith(("-i", "-f", "--index"))]
 
@@ -69,7 +69,7 @@ def test_no_place_is_named(lock: Path) -> None:
 
 
 def test_what_runs_is_locked() -> None:
-    """The lock of what runs fulfils the project's dependencies."""
+    """The lock for running fulfils the dependencies of the project."""
     assert unlocked(project()["project"]["dependencies"], "run") == []
 
 
@@ -80,7 +80,7 @@ def test_groups_are_locked(group: str) -> None:
 
 
 def test_what_runs_in_the_image_is_locked() -> None:
-    """The lock with the extra of Kubernetes fulfils it, and is else the lock of what runs."""
+    """The lock for Kubernetes fulfils the extra, and equals the lock for running otherwise."""
     with_extra = versions_in("kubernetes")
 
     assert unlocked(project()["project"]["optional-dependencies"]["kubernetes"], "kubernetes") == []
@@ -88,7 +88,7 @@ def test_what_runs_in_the_image_is_locked() -> None:
 
 
 def test_build_backend_is_locked() -> None:
-    """What builds the package is locked like everything else."""
+    """The build requirements are locked too."""
     assert unlocked(project()["build-system"]["requires"], "build") == []
 
 

@@ -35,7 +35,7 @@ def _targets(node: ast.stmt) -> list[ast.expr]:
 
 
 def _changed(tree: ast.AST) -> Iterator[str]:
-    """Yields the names whose items are assigned or deleted, or which are told to change themselves."""
+    """Yields the names whose items are assigned or deleted, or whose mutating methods are called."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name):
             yield node.value.id

@@ -1,4 +1,4 @@
-"""Wheel and source archive: what is in them, that each gives the other, and that the wheel is all that users need."""
+"""Wheel and source archive: their content, that the archive builds the same wheel, and that the wheel is complete."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
-    """Returns what a command prints; fails with that if it fails."""
+    """Returns the output of a command; fails with it if the command fails."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("IMS_", "PYTHON"))}
     done = subprocess.run(  # noqa: S603 - our own commands
         [str(part) for part in command],
@@ -79,7 +79,7 @@ def unpacked(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Gives the programs of an environment with the wheel and the locked packages, held against their hashes."""
+    """Yields the programs of an environment with the wheel and the locked packages, verified by hash."""
     folder = tmp_path_factory.mktemp("installed")
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
     locked = ("--require-hashes", "--no-build-isolation", "--requirement", ROOT / "requirements" / "run.txt")
@@ -91,7 +91,7 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    """Every file of the package is in the wheel, data files too, and no test, chart or builder is."""
+    """The wheel has every file of the package, data files too, and no test, chart or tool."""
     files = {path for path in (ROOT / "exporter").rglob("*") if path.is_file() and path.suffix != ".pyc"}
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -101,7 +101,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 
 
 def test_the_wheel_tells_what_it_is(wheel: Path) -> None:
-    """The wheel names its licence, with the text, its Python and every requirement as the project states them."""
+    """The wheel has the licence text, and the Python versions and requirements of the project."""
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read(f"{NAME}.dist-info/METADATA").decode()
         licence = archive.read(f"{NAME}.dist-info/licenses/LICENSE").decode()
@@ -115,7 +115,7 @@ def test_the_wheel_tells_what_it_is(wheel: Path) -> None:
 
 
 def test_supported_versions_are_stated() -> None:
-    """The project names the versions of Python that CI runs on, and this is one of them."""
+    """The project names the Python versions of CI, and this is one of them."""
     prefix = "Programming Language :: Python :: 3."
     named = [text.removeprefix(prefix) for text in PROJECT["classifiers"] if text.startswith(prefix)]
 
@@ -142,7 +142,7 @@ def test_the_source_archive_gives_the_same_wheel(unpacked: Path, wheel: Path, tm
 
 
 def test_the_installed_wheel_writes_its_files(programs: Path, tmp_path: Path) -> None:
-    """Rules and dashboards come out of the wheel as they are in the checkout."""
+    """The installed wheel writes the rules and dashboards of the checkout."""
     command = programs / "ims-exporter"
 
     assert run(command, "--version", cwd=tmp_path) == f"ims-exporter {__version__}\n"

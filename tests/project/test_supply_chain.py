@@ -1,4 +1,4 @@
-"""What is installed with the exporter is known by name, licence, reason and bill, and what is known against it."""
+"""Every installed package has a known licence, a reason, an entry in the bill, and no known vulnerability."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ two==1!2.0 ; sys_platform == 'win32' \\
 
 
 def direct() -> set[str]:
-    """Returns the names of all packages that the project asks for itself, to run, to build and to test."""
+    """Returns the names of all direct requirements, to run, to build and to test."""
     project = PROJECT["project"]
     extras, groups = project["optional-dependencies"].values(), PROJECT["dependency-groups"].values()
     texts = [*project["dependencies"], *(text for extra in extras for text in extra)]
@@ -51,7 +51,7 @@ def direct() -> set[str]:
 
 
 def test_a_lock_is_read() -> None:
-    """Packages come with version and marker, and with who brings them."""
+    """A lock gives packages with version and marker, and the packages that require them."""
     first, second = pins(LOCK)
 
     assert (first, second) == (Pin("one", "1.0"), Pin("two", "1!2.0", 'sys_platform == "win32"'))
@@ -61,7 +61,7 @@ def test_a_lock_is_read() -> None:
 
 @pytest.mark.parametrize("name", ["run", "kubernetes", "build", "dev"])
 def test_every_locked_package_has_hashes(name: str) -> None:
-    """No line of a lock with a version is without a hash, and none is overlooked when it is read."""
+    """Every pinned package of a lock has a hash, and all of them are read."""
     text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if "==" in line.partition("#")[0].partition(";")[0]]
     hashed = re.findall(r"^\S+==[^\n]*\\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
@@ -71,7 +71,7 @@ def test_every_locked_package_has_hashes(name: str) -> None:
 
 
 def test_every_dependency_has_a_reason() -> None:
-    """The decision about dependencies has a row for each package that the project asks for, and for no other."""
+    """The ADR on dependencies has a row for every direct requirement, and for no other package."""
     text = (ROOT / "docs" / "adr" / "0006-dependencies.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\w, -]+?)(?: 3)? \|", text, re.MULTILINE)
     named = [name for row in rows for name in row.split(", ") if name not in {"library", "package"}]
@@ -81,12 +81,12 @@ def test_every_dependency_has_a_reason() -> None:
 
 
 def test_licences_allow_it() -> None:
-    """Every package that is installed with the exporter may be, beside the Apache License 2.0."""
+    """The licence of every installed package is compatible with the Apache License 2.0."""
     assert [pin.name for pin in locked("run", "kubernetes") if not is_acceptable(pin.name)] == []
 
 
 def test_a_licence_that_does_not_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One part that is not permissive is enough, in whichever form it is told."""
+    """A licence with one part that is not permissive is refused, in any notation."""
     for told in ("GPL-3.0-only", "MIT AND GPL-3.0-only", "(MIT OR Apache-2.0) AND AGPL-3.0-only", "Proprietary"):
         monkeypatch.setitem(NOT_INSTALLED, "another", told)
         assert not is_acceptable("another"), told
@@ -97,14 +97,14 @@ def test_a_licence_that_does_not_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_licences_not_read_from_packages_are_those_of_other_systems() -> None:
-    """Only what the locks keep from this kind of system has its licence written down by hand."""
+    """Only licences of packages for other systems are written by hand."""
     assert set(NOT_INSTALLED) == {
         pin.name for pin in locked("run", "kubernetes") if "==" in pin.marker and "sys_platform" in pin.marker
     }
 
 
 def test_the_bill_names_everything() -> None:
-    """Each locked package stands in the bill once, with version, address and licence; what is optional says so."""
+    """The bill has each locked package once, with version, address and licence, and marks the optional ones."""
     bill = sbom.document(NOW)
     listed = {(each["name"], each["version"], each["purl"]): each for each in bill["components"]}
     required = {pin.name for pin in locked("run")}
@@ -117,7 +117,7 @@ def test_the_bill_names_everything() -> None:
 
 
 def test_the_bill_is_whole() -> None:
-    """It is CycloneDX 1.6, of this version; every reference is to something in it, and everything is reached."""
+    """The bill is CycloneDX 1.6 of this version; every reference resolves, and every component is reached."""
     bill = sbom.document(NOW)
     own = bill["metadata"]["component"]["bom-ref"]
     references = {own, *(each["bom-ref"] for each in bill["components"])}
@@ -138,7 +138,7 @@ def test_the_bill_is_whole() -> None:
 def test_nothing_is_known_against_the_locked_packages(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`make audit` asks about every lock, says of when its knowledge is, and finds nothing."""
+    """`make audit` checks every lock, prints the date of its database, and finds nothing."""
     monkeypatch.setattr(sys, "argv", ["audit"])
 
     code = audit.main()
@@ -174,7 +174,7 @@ def test_every_advisory_finds_its_package() -> None:
 
 @pytest.mark.process
 def test_a_database_out_of_reach_is_no_good_news(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody answers, the audit fails and does not pass."""
+    """If the database cannot be reached, the audit fails."""
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     with served(KNOWN) as database:
         gone = database
@@ -183,14 +183,14 @@ def test_a_database_out_of_reach_is_no_good_news(monkeypatch: pytest.MonkeyPatch
 
 
 def test_advisories_are_about_what_is_locked() -> None:
-    """Nothing is kept of packages that no lock has, and the date is not in the future."""
+    """The database has only packages of the locks, and its date is not in the future."""
     assert {each.package for each in KNOWN} <= {pin.name for pin in locked()}
     assert tomllib.loads(audit.FILE.read_text(encoding="utf-8"))["as_of"] <= date.today()  # noqa: DTZ011 - a day more or less
 
 
 @pytest.mark.process
 def test_the_bill_is_written(tmp_path: Path) -> None:
-    """`make sbom` writes the file that a release attests, with the date that reproducible builds are given."""
+    """`make sbom` writes the file that a release attests, with the date of reproducible builds."""
     done = subprocess.run(  # noqa: S603 - our own
         [sys.executable, "-m", "tools.sbom", str(tmp_path)],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The systemd unit: systemd accepts it, it is shut in, and everything it names is the exporter's own."""
+"""The systemd unit: systemd accepts it, it is sandboxed, and the exporter has everything that it names."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ UNIT = FOLDER / "ims-exporter.service"
 DEFAULT = FOLDER / "ims-exporter.default"
 CONFIG = FOLDER / "config.yaml"
 MOST_EXPOSED = 15
-"""In tenths, of 100: an ordinary service without any of the lines has 96."""
+"""Maximum exposure in tenths; a service without any hardening has 96."""
 
 
 def directives(section: str) -> list[tuple[str, str]]:
-    """Returns what stands in a section of the unit, in order, names with values."""
+    """Returns names and values of a section of the unit, in order."""
     parts = re.split(r"^\[(\w+)\]$", UNIT.read_text(encoding="utf-8"), flags=re.MULTILINE)
     (body,) = [text for name, text in zip(parts[1::2], parts[2::2], strict=True) if name == section]
     return re.findall(r"^(\w+)=(.*)$", body, re.MULTILINE)
@@ -60,7 +60,7 @@ def analyzed(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.tools
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
-    """The real systemd has nothing to say against a line of the unit, not even a warning."""
+    """The real systemd accepts every line of the unit without a warning."""
     done = analyzed(tmp_path, "verify")
 
     said = [line for line in (done.stdout + done.stderr).splitlines() if UNIT.stem in line]
@@ -69,7 +69,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 @pytest.mark.tools
 def test_the_unit_is_shut_in(tmp_path: Path) -> None:
-    """The real systemd finds little that the service could reach beyond what it needs."""
+    """The real systemd rates the exposure of the service as low."""
     done = analyzed(tmp_path, "security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSED}")
 
     assert done.returncode == 0, done.stdout
@@ -87,18 +87,18 @@ def test_the_unit_is_shut_in(tmp_path: Path) -> None:
     ],
 )
 def test_what_must_not_be_loosened(name: str, value: str) -> None:
-    """These lines stand as they are, whatever the sum of the others is."""
+    """These hardening lines have these values."""
     assert values(name) == [value]
 
 
 def test_only_the_calls_of_a_service_are_let_through() -> None:
-    """The system calls are those of services, less those of privileged ones; others fail, and do not kill."""
+    """Only system calls of unprivileged services are allowed; others fail and do not kill the process."""
     assert values("SystemCallFilter") == ["@system-service", "~@privileged @resources"]
     assert values("SystemCallErrorNumber") == ["EPERM"]
 
 
 def test_the_command_is_one_that_the_exporter_has() -> None:
-    """What is started is `run`, in the folder where the guide installs."""
+    """The unit starts `run` from the folder where the guide installs."""
     (command,) = values("ExecStart")
     program, *arguments = command.split()
 
@@ -107,7 +107,7 @@ def test_the_command_is_one_that_the_exporter_has() -> None:
 
 
 def test_the_settings_are_those_of_the_exporter(tmp_path: Path) -> None:
-    """With the variables of the unit and the example's file the exporter has a target and a ledger of its own."""
+    """With the variables of the unit and the example file, the exporter has a target and a ledger."""
     variables = environment(tmp_path)
     (state,) = values("StateDirectory")
 
@@ -133,7 +133,7 @@ def test_the_key_is_found_where_systemd_puts_it(tmp_path: Path) -> None:
 
 
 def test_signals_and_time_are_those_of_the_exporter() -> None:
-    """A reload is SIGHUP, and an end has the time that the chart gives it."""
+    """A reload is SIGHUP, and a stop has as much time as in the chart."""
     chart = yaml.safe_load((ROOT / "helm" / "ims-exporter" / "values.yaml").read_text(encoding="utf-8"))
 
     assert values("ExecReload") == ["/bin/kill -HUP $MAINPID"]

@@ -1,4 +1,4 @@
-"""The workflows run what the project has, on every Python it names, with actions that cannot change and few rights."""
+"""The workflows run everything on every supported Python, with pinned actions and minimal rights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RELEASED = {
     "release": {"contents": "write"},
     "ci": {"contents": "read"},
 }
-"""What each job of a release may do, and no more."""
+"""The rights of each job of a release."""
 
 each_workflow = pytest.mark.parametrize("name", sorted(WORKFLOWS))
 
@@ -36,18 +36,18 @@ def jobs(name: str) -> dict[str, dict[str, Any]]:
 
 
 def commands(name: str) -> str:
-    """Returns all that the steps of a workflow run."""
+    """Returns the commands of all steps of a workflow."""
     return "\n".join(step["run"] for job in jobs(name).values() for step in job.get("steps", []) if "run" in step)
 
 
 def test_there_are_two() -> None:
-    """One for each change, one for a release."""
+    """There is a workflow for changes and one for releases."""
     assert list(TEXTS) == ["ci.yml", "release.yml"]
 
 
 @each_workflow
 def test_actions_cannot_change(name: str) -> None:
-    """Every action is named by its commit, with the version that it is; a workflow of our own is there."""
+    """Every action is pinned by commit, with its version; a workflow of this repository exists."""
     lines = [line for line in TEXTS[name].splitlines() if "uses:" in line]
     local = [found[1] for line in lines if (found := LOCAL.match(line))]
 
@@ -65,7 +65,7 @@ def test_an_action_has_one_version() -> None:
 
 @each_workflow
 def test_rights_are_few(name: str) -> None:
-    """A job without rights of its own can read the code at most, and leaves no token in its checkout."""
+    """By default a job can only read the code, and leaves no token in its checkout."""
     steps = [step for job in jobs(name).values() for step in job.get("steps", [])]
     checkouts = [step["with"] for step in steps if step.get("uses", "").startswith("actions/checkout@")]
 
@@ -75,7 +75,7 @@ def test_rights_are_few(name: str) -> None:
 
 
 def test_rights_of_a_release() -> None:
-    """Each job of a release has the rights that it needs, and nobody else has any."""
+    """Each job of a release has the rights that it needs, and no other job has any."""
     assert {name: job["permissions"] for name, job in jobs("release.yml").items()} == RELEASED
     assert WORKFLOWS["release.yml"]["permissions"] == {}
     assert [name for name, job in jobs("ci.yml").items() if "permissions" in job] == []
@@ -83,13 +83,13 @@ def test_rights_of_a_release() -> None:
 
 @each_workflow
 def test_no_text_from_outside_becomes_a_command(name: str) -> None:
-    """Commands take names of branches, tags and people as variables, never as their own text."""
+    """Commands take names of branches, tags and people only as variables."""
     assert "${{" not in commands(name)
 
 
 @each_workflow
 def test_every_target_is_there(name: str) -> None:
-    """What is made is a target of the Makefile, and what is run otherwise a file."""
+    """Every target that a workflow makes is in the Makefile."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     made = {word for line in MAKE.findall(commands(name)) for word in VARIABLE.sub("", line).split()}
 
@@ -108,19 +108,19 @@ def test_everything_runs_once_and_the_tests_on_each_python() -> None:
 
 
 def test_runs_do_not_pile_up() -> None:
-    """A newer commit of a change ends the run of the older one, and no release is cut off."""
+    """A newer commit of a change cancels the run of the older one, but no release is cancelled."""
     assert "pull_request" in WORKFLOWS["ci.yml"]["concurrency"]["cancel-in-progress"]
     assert "cancel-in-progress" not in WORKFLOWS["release.yml"]["concurrency"]
 
 
 @each_workflow
 def test_every_job_ends(name: str) -> None:
-    """No job hangs for the hours that a runner would allow."""
+    """Every job has a timeout."""
     assert [key for key, job in jobs(name).items() if "timeout-minutes" not in job and "uses" not in job] == []
 
 
 def test_a_release_waits_for_ci_and_for_the_tag_to_be_true() -> None:
-    """Nothing is built before CI has passed and the tag was held against the version; each job waits for the last."""
+    """Nothing is built before CI has passed and the tag matches the version; each job waits for the last one."""
     order = [(name, job.get("needs")) for name, job in jobs("release.yml").items()]
     steps = [step.get("run", "") for step in jobs("release.yml")["packages"]["steps"]]
     check = next(place for place, text in enumerate(steps) if "hatchling version" in text and "GITHUB_REF_NAME" in text)
@@ -131,7 +131,7 @@ def test_a_release_waits_for_ci_and_for_the_tag_to_be_true() -> None:
 
 
 def test_what_a_release_has() -> None:
-    """Both packages and the bill are attested and attached, the image is for two machines, the chart is pushed."""
+    """Packages and bill are attested and attached, the image is built for two platforms, the chart is pushed."""
     packages, image, release = (jobs("release.yml")[name]["steps"] for name in ("packages", "image", "release"))
     given = {step["uses"].split("@")[0]: step.get("with", {}) for step in (*packages, *image) if "uses" in step}
 

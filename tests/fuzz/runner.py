@@ -1,4 +1,4 @@
-"""The hunt for a finding: batches of inputs, each made from one seed, until one fails or the time is up."""
+"""Runs batches of inputs, each from one seed, until one fails or the time is up."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ if TYPE_CHECKING:
     from tests.fuzz.target import Target
 
 BATCH = 200
-"""Inputs made from one seed."""
+"""Number of inputs from one seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An input for which a check failed, as small as it could be made."""
+    """A minimized input for which a check failed."""
 
     seed: int | None
-    """What makes it anew; None if it lies in the corpus."""
+    """The seed that makes it again; None for an input of the corpus."""
     given: Any
     error: BaseException
 
 
 @dataclass(frozen=True, slots=True)
-class Bag:
-    """What a hunt brought home."""
+class FuzzResult:
+    """The result of a run."""
 
     inputs: int
     finding: Finding | None = None
 
 
-def replay(target: Target, check: Callable[[Any], None]) -> Bag:
-    """Checks every input that is kept for a target, to the first that fails."""
+def replay(target: Target, check: Callable[[Any], None]) -> FuzzResult:
+    """Checks the corpus of a target up to the first input that fails."""
     kept = target.corpus()
     for number, path in enumerate(kept, start=1):
         given = path.read_bytes()
         try:
             check(given)
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it is, it is a finding
-            return Bag(number, Finding(None, path.name, error))
-    return Bag(len(kept))
+            return FuzzResult(number, Finding(None, path.name, error))
+    return FuzzResult(len(kept))
 
 
-def batch(target: Target, check: Callable[[Any], None], seed: int, size: int = BATCH) -> Bag:
-    """Checks the inputs that a seed makes; the same seed makes the same ones."""
+def batch(target: Target, check: Callable[[Any], None], seed: int, size: int = BATCH) -> FuzzResult:
+    """Checks the inputs of a seed; the same seed gives the same inputs."""
     seen: list[Any] = [None]
     inputs = 0
 
@@ -75,24 +75,24 @@ def batch(target: Target, check: Callable[[Any], None], seed: int, size: int = B
     try:
         attempt()
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it is, it is a finding
-        return Bag(inputs, Finding(seed, seen[0], error))
-    return Bag(inputs)
+        return FuzzResult(inputs, Finding(seed, seen[0], error))
+    return FuzzResult(inputs)
 
 
-def hunt(target: Target, check: Callable[[Any], None], seed: int, seconds: float) -> Bag:
-    """Checks batch after batch, with one seed after the other, until one fails or the time is up; at least one."""
+def fuzz(target: Target, check: Callable[[Any], None], seed: int, seconds: float) -> FuzzResult:
+    """Checks at least one batch, with one seed after the other, until one fails or the time is up."""
     end = time.monotonic() + seconds
     inputs = 0
     while True:
         bag = batch(target, check, seed)
         inputs += bag.inputs
         if bag.finding or time.monotonic() >= end:
-            return Bag(inputs, bag.finding)
+            return FuzzResult(inputs, bag.finding)
         seed += 1
 
 
 def keep(target: Target, given: bytes, name: str, corpus: Path = CORPUS) -> Path:
-    """Puts an input into the corpus, so that every test run checks it."""
+    """Adds an input to the corpus, so that every test run checks it."""
     path = corpus / target.name / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(given)

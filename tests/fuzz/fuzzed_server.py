@@ -1,4 +1,4 @@
-"""The real server on a loopback port, in a thread of its own, and what it logs as its own errors."""
+"""The real server on loopback in a thread, and the errors that it logs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VIEWS = (
 
 
 class Errors(logging.Handler):
-    """Keeps what is logged as an error, by whomever."""
+    """Records everything that is logged as an error."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -38,17 +38,17 @@ class Errors(logging.Handler):
 
 
 async def reload() -> None:
-    """Has nothing to read anew."""
+    """Reloads nothing."""
 
 
 async def refuse_to_reload() -> None:
-    """Refuses, as for a bad configuration."""
+    """Refuses a reload, as for a bad configuration."""
     raise SettingsError("the configuration has a problem:\n  shard: must be a number")
 
 
 @contextmanager
 def fuzzed_server(*, refuses_reloads: bool = False) -> Iterator[tuple[PageServer, Errors]]:
-    """Gives a server that runs, and what it logs as errors: that must stay nothing."""
+    """Yields a running server, and the list of its errors, which must stay empty."""
     errors = Errors()
     server = PageServer(
         VIEWS, PAGE_SETTINGS, NOW, limits=LIMITS, reload=refuse_to_reload if refuses_reloads else reload

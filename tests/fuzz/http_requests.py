@@ -1,4 +1,4 @@
-"""Requests as bytes, proper and odd ones, alone and one behind the other."""
+"""HTTP requests as bytes, valid and odd ones, single and pipelined."""
 
 from __future__ import annotations
 
@@ -195,4 +195,4 @@ REQUESTS = st.builds(_request, LINES, st.lists(st.sampled_from(HEADERS), max_siz
 PROPER = st.builds(_request, PROPER_LINES, st.sampled_from(ASKING).map(lambda header: ["Host: a", header]), st.just(""))
 SEVERAL = st.lists(PROPER | REQUESTS, min_size=1, max_size=3).map(b"".join)
 INPUTS = SEVERAL | mutated(SEVERAL, WORDS) | st.binary(max_size=80)
-"""What a client may send on one connection."""
+"""Any input of a client on one connection."""
