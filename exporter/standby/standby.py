@@ -113,15 +113,18 @@ class LeaseLeadership:
 
     async def acquire(self) -> bool:
         """Tries to acquire the Lease, then the lock; raises LedgerError if the lock's file cannot be opened."""
-        await self._renew(within_seconds=4 * self.retry_seconds)
+        # Half of the lease duration: a slow answer of the API server leaves time to act on it.
+        await self._renew(within_seconds=ATTEMPTS_PER_LEASE / 2 * self.retry_seconds)
         if self._lease.seconds_left <= 0:
             return False
+        # On a network file system the lock may take longer than the Lease lasts.
         return await asyncio.to_thread(self._lock.acquire, self._name) and self._lease.seconds_left > 0
 
     async def hold(self) -> None:
         """Renews the Lease; raises LeadershipLostError if another process holds it or it was not renewed in time."""
         while (left := self._lease.seconds_left) > 0:
             await asyncio.sleep(min(self.retry_seconds, left))
+            # The limit is the time left: a renewal that hangs must not outlast the Lease.
             await self._renew(within_seconds=self._lease.seconds_left)
         other = self.holder if self.holder != self._name else ""
         reason = f"{other} holds it" if other else "it could not be renewed in time"

@@ -33,7 +33,7 @@ MAX_WAITING_CHECKS = 16
 """Maximum number of password checks that wait for the thread; further requests are answered 503."""
 
 MAX_PASSWORD_BYTES = 72
-"""Maximum number of bytes that bcrypt uses; like `htpasswd` and Go, we ignore the rest."""
+"""Maximum number of bytes that bcrypt uses; as in `htpasswd` and Go, the rest is ignored."""
 
 
 def authorize(security: Callable[[], WebSecurity], passwords: PasswordChecker, bucket: TokenBucket) -> Middleware:
@@ -46,6 +46,7 @@ def authorize(security: Callable[[], WebSecurity], passwords: PasswordChecker, b
         if is_probe(request):
             return await handler(request)
         current = security()
+        # Cheap checks first. The rate limit also counts requests that fail later, so it slows down password guesses.
         refused = (
             _check_rate(bucket, current)
             or _check_origin(request)

@@ -76,7 +76,7 @@ def test_passwords(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("header", ["", "Basic", "Basic !", "Basic YWxpY2U=", "Bearer abc", "Basic gP8=", "basic"])
+@pytest.mark.parametrize("header", ["", "Basic gP8="])
 def test_invalid_authorization_headers(header: str, tmp_path: Path) -> None:
     """An invalid Authorization header is answered 401, with the authentication scheme to use."""
 
@@ -350,7 +350,13 @@ def test_real_hashes(password: bytes, is_valid: bool) -> None:  # noqa: FBT001 -
         ("Basic gDr/", ("\udc80", b"\xff")),
         ("Basic YWxpY2U", None),
         ("Basic YWxp\u00e9", None),
+        ("Basic YWxpY2U=", None),
+        ("Basic gP8=", None),
+        ("Basic !", None),
+        ("Basic", None),
+        ("basic", None),
         ("Digest YWxpY2U6YTpi", None),
+        ("Bearer abc", None),
         ("", None),
     ],
 )

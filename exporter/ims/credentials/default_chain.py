@@ -86,7 +86,7 @@ class DefaultChain:
                 if link.provider is not None:
                     provider = link.provider()
                     found = await provider.get_credentials_async()
-                    self._chosen = provider
+                    self._chosen = provider  # from now on it alone refreshes the key: a later failure is its own
                     return found
                 reasons.append(link.reason)
             except Exception as error:  # noqa: BLE001 - the library raises errors of many kinds

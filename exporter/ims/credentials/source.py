@@ -86,6 +86,7 @@ class CredentialSource:
     async def _fetch(self) -> object:
         stamps = tuple(_stamp(path) for path in self._watched)
         try:
+            # The providers of the library read a file once, so a changed file needs a new provider.
             if self._provider is None or stamps != self._seen:
                 self._provider, self._seen = self._build(), stamps
             async with asyncio.timeout(MAX_FETCH_SECONDS):
