@@ -25,7 +25,7 @@ FILTERS = (date_time, duration, iso_time, precise_duration, thousands)
 
 
 def make_environment() -> Environment:
-    """Returns the templates, compiled; rendering raises UndefinedError for a name that a template does not get."""
+    """Returns the templates; each is compiled on first use, and raises UndefinedError for a value it does not get."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -36,8 +36,6 @@ def make_environment() -> Environment:
         auto_reload=False,
     )
     environment.filters.update({function.__name__: function for function in FILTERS})
-    for name in environment.list_templates():
-        environment.get_template(name)
     return environment
 
 
