@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from exporter.jobs.snapshot import FAILED_JOBS_SHOWN
 from exporter.web.accept import prefers_json
 from exporter.web.pages.formatting import iso_time
-from exporter.web.pages.request import PageError, PageResponse, parse_choice, parse_number
+from exporter.web.pages.request import PageError, PageResponse, matches_target, parse_choice, parse_number
 from exporter.web.pages.templates import render_page, url
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class Failure:
         """Time from creation to end."""
         return max(0, self.job.ended_at - self.job.created_at)
 
+    def matches(self, filters: Mapping[str, str]) -> bool:
+        """Returns whether the failure has the value of every filter."""
+        return all(FILTERS[name](self) == value for name, value in filters.items())
+
     def as_json(self) -> dict[str, str | int]:
         """Returns the fields that scripts read; they may grow, but never change."""
         return {
@@ -73,18 +77,12 @@ def respond_failures(request: PageRequest, parameters: Mapping[str, str], enviro
     is_json = parse_choice(parameters, "format", ("html", "json"), preferred) == "json"
     refuse_target_of_other_shard(request, filters)
     failures = all_failures(request.views)
-    matching = [
-        failure for failure in failures if all(FILTERS[name](failure) == value for name, value in filters.items())
-    ]
+    matching = [failure for failure in failures if failure.matches(filters)]
     shown = matching[:limit]
     if is_json:
-        content = {
-            "generated_at": iso_time(request.now),
-            "matching": len(matching),
-            "failures": [failure.as_json() for failure in shown],
-        }
-        return PageResponse(200, JSON, json.dumps(content, indent=1) + "\n")
+        return json_response(shown, len(matching), request.now)
     limit_parameter = {} if limit == DEFAULT_LIMIT else {"limit": str(limit)}
+    refresh_parameter = {"refresh": "off"} if parameters.get("refresh") == "off" else {}
     return render_page(
         environment,
         "failures.html",
@@ -95,11 +93,21 @@ def respond_failures(request: PageRequest, parameters: Mapping[str, str], enviro
         is_any=bool(failures),
         filters=filters,
         options={name: _options(failures, name, filters.get(name)) for name in FILTERS},
-        hidden_fields={**({"refresh": "off"} if parameters.get("refresh") == "off" else {}), **limit_parameter},
+        hidden_fields={**refresh_parameter, **limit_parameter},
         json_url=url(request.path, {**filters, **limit_parameter, "format": "json"}),
         max_per_target=FAILED_JOBS_SHOWN,
         console_url=CONSOLE_URL,
     )
+
+
+def json_response(failures: Sequence[Failure], matching: int, now: float) -> PageResponse:
+    """Returns the failures as JSON; `matching` is their number before the limit."""
+    content = {
+        "generated_at": iso_time(now),
+        "matching": matching,
+        "failures": [failure.as_json() for failure in failures],
+    }
+    return PageResponse(200, JSON, json.dumps(content, indent=1) + "\n")
 
 
 def target_failures(view: TargetView) -> list[Failure]:
@@ -110,22 +118,16 @@ def target_failures(view: TargetView) -> list[Failure]:
 def all_failures(views: Iterable[TargetView]) -> list[Failure]:
     """Returns the last failures of all targets, newest first."""
     failures = [failure for view in views for failure in target_failures(view)]
-    newest_first = attrgetter("job.ended_at")
-    in_order = sorted(failures, key=attrgetter("key.account", "key.region_id", "key.job_kind", "job.job_id"))
-    return sorted(in_order, key=newest_first, reverse=True)
+    failures.sort(key=attrgetter("key.account", "key.region_id", "key.job_kind", "job.job_id"))
+    return sorted(failures, key=attrgetter("job.ended_at"), reverse=True)  # the same order within a second
 
 
 def refuse_target_of_other_shard(request: PageRequest, filters: Mapping[str, str]) -> None:
     """Raises PageError if the filters name an account or region of which this shard has no target."""
     if not request.settings.shard or not {"account", "region_id"} & filters.keys():
         return
-    if not any(matches(view.key, filters) for view in request.views):
+    if not any(matches_target(view.key, filters) for view in request.views):
         raise PageError(404, f"this is {request.settings.shard}, which polls no such target: ask the other shards")
-
-
-def matches(key: PollKey, filters: Mapping[str, str]) -> bool:
-    """Returns whether a target has the account, region and job kind of the filters, as far as they are given."""
-    return all(filters.get(name, value) == value for name, value in key.labels.items())
 
 
 def _options(failures: Sequence[Failure], name: str, chosen: str | None) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exporter.jobs.snapshot import TargetView
+    from exporter.jobs.snapshot import PollKey, TargetView
 
 MAX_VALUE_LENGTH = 256
 """Maximum number of characters of a parameter's value."""
@@ -96,3 +96,8 @@ def parse_number(parameters: Mapping[str, str], name: str, default: int, maximum
     if not (is_number and 1 <= int(value) <= maximum):
         raise PageError(400, f"parameter {name} is {value!r}: it must be a whole number from 1 to {maximum}")
     return int(value)
+
+
+def matches_target(key: PollKey, parameters: Mapping[str, str]) -> bool:
+    """Returns whether a target has the account, region and job kind of the parameters, as far as they are given."""
+    return all(parameters.get(name, value) == value for name, value in key.labels.items())

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.jobs.kinds import KINDS
-from exporter.web.pages.failures import CONSOLE_URL, matches, target_failures
-from exporter.web.pages.request import PageError
+from exporter.web.pages.failures import CONSOLE_URL, target_failures
+from exporter.web.pages.request import PageError, matches_target
 from exporter.web.pages.status import job_matrix, known_first, oldest_jobs, target_row
 from exporter.web.pages.templates import render_page
 
@@ -41,7 +41,7 @@ def respond_targets(request: PageRequest, parameters: Mapping[str, str], environ
     names = [parameters[name] for name in PARAMETERS if name in parameters]
     if names and not {"account", "region_id"} <= parameters.keys():
         raise PageError(400, "a target has an account and a region_id: give both, or neither to see all targets")
-    views = [view for view in request.views if matches(view.key, parameters)]
+    views = [view for view in request.views if matches_target(view.key, parameters)]
     if names and not views:
         place = f" in {request.settings.shard}" if request.settings.shard else ""
         raise PageError(404, f"there is no target {'/'.join(names)}{place}; see /targets")

@@ -76,30 +76,6 @@ def test_filters(query: str, found: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "problem"),
-    [
-        ("limit=0", "parameter limit is '0': it must be a whole number from 1 to 1000"),
-        ("limit=1001", "parameter limit is '1001': it must be a whole number from 1 to 1000"),
-        ("limit=x", "parameter limit is 'x': it must be a whole number from 1 to 1000"),
-        ("limit=%C2%B2", "parameter limit is '²': it must be a whole number from 1 to 1000"),
-        ("format=xml", "parameter format is 'xml': it must be html or json"),
-        ("refresh=no", "parameter refresh is 'no': it must be on or off"),
-        ("account=a&account=b", "parameter account is given twice: give it once"),
-        ("account=" + "a" * 257, "parameter account is longer than 256 characters"),
-        (
-            "region=x",
-            f"unknown parameter 'region': known are {', '.join(FILTERS)}, limit, format, refresh",
-        ),
-    ],
-)
-def test_bad_parameters_are_refused(query: str, problem: str) -> None:
-    """A bad parameter gets 400 and a message that says what is allowed."""
-    found = get(f"/failures?{query}", *VIEWS)
-
-    assert (found.status, found.content_type, found.text) == (400, "text/plain", f"{problem}\n")
-
-
-@pytest.mark.parametrize(
     ("accept", "content_type"),
     [
         ("application/json", "application/json"),

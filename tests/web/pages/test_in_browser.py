@@ -1,4 +1,4 @@
-"""The pages in a real browser: no JavaScript, keyboard, phone, dark colours, screen readers, injected markup."""
+"""The pages in a real browser: no JavaScript, keyboard, phone, dark colors, screen readers, injected markup."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ CONTRASTS = """() => {
   }
   return poor;
 }"""
-"""The texts whose contrast is below what WCAG AA asks for."""
+"""Returns the texts whose contrast is below the minimum of WCAG AA."""
 
 FAULTS = """() => {
   const all = selector => [...document.querySelectorAll(selector)];
@@ -90,7 +90,7 @@ FAULTS = """() => {
     new Set(ids).size !== ids.length && 'an id twice',
   ].filter(Boolean);
 }"""
-"""What a checker of accessibility would find first."""
+"""Returns the accessibility faults that a checker would report first."""
 
 REACHABLE = "() => [...document.querySelectorAll('a[href], button, select, summary, [tabindex=\"0\"]')].length"
 FOCUSED = """() => {
@@ -109,14 +109,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PageServer]:
-    """Serves pages with everything on them."""
+    """Serves pages that use every element."""
     with page_server(VIEWS, now=NOW).running() as running:
         yield running
 
 
 @pytest.fixture
 def options() -> dict[str, Any]:
-    """Returns the options of the browser window; tests give others by parametrizing it."""
+    """Returns the options of the browser window; tests override them by parametrization."""
     return {}
 
 
@@ -133,7 +133,7 @@ def window(size: tuple[int, int] = DESK, **more: object) -> dict[str, Any]:
 
 
 def test_filters_without_javascript(browser: Browser, server: PageServer) -> None:
-    """With JavaScript off all there is works: pages, links, filters."""
+    """Pages, links and filters work with JavaScript off."""
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(server.url)
@@ -149,8 +149,8 @@ def test_filters_without_javascript(browser: Browser, server: PageServer) -> Non
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_everything_is_reached_by_keyboard(page: Page, server: PageServer, path: str) -> None:
-    """Tab visits every link, control and scrolling table, in the order of the page, each with a visible focus."""
+def test_keyboard_reaches_everything(page: Page, server: PageServer, path: str) -> None:
+    """Tab visits every link, control and scrolling table in the order of the page, with a visible focus."""
     page.goto(server.url + path)
     order = list(range(page.evaluate(REACHABLE)))
 
@@ -166,7 +166,7 @@ def test_everything_is_reached_by_keyboard(page: Page, server: PageServer, path:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("options", [window(PHONE), window((320, 640)), window(DESK)], ids=["phone", "small", "desk"])
 def test_page_never_scrolls_sideways(page: Page, server: PageServer, path: str) -> None:
-    """However narrow the screen and long the names, only tables scroll sideways."""
+    """On a narrow screen and with long names, only tables scroll sideways."""
     page.goto(server.url + path)
 
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
@@ -174,7 +174,7 @@ def test_page_never_scrolls_sideways(page: Page, server: PageServer, path: str) 
 
 @pytest.mark.parametrize("options", [window(PHONE)], ids=["phone"])
 def test_matrix_fits_a_phone(page: Page, server: PageServer) -> None:
-    """The jobs by type and state are seen whole on a phone, the failed ones too."""
+    """The whole table of jobs by type and state is visible on a phone."""
     page.goto(server.url)
 
     table = page.get_by_role("region", name="Jobs of prod/cn-shanghai/smart")
@@ -185,14 +185,14 @@ def test_matrix_fits_a_phone(page: Page, server: PageServer) -> None:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("options", [window(color_scheme="light"), window(color_scheme="dark")], ids=["light", "dark"])
 def test_contrast(page: Page, server: PageServer, path: str) -> None:
-    """Every text stands out from what is behind it, by day and by night."""
+    """Every text has enough contrast, in light and in dark colors."""
     page.goto(server.url + path)
 
     assert page.evaluate(CONTRASTS) == []
 
 
-def test_dark_is_dark(browser: Browser, server: PageServer) -> None:
-    """The page follows the colours that the reader's system prefers."""
+def test_follows_color_scheme(browser: Browser, server: PageServer) -> None:
+    """The page follows the color scheme of the system."""
     seen = []
     for scheme in ("light", "dark"):
         with browser.new_context(**window(color_scheme=scheme)) as context:
@@ -204,8 +204,8 @@ def test_dark_is_dark(browser: Browser, server: PageServer) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_can_be_read_aloud(page: Page, server: PageServer, path: str) -> None:
-    """Language, headings, landmarks, tables, controls and pictures are named for those who do not see them."""
+def test_accessible(page: Page, server: PageServer, path: str) -> None:
+    """Language, headings, landmarks, tables, controls and images are labelled for screen readers."""
     page.goto(server.url + path)
 
     assert page.evaluate(FAULTS) == []
@@ -213,7 +213,7 @@ def test_can_be_read_aloud(page: Page, server: PageServer, path: str) -> None:
 
 @pytest.mark.parametrize("options", [window(PHONE)], ids=["phone"])
 def test_cards_stay_tables_for_screen_readers(page: Page, server: PageServer) -> None:
-    """Where rows are shown as cards, their cells are still cells, and their headers headers."""
+    """A table whose rows are shown as cards keeps the roles of its cells and headers."""
     page.goto(f"{server.url}/failures")
 
     assert page.get_by_role("table", name="Failed jobs").count() == 1
@@ -221,8 +221,8 @@ def test_cards_stay_tables_for_screen_readers(page: Page, server: PageServer) ->
     assert page.get_by_role("cell").count() == 12
 
 
-def test_refreshes_until_it_is_stopped(browser: Browser) -> None:
-    """The page shows news by itself; once stopped it asks for nothing more."""
+def test_reloads_until_it_is_stopped(browser: Browser) -> None:
+    """A page reloads itself to show new data, until the reader stops it."""
     with page_server((), refresh_seconds=1).running() as server, browser.new_context() as context:
         page = context.new_page()
         page.goto(server.url)
@@ -237,8 +237,8 @@ def test_refreshes_until_it_is_stopped(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/failures", f"/failures?account={ATTACK}", "/targets", "/targets?detail"])
-def test_attack_stays_text(page: Page, path: str) -> None:
-    """Markup in names, ids, reasons and errors is shown as the text it is, without a complaint of the browser."""
+def test_injected_markup_stays_text(page: Page, path: str) -> None:
+    """Markup in names, ids, error codes and errors is shown as text, and the browser logs nothing."""
     job = FailedJob(ATTACK, ATTACK, 0, int(NOW), ATTACK, ATTACK)
     waiting = WaitingJob(ATTACK, ATTACK, ATTACK, 0)
     snapshot = replace(EMPTY, jobs={(ATTACK, ATTACK): 1}, failed_jobs=(job,), oldest_jobs=(waiting,))

@@ -1,4 +1,4 @@
-"""Every page has the same frame: it loads nothing, finds its way, and refreshes until it is told not to."""
+"""The layout of every page: it loads nothing, has a navigation, and reloads itself unless that is turned off."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ URLS = ("/", "/failures", "/targets", "/targets?account=prod&region_id=cn-shangh
 
 @pytest.mark.parametrize("url", URLS)
 def test_loads_nothing(url: str) -> None:
-    """A page has no scripts, pictures, style sheets, frames or inline styles, which its policy forbids."""
+    """A page has no scripts, images, linked style sheets, frames or inline styles, which its policy forbids."""
     seen = see(url, VIEW)
 
     assert not {"script", "img", "link", "iframe", "object", "src=", "style="} & seen.names()
@@ -27,7 +27,7 @@ def test_loads_nothing(url: str) -> None:
 
 @pytest.mark.parametrize("url", URLS)
 def test_policy_allows_the_style(url: str) -> None:
-    """The Content-Security-Policy carries the hash of the very style sheet in the page."""
+    """The Content-Security-Policy has the hash of exactly the style sheet in the page."""
     digest = base64.b64encode(hashlib.sha256(see(url, VIEW).style.encode()).digest()).decode()
 
     assert f"style-src 'sha256-{digest}'" in HEADERS["Content-Security-Policy"]
@@ -35,7 +35,7 @@ def test_policy_allows_the_style(url: str) -> None:
 
 @pytest.mark.parametrize("url", URLS)
 def test_refreshes_itself(url: str) -> None:
-    """A page loads itself again, the query included, and offers to stop that."""
+    """A page reloads itself with its query, and has a link that turns this off."""
     seen = see(url, VIEW)
 
     assert {"http-equiv": "refresh", "content": "30"} in seen.of("meta")
@@ -43,7 +43,7 @@ def test_refreshes_itself(url: str) -> None:
 
 
 def test_stopped_refresh_stays_stopped() -> None:
-    """With the refresh off no page refreshes by itself, nor one that it leads to, until it is asked to."""
+    """With the refresh off, neither the page nor the pages that it links to reload themselves."""
     seen = see("/?refresh=off", VIEW)
 
     assert "http-equiv=" not in seen.names()
@@ -53,13 +53,13 @@ def test_stopped_refresh_stays_stopped() -> None:
 
 
 def test_filters_survive_stop_and_start() -> None:
-    """Stopping or starting the refresh keeps what else the query says."""
+    """Turning the refresh off or on keeps the other parameters of the query."""
     assert "/failures?job_type=ASR&refresh=off" in see("/failures?job_type=ASR", VIEW).links()
     assert "/failures?job_type=ASR" in see("/failures?job_type=ASR&refresh=off", VIEW).links()
 
 
-def test_navigation_tells_where_one_is() -> None:
-    """The link of the page that is shown is marked as the current one; metrics and probes are linked too."""
+def test_navigation_marks_the_current_page() -> None:
+    """The link to the current page is marked; metrics and probes are linked too."""
     seen = see("/failures", VIEW)
 
     assert {"href": "/failures", "aria-current": "page"} in seen.of("a")
