@@ -11,6 +11,7 @@ import yaml
 
 from exporter import rules
 from exporter.errors import SettingsError
+from exporter.jobs.kinds import KINDS
 from exporter.metrics.table import METRICS
 from exporter.rules.rule import Links
 from tests.support.real_tools import NEWEST, OLDEST, need
@@ -18,6 +19,8 @@ from tests.support.repository import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from exporter.jobs.kinds import JobKind
 
 CASES = sorted((ROOT / "tests" / "rules" / "promtool").glob("*.yaml"))
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -107,12 +110,12 @@ def test_every_alert_has_a_runbook(alert: rules.Alert) -> None:
     text = (RUNBOOKS / f"{alert.name}.md").read_text()
 
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    check = text.partition("## Check")[2].partition("## Fix")[0]
-    assert headings == [alert.name, "Meaning", "Impact", "Check", "Fix", "Confirm"]
-    assert "```promql" in check
-    assert "```sh" in check
-    assert "In the console" in check
-    assert "```promql" in text.partition("## Confirm")[2]
+    diagnosis = text.partition("## Diagnosis")[2].partition("## Mitigation")[0]
+    assert headings == [alert.name, "Meaning", "Impact", "Diagnosis", "Mitigation", "Verification"]
+    assert "```promql" in diagnosis
+    assert "```sh" in diagnosis
+    assert "In the console" in diagnosis
+    assert "```promql" in text.partition("## Verification")[2]
 
 
 def test_no_runbook_is_left_over() -> None:
@@ -130,6 +133,48 @@ def test_runbooks_name_what_exists(page: Path) -> None:
     assert set(re.findall(r"\bIms(?:Job|Exporter)\w+", text)) <= {alert.name for alert in ALERTS}
     assert all((RUNBOOKS / link).is_file() for link in links)
     assert all(name in rules.Thresholds.__dataclass_fields__ for name in thresholds)
+
+
+@pytest.mark.tools
+@each_version
+def test_runbook_queries_are_valid(suites: tuple[str, ...], tmp_path: Path) -> None:
+    """Prometheus can parse every query of every runbook, and none aggregates job kinds of a region away."""
+    texts = [path.read_text() for path in RUNBOOKS.glob("*.md")]
+    blocks = [block for text in texts for block in re.findall(r"```promql\n(.*?)```", text, re.DOTALL)]
+    lines = sorted({query for block in blocks for query in block.splitlines()})
+    rule = {"groups": [{"name": "g", "rules": [{"record": f"q{i}", "expr": line} for i, line in enumerate(lines)]}]}
+    (tmp_path / "runbooks.rules.yaml").write_text(yaml.safe_dump(rule))
+
+    promtool(suites, "check", "rules", str(tmp_path / "runbooks.rules.yaml"))
+    assert [line for line in lines if re.search(r"\((?!.*job_kind)[^()]*region_id", line)] == []
+    assert [line for line in lines if re.search(r"\bby \((?![^()]*job_kind)[^()]*job_type", line)] == []
+
+
+def test_rules_keep_job_kinds_apart() -> None:
+    """Where a rule names the region in a clause, it names the job kind, too."""
+    exprs = [rule.expr for group in rules.groups(rules.Thresholds()).values() for rule in group]
+    clauses = [found for expr in exprs for found in re.findall(r"\b(?:by|on|without|ignoring) \(([^)]*)\)", expr)]
+
+    assert any("job_kind" in clause for clause in clauses)
+    assert [clause for clause in clauses if ("region_id" in clause) != ("job_kind" in clause)] == []
+
+
+def test_job_types_are_unique() -> None:
+    """No two job kinds share a known job type, so a threshold per job type belongs to one kind."""
+    known = [job_type for kind in KINDS.values() for job_type in kind.known_types]
+
+    assert len(set(known)) == len(known)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_alert_limits_are_of_known_job_types(kind: JobKind) -> None:
+    """A job kind declares thresholds only for its own job types, and the rules use them as defaults."""
+    limits = rules.Thresholds()
+
+    assert {limit.job_type for limit in kind.alert_limits} <= {*kind.known_types}
+    for limit in kind.alert_limits:
+        assert limits.stuck_seconds[limit.job_type] == limit.stuck_seconds
+        assert limits.stalled_seconds[limit.job_type] == limit.stalled_seconds
 
 
 def test_no_recording_is_left_over() -> None:
