@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left, insort
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from exporter.jobs.kinds import KINDS, SMART
+from exporter.simulator.job_lists import JobLists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from exporter.jobs.kinds import JobKind
+    from exporter.simulator.job_lists import Filter, Order
 
 ErrorText = tuple[str, str]
 """Code and message of a failure."""
-
-_Order = tuple[float, int, str]
-_Filter = tuple[str | None, str | None]
 
 
 def wire_time(seconds: float) -> str:
@@ -42,7 +40,7 @@ class Job:
     error: ErrorText | None = None
 
     @property
-    def order(self) -> _Order:
+    def order(self) -> Order:
         """The job's place in every list: by time of creation, then by arrival."""
         return self.created_at, self.sequence, self.job_id
 
@@ -65,8 +63,17 @@ class JobStore:
         self.deleted_ever: Counter[tuple[str, str]] = Counter()
         """Jobs ever deleted, by (type, state) at that moment."""
         self._jobs: dict[str, Job] = {}
-        self._lists: defaultdict[_Filter, list[_Order]] = defaultdict(list)
+        self._lists = JobLists()
+        self._watchers: list[Callable[[Job | None, Job | None], object]] = []
         self._sequence = 0
+
+    def watch(self, watcher: Callable[[Job | None, Job | None], object]) -> None:
+        """Calls the watcher after every change with the job before, None for a new one, and after, None if deleted."""
+        self._watchers.append(watcher)
+
+    def all_jobs(self) -> Iterable[Job]:
+        """Returns all jobs, in no order."""
+        return self._jobs.values()
 
     def create(
         self,
@@ -91,6 +98,7 @@ class JobStore:
         self._enter(job.order, *_all_filters(job))
         self.created_ever[job_type] += 1
         self._count_end(job)
+        self._notify(None, job)
         return name
 
     def move(self, job_id: str, state: str, *, error: ErrorText | None = None) -> None:
@@ -102,12 +110,14 @@ class JobStore:
         self._jobs[job_id] = after
         if state != before.state:
             self._count_end(after)
+        self._notify(before, after)
 
     def delete(self, job_id: str) -> None:
         """Removes a job, and counts it in `deleted_ever`; raises KeyError for an unknown job."""
         job = self._jobs.pop(job_id)
         self._leave(job.order, *_all_filters(job))
         self.deleted_ever[job.job_type, job.state] += 1
+        self._notify(job, None)
 
     def get(self, job_id: str) -> Job | None:
         """Returns the job as it is now, or None."""
@@ -123,49 +133,47 @@ class JobStore:
         ascending: bool = False,
     ) -> list[Job]:
         """Returns the jobs of a type and state from `offset` on, newest first unless `ascending`."""
-        orders = self._lists.get((job_type, job_state), [])
-        if ascending:
-            chosen = orders[offset : offset + limit]
-        else:
-            end = max(len(orders) - offset, 0)
-            chosen = orders[max(end - limit, 0) : end][::-1]
+        chosen = self._lists.page((job_type, job_state), offset, limit, ascending=ascending)
         return [self._jobs[job_id] for _, _, job_id in chosen]
 
     def total(self, job_type: str | None = None, job_state: str | None = None) -> int:
         """Returns how many jobs a list holds."""
-        return len(self._lists.get((job_type, job_state), ()))
+        return self._lists.total((job_type, job_state))
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Returns the true number of jobs by (type, state), where there are any."""
         return {
-            (job_type, state): len(orders)
-            for (job_type, state), orders in self._lists.items()
-            if orders and job_type is not None and state is not None
+            (job_type, state): total
+            for (job_type, state), total in self._lists.totals().items()
+            if total and job_type is not None and state is not None
         }
 
     def has_listed(self, *, job_type: str | None = None, job_state: str | None = None) -> bool:
         """Whether a job of this type, or in this state, was ever listed."""
         return (job_type, job_state) in self._lists
 
-    def _enter(self, order: _Order, *filters: _Filter) -> None:
+    def _enter(self, order: Order, *filters: Filter) -> None:
         for key in filters:
-            insort(self._lists[key], order)
+            self._lists.add(key, order)
 
-    def _leave(self, order: _Order, *filters: _Filter) -> None:
+    def _leave(self, order: Order, *filters: Filter) -> None:
         for key in filters:
-            orders = self._lists[key]
-            del orders[bisect_left(orders, order)]
+            self._lists.remove(key, order)
+
+    def _notify(self, before: Job | None, after: Job | None) -> None:
+        for watcher in self._watchers:
+            watcher(before, after)
 
     def _count_end(self, job: Job) -> None:
         if job.state in self.kind.ended_states:
             self.ended_ever[job.job_type, job.state] += 1
 
 
-def _state_filters(job: Job) -> tuple[_Filter, _Filter]:
+def _state_filters(job: Job) -> tuple[Filter, Filter]:
     return (None, job.state), (job.job_type, job.state)
 
 
-def _all_filters(job: Job) -> tuple[_Filter, ...]:
+def _all_filters(job: Job) -> tuple[Filter, ...]:
     return (None, None), (job.job_type, None), *_state_filters(job)
 
 
