@@ -1,25 +1,25 @@
-"""The exporter's errors, one class for each decision a caller makes.
+"""The errors of the exporter: one class for each decision that a caller makes.
 
 ExporterError
-├── ApiError                what a call of the service ended in; `reason` is its label in the metrics
-│   ├── TransientError          try again soon
-│   │   ├── ThrottledError          ... and more slowly
-│   │   ├── TimedOutError           ... no answer in time
-│   │   ├── NetworkError            ... no answer at all
-│   │   └── ServerError             ... the service failed
-│   ├── CredentialsError        the key, token or signature is refused: get fresh credentials, or tell the operator
-│   ├── ForbiddenError          the key is good, the permission is missing: tell the operator what to grant
-│   ├── ClockSkewError          this machine's clock is off: tell the operator
-│   ├── NotFoundError           the one job asked for is not there
-│   ├── BadRequestError         the service does not take this request: do not repeat it
-│   │   └── TokenRefusedError       ... because the list has been left for too long
-│   └── BadResponseError        the answer is not what the service documents: do not repeat it, do not trust it
-├── LeadershipLostError     another process may be the leader: end at once; started again, this one is a standby
+├── ApiError                a call of the service failed; `reason` is the label of the failure in the metrics
+│   ├── TransientError          retry soon
+│   │   ├── ThrottledError          ... with a longer back-off
+│   │   ├── TimedOutError           ... no answer within the timeout
+│   │   ├── NetworkError            ... no connection
+│   │   └── ServerError             ... an error of the service
+│   ├── CredentialsError        no credentials, or the service refuses them: get new ones, or report it
+│   ├── ForbiddenError          the permission is missing: report what to grant
+│   ├── ClockSkewError          the clock of this machine is wrong: report it
+│   ├── NotFoundError           the requested job does not exist
+│   ├── BadRequestError         the service refuses this request: do not retry
+│   │   └── TokenRefusedError       ... because the page token has expired: read the list from the start
+│   └── BadResponseError        the answer is not in the documented format: do not retry, do not use it
+├── LeadershipLostError     another process may be the leader: exit at once; after a restart this one is a standby
 ├── LedgerError             the ledger cannot be read or written
-│   ├── LedgerBrokenError       ... for good: the file is none that this exporter can read
-│   │   └── LedgerDamagedError      ... and a new one is begun
-│   └── LedgerInUseError        ... by this process, as another one writes to it
-└── SettingsError           the configuration is wrong: all its problems at once
+│   ├── LedgerBrokenError       ... permanently: this exporter cannot read the file
+│   │   └── LedgerDamagedError      ... and `run` replaces it
+│   └── LedgerInUseError        ... because another process writes to it
+└── SettingsError           the configuration has problems: all of them together
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from typing import ClassVar
 
 
 class ExporterError(Exception):
-    """Any error that this package raises on purpose."""
+    """Base class of all errors of this package; `hint` says what to do."""
 
     reason: ClassVar[str] = "other"
-    hint: ClassVar[str] = ""
+    hint: str = ""
 
 
 class ApiError(ExporterError):
-    """A call of the service that gave no usable answer.
+    """A call of the service without a usable answer.
 
-    `code` is the service's own error code, or one of ours where there is no answer (`Timeout`, `ConnectError`, ...).
+    `code` is the error code of the service, or one of this exporter if there is no answer (`Timeout`, `ConnectError`).
     """
 
     def __init__(self, message: str, *, code: str = "", request_id: str = "", retry_after: float = 0.0) -> None:
@@ -48,76 +48,80 @@ class ApiError(ExporterError):
 
 
 class TransientError(ApiError):
-    """The same call may well succeed soon."""
+    """The same call can succeed soon."""
 
 
 class ThrottledError(TransientError):
-    """The account's rate limit is used up."""
+    """The rate limit of the account is exceeded."""
 
     reason = "throttled"
     hint = "lower max_requests_per_second, or ask Alibaba Cloud for a higher QPS quota"
 
 
 class TimedOutError(TransientError):
-    """No answer came within the request timeout."""
+    """No answer arrived within the request timeout."""
 
     reason = "timeout"
     hint = "check the network path to the endpoint, or raise request_timeout_seconds"
 
 
 class NetworkError(TransientError):
-    """The endpoint cannot be reached, or the connection broke."""
+    """The endpoint cannot be reached, or the connection was lost."""
 
     reason = "network"
     hint = "check the endpoint's name, DNS, the proxy and firewalls"
 
 
 class ServerError(TransientError):
-    """The service failed on its side."""
+    """The service reports an error of its own."""
 
     reason = "server"
-    hint = "the service is at fault; nothing to do here but wait"
+    hint = "the service is at fault; wait until it recovers"
 
 
 class CredentialsError(ApiError):
-    """No credentials are to be had, or the service refuses them."""
+    """There are no credentials, or the service refuses them."""
 
     reason = "auth"
     hint = "check the access key, its secret and the security token of this target"
 
 
 class ForbiddenError(ApiError):
-    """The credentials are good, but not allowed to make this call."""
+    """The credentials are valid, but lack the permission for this call."""
 
     reason = "forbidden"
-    hint = "grant ice:ListSmartJobs to the RAM user or role; `check` prints the policy"
+    hint = "grant the permission to the RAM user or role; `check` prints the policy"
+
+    def name_action(self, action: str) -> None:
+        """Adds the missing permission to the hint."""
+        self.hint = f"grant ice:{action} to the RAM user or role; `check` prints the policy"
 
 
 class ClockSkewError(ApiError):
-    """The service refuses the time stamp of the request."""
+    """The service refuses the timestamp of the request."""
 
     reason = "auth"
-    hint = "set this machine's clock (NTP); the service takes at most 15 minutes of difference"
+    hint = "set this machine's clock (NTP); the service accepts a difference of at most 15 minutes"
 
 
 class NotFoundError(ApiError):
-    """The one thing asked for does not exist."""
+    """The requested job does not exist."""
 
 
 class BadRequestError(ApiError):
-    """The service does not take this request, and would not take it again."""
+    """The service refuses this request, and would refuse it again."""
 
-    hint = "check region_id and endpoint; if they are right, this is a fault of the exporter"
+    hint = "check region_id and endpoint; if they are right, this is a bug of the exporter: please report it"
 
 
 class TokenRefusedError(BadRequestError):
-    """The service does not take a NextToken any more."""
+    """The service refuses an expired page token."""
 
-    hint = "nothing to do: the next poll reads the list from its top"
+    hint = "nothing to do: the next poll reads the list from the start"
 
 
 class BadResponseError(ApiError):
-    """The answer is not the documented one: garbled, cut, too large, or from somebody else."""
+    """The answer is not in the documented format: corrupt, cut off, too large, or from another server."""
 
     reason = "parse"
     hint = "check that endpoint is the IMS endpoint and that no proxy answers in its place"
@@ -137,22 +141,22 @@ class LedgerError(ExporterError):
 
 
 class LedgerBrokenError(LedgerError):
-    """What is in the file is no ledger, or none that this exporter can read."""
+    """The file is not a ledger, or this exporter cannot read it."""
 
-    hint = "put a copy back at ledger_path, or move that file away: then counters begin anew, and past ends are history"
+    hint = "restore a backup at ledger_path, or move the file away: then all counters start at zero again"
 
 
 class LedgerDamagedError(LedgerBrokenError):
-    """The file was a ledger once, or is garbage: it is moved aside, and a new one begun."""
+    """The file is damaged: `run` moves it away and creates a new ledger."""
 
-    hint = "`run` begins a new one: counters begin anew, and past ends are history; find out what damaged the file"
+    hint = "`run` replaces it with a new ledger: then all counters start at zero again; find out what damaged the file"
 
 
 class LedgerInUseError(LedgerError):
-    """Another process has written to the same target's part of the ledger."""
+    """Another process has written to the same target in the ledger."""
 
     hint = "stop the other exporter, or give each its own ledger_path"
 
 
 class SettingsError(ExporterError):
-    """The configuration is wrong; the message lists every problem, one a line."""
+    """The configuration has problems; the message lists them, one per line."""

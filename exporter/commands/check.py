@@ -22,7 +22,7 @@ from exporter.errors import (
 from exporter.ims.client import RetryBudget
 from exporter.ims.clients import Clients
 from exporter.ims.credentials.default_chain import NoCredentialsError
-from exporter.jobs.kinds import SMART
+from exporter.jobs.kinds import KINDS
 from exporter.threads import run_detached
 from exporter.web.config.file import load_web_config
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from exporter.config.settings import Settings
     from exporter.ims.client import ImsClient
+    from exporter.jobs.kinds import JobKind
     from exporter.jobs.target import Target
 
 MAX_SKEW_SECONDS = 60
@@ -42,7 +43,6 @@ KEY_ACCEPTED = "the access key and its signature are accepted"
 NEW_LINE = "\n" + " " * 24
 """Continues the text of a finding below its first line."""
 
-LIST_ACTION, GET_ACTION = SMART.actions
 NO_SUCH_JOB = "ims-exporter-check"
 """A job id that the service never assigns."""
 
@@ -64,9 +64,10 @@ class Finding:
         return {True: "ok", False: "FAILED" if self.is_required else "warning", None: "unknown"}[self.is_good]
 
 
-def ram_policy(actions: Iterable[str] = (LIST_ACTION, GET_ACTION)) -> str:
-    """Returns the minimal RAM policy of the exporter as JSON."""
-    statement = {"Effect": "Allow", "Action": [f"ice:{action}" for action in actions], "Resource": "*"}
+def ram_policy(kinds: Iterable[JobKind] = tuple(KINDS.values())) -> str:
+    """Returns the minimal RAM policy to poll these job kinds, with failure details, as JSON."""
+    actions = [f"ice:{action}" for kind in kinds for action in kind.actions]
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     return json.dumps({"Version": "1", "Statement": [statement]}, indent=2)
 
 
@@ -86,9 +87,11 @@ async def check(settings: Settings, environ: Mapping[str, str]) -> bool:
         timeout_seconds=settings.request_timeout_seconds,
         max_requests_per_second=settings.max_requests_per_second,
     )
+    kinds = dict.fromkeys(target.key.job_kind for target in settings.polled_targets)
+    policy = ram_policy(KINDS[kind] for kind in kinds)
     async with aclosing(clients):
         for target in settings.polled_targets:
-            findings = [finding async for finding in _findings(target, clients.client(target), settings)]
+            findings = [finding async for finding in _findings(target, clients.client(target), settings, policy)]
             failed = {finding.part for finding in findings if finding.mark == "FAILED"}
             print_line(f"{target.key}: {'THROTTLED' if failed == {QUOTA} else 'NOT GOOD' if failed else 'good'}")
             for finding in findings:
@@ -97,7 +100,7 @@ async def check(settings: Settings, environ: Mapping[str, str]) -> bool:
     return all_good
 
 
-async def _findings(target: Target, client: ImsClient, settings: Settings) -> AsyncIterator[Finding]:
+async def _findings(target: Target, client: ImsClient, settings: Settings, policy: str) -> AsyncIterator[Finding]:
     started = time.monotonic()
     try:
         page = await client.list_jobs(size=1, budget=RetryBudget(settings.request_timeout_seconds))
@@ -106,15 +109,15 @@ async def _findings(target: Target, client: ImsClient, settings: Settings) -> As
             yield finding
         return
     except ApiError as error:
-        yield _failed(target, error)
+        yield _failed(target, error, policy)
         return
     milliseconds = (time.monotonic() - started) * 1000
     yield Finding("endpoint", is_good=True, text=f"{target.endpoint} answered in {milliseconds:.0f} ms")
     yield _clock(page.server_time)
     yield Finding("credentials", is_good=True, text=KEY_ACCEPTED)
-    yield Finding("permission", is_good=True, text=f"ice:{LIST_ACTION} is granted")
-    if settings.failure_details:
-        yield await _details(client)
+    yield Finding("permission", is_good=True, text=f"ice:{client.kind.action} is granted")
+    if settings.failure_details and client.kind.details:
+        yield await _details(client, f"ice:{client.kind.details.action}", policy)
 
 
 def _clock(server_time: int | None) -> Finding:
@@ -129,7 +132,7 @@ def _clock(server_time: int | None) -> Finding:
     )
 
 
-async def _details(client: ImsClient) -> Finding:
+async def _details(client: ImsClient, permission: str, policy: str) -> Finding:
     """Gets a job that does not exist: the service answers `not found` with the permission, `forbidden` without it."""
     part = "details"
     try:
@@ -138,13 +141,13 @@ async def _details(client: ImsClient) -> Finding:
         pass
     except ForbiddenError:
         text = (
-            f"ice:{GET_ACTION} is not granted: failures are counted without a reason. "
-            f"To get the reasons, grant\n{ram_policy()}\n  to the RAM user or role; or set failure_details to off"
+            f"{permission} is not granted: failures are counted without a reason. "
+            f"To get the reasons, grant\n{policy}\n  to the RAM user or role; or set failure_details to off"
         )
         return Finding(part, is_good=False, text=text, is_required=False)
     except ApiError as error:
         return Finding(part, is_good=False, text=f"{error}; {error.hint}", is_required=False)
-    return Finding(part, is_good=True, text=f"ice:{GET_ACTION} is granted: failures have a reason")
+    return Finding(part, is_good=True, text=f"{permission} is granted: failures have a reason")
 
 
 def _throttled(target: Target, error: ThrottledError) -> Iterator[Finding]:
@@ -153,16 +156,16 @@ def _throttled(target: Target, error: ThrottledError) -> Iterator[Finding]:
     yield Finding("clock", is_good=True, text="close enough to the clock of the service")
     yield Finding("credentials", is_good=True, text=KEY_ACCEPTED)
     text = (
-        f"{error}; other callers of {LIST_ACTION} share the quota of the account: check again in a minute; if it is "
-        f"still throttled, {error.hint}"
+        f"{error}; other callers of {KINDS[target.key.job_kind].action} share the quota of the account: check again "
+        f"in a minute; if it is still throttled, {error.hint}"
     )
     yield Finding(QUOTA, is_good=False, text=text)
     yield Finding("permission", is_good=None, text="unknown, as every call was throttled")
 
 
-def _failed(target: Target, error: ApiError) -> Finding:
+def _failed(target: Target, error: ApiError, policy: str) -> Finding:
     if isinstance(error, ForbiddenError):
-        text = f"{error}; grant this policy to the RAM user or role:\n{ram_policy()}"
+        text = f"{error}; grant this policy to the RAM user or role:\n{policy}"
         return Finding("permission", is_good=False, text=text)
     if isinstance(error, NoCredentialsError):
         lines = ("no credentials were found:", *error.reasons, error.hint)

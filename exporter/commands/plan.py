@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING
 from exporter.arguments import number, whole_number
 from exporter.commands.output import print_line
 from exporter.commands.startup import configure
-from exporter.jobs.kinds import SMART
+from exporter.jobs.kinds import KINDS
 from exporter.polling.pagination import PAGE_SIZE
 from exporter.polling.reading import FEW
 from exporter.polling.reconcile import SLACK_SECONDS
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from exporter.arguments import Parser
     from exporter.config.settings import Settings
+    from exporter.jobs.kinds import JobKind
 
 DAY = 86400
-IDLE_CALLS = 3
-"""Calls of a poll without news: one page of the newest jobs, and one of each open list."""
-
 MAX_JOBS = 1_000_000_000
 
 
@@ -38,7 +37,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The API calls of one target."""
+    """The API calls for a job kind of one target."""
 
     per_idle_poll: float
     per_poll: float
@@ -65,57 +64,61 @@ def plan_command(arguments: argparse.Namespace) -> bool:
     return True
 
 
-def cost(settings: Settings, load: Load) -> Cost:
-    """Returns the calls of one target under a steady load: the pages of open, new and ended jobs."""
+def cost(settings: Settings, load: Load, kind: JobKind) -> Cost:
+    """Returns the calls for a job kind of a target under a steady load: the pages of open, new and ended jobs."""
     interval = settings.poll_interval_seconds
     per_poll_jobs = load.jobs_per_day * interval / DAY
     new = load.jobs_per_day * (interval + SLACK_SECONDS) / DAY
-    lists = len(SMART.job_types) * len(SMART.ended_states)
-    by_lists = lists + per_poll_jobs / PAGE_SIZE
-    ended = min(per_poll_jobs, by_lists) if settings.failure_details else min(per_poll_jobs * FEW, by_lists)
-    details = per_poll_jobs * load.failure_ratio if settings.failure_details else 0.0
-    per_poll = _pages(load.open_jobs / 2) * 2 + _pages(new) + ended + details
+    open_lists, ended_lists = len(kind.open_states), len(kind.known_types) * len(kind.ended_states)
+    by_lists = ended_lists + per_poll_jobs / PAGE_SIZE
+    has_details = settings.failure_details and kind.details is not None
+    ended = min(per_poll_jobs, by_lists) if has_details else min(per_poll_jobs * FEW, by_lists)
+    details = per_poll_jobs * load.failure_ratio if has_details else 0.0
+    per_poll = _pages(load.open_jobs / open_lists) * open_lists + _pages(new) + ended + details
     survey = _pages(load.jobs_per_day * settings.lookback_days) + 1
     polls = DAY / interval
     surveys = 24 / settings.survey_interval_hours
-    return Cost(IDLE_CALLS, per_poll, survey, per_poll * polls + survey * surveys, per_poll / interval)
+    return Cost(1 + open_lists, per_poll, survey, per_poll * polls + survey * surveys, per_poll / interval)
 
 
 def report(settings: Settings, load: Load) -> str:
     """Returns the text of the plan."""
-    calls = cost(settings, load)
-    targets = settings.polled_targets
-    accounts = {target.key.account for target in targets}
-    busiest = max(sum(target.key.account == account for target in targets) for account in accounts)
-    rate = calls.per_second * busiest
-    survey_seconds = calls.survey / settings.max_requests_per_second * 2
-    polls_a_day = DAY / settings.poll_interval_seconds
-    rows = (
-        ("calls of one target", "a poll", "a day"),
-        ("  idle", f"{calls.per_idle_poll:.1f}", f"{calls.per_idle_poll * polls_a_day:.0f}"),
-        ("  with the load above", f"{calls.per_poll:.1f}", f"{calls.per_poll * polls_a_day:.0f}"),
-        (
-            f"  survey of {settings.lookback_days} days ({calls.survey:.0f} calls each)",
-            "",
-            f"{calls.survey * 24 / settings.survey_interval_hours:.0f}",
-        ),
-        ("all targets", "", f"{calls.per_day * len(targets):.0f}"),
-    )
-    allowed = settings.max_requests_per_second
+    keys = [target.key for target in settings.polled_targets]
+    costs = {name: cost(settings, load, KINDS[name]) for name in dict.fromkeys(key.job_kind for key in keys)}
+    rates = {key.account: 0.0 for key in keys}
+    for key in keys:
+        rates[key.account] += costs[key.job_kind].per_second
+    rate, allowed = max(rates.values(), default=0.0), settings.max_requests_per_second
+    survey_seconds = max((calls.survey for calls in costs.values()), default=0.0) / allowed * 2
     verdict = "" if rate <= allowed else ": TOO FEW, increase poll_interval_seconds or max_requests_per_second"
+    targets = len({(key.account, key.region_id) for key in keys})
     lines = (
-        f"{len(targets)} target(s), one poll every {settings.poll_interval_seconds:g} seconds",
+        f"{targets} target(s), one poll every {settings.poll_interval_seconds:g} seconds",
         (
             f"expected load of each: {load.open_jobs} open jobs, {load.jobs_per_day} jobs a day,"
             f" {load.failure_ratio:.1%} of them fail"
         ),
         "",
-        *(f"{name:<40}{a_poll:>10}{a_day:>12}" for name, a_poll, a_day in rows),
+        *(_row(*row) for name, calls in costs.items() for row in _rows(settings, KINDS[name], calls)),
+        _row("all targets", "", f"{sum(costs[key.job_kind].per_day for key in keys):.0f}"),
         "",
         f"the busiest account makes {rate:.2f} calls a second; max_requests_per_second allows {allowed:g}{verdict}",
         f"a survey takes {survey_seconds:.0f} seconds or more, at half the allowed rate",
     )
     return "\n".join(lines)
+
+
+def _rows(settings: Settings, kind: JobKind, calls: Cost) -> Iterator[tuple[str, str, str]]:
+    polls_a_day = DAY / settings.poll_interval_seconds
+    yield f"calls for {kind.title} of one target", "a poll", "a day"
+    yield "  idle", f"{calls.per_idle_poll:.1f}", f"{calls.per_idle_poll * polls_a_day:.0f}"
+    yield "  with the load above", f"{calls.per_poll:.1f}", f"{calls.per_poll * polls_a_day:.0f}"
+    surveys = f"{calls.survey * 24 / settings.survey_interval_hours:.0f}"
+    yield f"  survey of {settings.lookback_days} days ({calls.survey:.0f} calls each)", "", surveys
+
+
+def _row(name: str, per_poll: str, per_day: str) -> str:
+    return f"{name:<40}{per_poll:>10}{per_day:>12}"
 
 
 def _pages(jobs: float) -> int:

@@ -24,6 +24,7 @@ from exporter.errors import (
     BadRequestError,
     BadResponseError,
     CredentialsError,
+    ForbiddenError,
     NetworkError,
     ThrottledError,
     TimedOutError,
@@ -251,7 +252,10 @@ class ImsClient:
                 finally:
                     await response.aclose()
         if response.status_code >= HTTP_ERRORS:
-            raise parse_error(response.status_code, body, _retry_after(response), self._credentials.redact)
+            error = parse_error(response.status_code, body, _retry_after(response), self._credentials.redact)
+            if isinstance(error, ForbiddenError):
+                error.name_action(action)
+            raise error
         if not response.is_success:
             message = f"HTTP status {response.status_code} instead of an answer"
             raise BadResponseError(message, code=f"Http{response.status_code}")

@@ -181,7 +181,7 @@ class Poller:
 
     def _record_failure(self, error: Exception, reason: str, seconds: float) -> None:
         known = isinstance(error, ExporterError)
-        hint = error.hint if isinstance(error, ExporterError) else "this is a fault of the exporter: please report it"
+        hint = error.hint if isinstance(error, ExporterError) else "this is a bug of the exporter: please report it"
         said = str(error) if known else type(error).__name__  # what else it holds nobody has looked through
         message = f"{said}; {hint}" if hint else said
         health = replace(

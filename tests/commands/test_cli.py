@@ -17,6 +17,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import __version__
+from exporter.jobs.shards import owner
+from exporter.jobs.snapshot import PollKey
 from exporter.metrics.document import metrics_table
 from exporter.simulator.authentication import Key
 from exporter.simulator.faults import Fault
@@ -103,6 +105,15 @@ def test_plan_of_too_much(cli: CommandLine) -> None:
     ended = cli.run("plan", "--region-id", "cn-shanghai", "--max-requests-per-second", "0.1")
 
     assert "TOO FEW" in ended.out
+
+
+def test_plan_of_a_shard_without_targets(cli: CommandLine) -> None:
+    """A shard to which no target belongs makes no calls."""
+    busy = owner(PollKey("default", "cn-shanghai", "smart"), 2)
+
+    ended = cli.run("plan", "--region-id", "cn-shanghai", "--shards", "2", "--shard", str(1 - busy))
+
+    assert (ended.code, "0 target(s)" in ended.out, "makes 0.00 calls" in ended.out) == (0, True, True)
 
 
 def test_once(cli: CommandLine, simulator: Simulator) -> None:

@@ -272,4 +272,4 @@ def test_an_exporter_on_a_damaged_ledger(tmp_path: Path) -> None:
     assert said["level"] == "error"
     assert "file is not a database" in said["error"]
     assert Path(said["kept_as"]).read_bytes().startswith(b"\x00garbage")
-    assert "counters begin anew" in said["hint"]
+    assert "counters start at zero again" in said["hint"]
