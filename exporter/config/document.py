@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.config.settings import CredentialSettings, Settings, TargetSettings, restart_settings
 from exporter.config.sources import CONFIG_VARIABLE, FLAG_SETTINGS, environment_name, flag_name
+from exporter.config.validators import SINGLE_TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pydantic import BaseModel
 
-EXAMPLE = """\
+EXAMPLE_TARGETS = """\
 targets:
   - account: prod
     region_id: cn-shanghai
@@ -36,29 +37,8 @@ targets:
       role_session_name: ims-exporter
       external_id: example
       sts_endpoint: sts.cn-shanghai.aliyuncs.com
-job_kinds: [smart]
-job_types: []
-allow_plain_http: off
-poll_interval_seconds: 60
-lookback_days: 30
-survey_interval_hours: 24
-shards: 1
-shard: 0
-max_requests_per_second: 10
-request_timeout_seconds: 10
-stale_after_seconds: 300
-ledger_path: /var/lib/ims-exporter/ledger.db
-standby: none
-lease_name: ims-exporter
-lease_seconds: 15
-failure_details: on
-listen_address: 0.0.0.0:9912
-web_config_file: /etc/ims-exporter/web.yml
-web_enable_lifecycle: off
-log_level: info
-log_format: logfmt
 """
-"""A complete file; a test loads it."""
+"""The targets of the complete file, with every key of a target and of credentials."""
 
 DEFAULT_CHAIN = (
     (
@@ -171,8 +151,19 @@ def configuration_document() -> str:
         targets=_table(("key", "default", "bounds", "meaning"), _key_rows(TargetSettings)),
         credentials=_table(("key", "default", "bounds", "meaning"), _key_rows(CredentialSettings)),
         chain=_table(("", "link", "variables"), [(f"{n}.", *link) for n, link in enumerate(DEFAULT_CHAIN, 1)]),
-        example=EXAMPLE,
+        example=example_file(),
     )
+
+
+def example_file() -> str:
+    """Returns a settings file with every setting: its first example, or else its default."""
+    lines = [EXAMPLE_TARGETS]
+    for name, about in Settings.model_json_schema()["properties"].items():
+        if name not in (*SINGLE_TARGET, "targets"):
+            value = about["examples"][0] if "examples" in about else about["default"]
+            text = ("on" if value else "off") if isinstance(value, bool) else value
+            lines.append(f"{name}: {text}\n")
+    return "".join(lines)
 
 
 def _setting_rows() -> Iterable[tuple[str, ...]]:

@@ -237,6 +237,7 @@ class Settings(BaseSettings):
         "`poll_interval_seconds`.",
         ge=0.1,
         le=604800,
+        examples=[300],
         json_schema_extra={"default": "five times poll_interval_seconds"},
     )
     shards: int = Field(
@@ -251,6 +252,7 @@ class Settings(BaseSettings):
         "`HOSTNAME`, which a StatefulSet sets.",
         ge=0,
         le=999,
+        examples=[0],
     )
     ledger_path: Annotated[str, TakesRestart()] = Field(
         default="./ims-exporter.db",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alibabacloud_credentials.utils import auth_util
 
-from exporter.config.document import DEFAULT_CHAIN, EXAMPLE, configuration_document
+from exporter.config.document import DEFAULT_CHAIN, configuration_document, example_file
 from exporter.config.load import load_settings
 from exporter.config.settings import CredentialSettings, Settings, TargetSettings
 from tests.support.repository import ROOT
@@ -31,7 +31,7 @@ def test_every_setting_is_on_the_page() -> None:
 def test_the_example_is_a_good_file(tmp_path: Path) -> None:
     """The whole file on the page loads."""
     path = tmp_path / "settings.yaml"
-    path.write_text(EXAMPLE, encoding="utf-8")
+    path.write_text(example_file(), encoding="utf-8")
 
     settings = load_settings({"config": str(path)}, {})
 
@@ -47,7 +47,7 @@ def test_the_example_is_whole() -> None:
     """The whole file shows each setting, and each key of a target and of credentials."""
     names = {*Settings.model_fields, *TargetSettings.model_fields, *CredentialSettings.model_fields}
 
-    assert not [name for name in names if f"{name}: " not in EXAMPLE.replace(":\n", ": \n")]
+    assert not [name for name in names if f"{name}: " not in example_file().replace(":\n", ": \n")]
 
 
 def test_the_default_chain_is_that_of_the_library() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from exporter.config.document import EXAMPLE
+from exporter.config.document import example_file
 from exporter.config.load import load_settings
 from tests.fuzz.target import Target
 from tests.fuzz.yaml_files import read_well, yaml_files
@@ -48,4 +48,4 @@ def ready() -> Iterator[Callable[[bytes], None]]:
         yield check
 
 
-SETTINGS = Target("settings", yaml_files((EXAMPLE, ONE_TARGET, SHARED)), ready)
+SETTINGS = Target("settings", yaml_files((example_file(), ONE_TARGET, SHARED)), ready)
