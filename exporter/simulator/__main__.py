@@ -9,6 +9,7 @@ import sys
 
 from exporter.arguments import Parser, number, whole_number
 from exporter.simulator.authentication import Key
+from exporter.simulator.habits import OFF, PRESETS
 from exporter.simulator.server import DEMO_KEY, Simulator
 from exporter.simulator.workload import Workload
 
@@ -34,6 +35,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--history", type=whole_number(0, 1_000_000), metavar="N", help=HISTORY)
     parser.add_argument("--no-workload", action="store_true", help="do not create or move jobs")
     parser.add_argument("--total-count", action="store_true", help="lists carry TotalCount")
+    parser.add_argument("--habits", choices=PRESETS, help="habits of the lists, as of a search index (none)")
     parser.add_argument("--key-id", default=DEMO_KEY.key_id)
     parser.add_argument("--key-secret", default=DEMO_KEY.secret)
     return parser.arguments(sys.argv[1:] if argv is None else argv)
@@ -62,8 +64,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
 def _simulator(arguments: argparse.Namespace) -> Simulator:
     host, port = arguments.listen
     key = Key(arguments.key_id, arguments.key_secret)
-    total_count, seed = arguments.total_count, arguments.seed
-    return Simulator(keys=[key], total_count=total_count, host=host, port=port, seed=seed)
+    total_count, seed, habits = arguments.total_count, arguments.seed, PRESETS.get(arguments.habits, OFF)
+    return Simulator(keys=[key], total_count=total_count, habits=habits, host=host, port=port, seed=seed)
 
 
 def _greeting(simulator: Simulator, key_id: str, key_secret: str) -> str:

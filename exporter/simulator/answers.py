@@ -45,11 +45,14 @@ def invalid_parameter(name: str, value: str) -> RefusedError:
     return RefusedError(400, "InvalidParameter", f"The specified parameter {name} is not valid: {value[:64]}.")
 
 
-def list_answer(kind: JobKind, jobs: Iterable[Job], limit: int, next_token: str, total: int | None) -> Answer:
-    """Returns one page of a job list; the token is empty on the last page, TotalCount is there only if given."""
+def list_answer(kind: JobKind, jobs: Iterable[Job | None], limit: int, next_token: str, total: int | None) -> Answer:
+    """Returns one page of a job list; the token is empty on the last page, TotalCount is there only if given.
+
+    None is a row that is null; a job whose id is empty is a row without an id.
+    """
     content: dict[str, Any] = {}
     *parents, token_name = kind.paging.answer_token
-    _put(content, kind.items, [_item(kind, job) for job in jobs])
+    _put(content, kind.items, [job and _item(kind, job) for job in jobs])
     _put(content, (*parents, token_name), next_token)
     _put(content, (*parents, kind.paging.size), str(limit))
     if total is not None:
@@ -58,12 +61,12 @@ def list_answer(kind: JobKind, jobs: Iterable[Job], limit: int, next_token: str,
 
 
 def details_answer(kind: JobKind, details: DetailsCall, job: Job) -> Answer:
-    """Returns the answer of the details call of a kind; an error is there only for a failed job."""
+    """Returns the answer of the details call of a kind; an error is there for a job that failed, by whatever word."""
     content = extra_details(kind, job)
     _put(content, (details.job_id,), job.job_id)
     _put(content, details.state, word_of(kind, job.state))
     _put(content, details.modified, wire_time(job.modified_at))
-    if job.state == FAILED and job.error:
+    if job.error and (job.state == FAILED or job.state not in kind.job_states):
         _put(content, details.error_code, job.error[0])
         _put(content, details.error_message, job.error[1])
     return _answer(200, content)
@@ -101,6 +104,8 @@ def _item(kind: JobKind, job: Job) -> dict[str, Any]:
         names.error_message: error[1] if error else "",
         names.user_data: '{"user":"data"}',
     }
+    if not job.job_id:
+        del values[names.job_id]
     return {**extra_fields(kind, job), **{name: value for name, value in values.items() if name}}
 
 

@@ -1,4 +1,4 @@
-"""The control paths of the simulator, unsigned, by which a test in another process changes jobs, faults and the clock.
+"""The control paths of the simulator, unsigned, by which a test in another process changes jobs, faults and habits.
 
 `GET    /_simulator/stats`       calls, lists, outcomes, faults struck, and the true counts of jobs
 `POST   /_simulator/faults`      adds one fault or a list of them; fields as of `faults.Fault`
@@ -6,11 +6,15 @@
 `POST   /_simulator/jobs`        creates a job; fields as of `JobStore.create`; answers its job_id
 `POST   /_simulator/jobs/{id}`   moves a job: {"state": "Failed", "error": ["Code", "Message"]}
 `DELETE /_simulator/jobs/{id}`   deletes a job
+`GET    /_simulator/habits`      habits of the lists by job kind; fields as of `habits.Habits`
+`PUT    /_simulator/habits`      sets habits, those not named are off: {"gap_seconds": 30} or {"preset": "rough"}
+`PATCH  /_simulator/habits`      changes habits, those not named stay: {"stopped": true}
+`DELETE /_simulator/habits`      turns all habits off
 `PUT    /_simulator/clock`       sets how far the clock of the service is ahead: {"offset": seconds}
 
-`?key_id=` selects the account of that key, `?kind=` the job kind (smart). Bodies and answers are JSON. A body that does
-not fit is refused with 400 and the reason, an unknown job with 404. Types and states may be any text that is not empty,
-as the service may have undocumented ones.
+`?key_id=` selects the account of that key, `?kind=` the job kind (smart; for habits all kinds). Bodies and answers are
+JSON. A body that does not fit is refused with 400 and the reason, an unknown job with 404. Types and states may be any
+text that is not empty, as the service may have undocumented ones.
 """
 
 from __future__ import annotations
@@ -23,11 +27,13 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from exporter.simulator.faults import Fault
+from exporter.simulator.habits import OFF, habits_fields, read_habits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from exporter.simulator.job_store import JobStore
+    from exporter.simulator.search_index import SearchIndex
     from exporter.simulator.server import Simulator
 
 JOB_FIELDS = ("state", "job_id", "created_at", "modified_at", "title", "error")
@@ -53,6 +59,10 @@ def routes(simulator: Simulator) -> list[web.RouteDef]:
         web.post("/_simulator/jobs", _refusing(control.create_job)),
         web.post("/_simulator/jobs/{job_id}", _refusing(control.move_job)),
         web.delete("/_simulator/jobs/{job_id}", _refusing(control.delete_job)),
+        web.get("/_simulator/habits", _refusing(control.show_habits)),
+        web.put("/_simulator/habits", _refusing(control.set_habits)),
+        web.patch("/_simulator/habits", _refusing(control.set_habits)),
+        web.delete("/_simulator/habits", _refusing(control.clear_habits)),
         web.put("/_simulator/clock", _refusing(control.set_clock)),
     ]
 
@@ -69,6 +79,7 @@ class _Control:
                 "lists": [[*filters, calls] for filters, calls in simulator.lists.items()],
                 "outcomes": _nested(simulator.outcomes),
                 "faults_struck": simulator.faults.struck,
+                "habits_seen": simulator.index_of(jobs).seen,
                 "jobs": _nested(jobs.counts()),
                 "created_ever": jobs.created_ever,
                 "ended_ever": _nested(jobs.ended_ever),
@@ -101,9 +112,33 @@ class _Control:
         self._jobs(request).delete(request.match_info["job_id"])
         return web.json_response({})
 
+    async def show_habits(self, request: web.Request) -> web.Response:
+        return web.json_response(
+            {index.store.kind.name: habits_fields(index.habits) for index in self._indexes(request)}
+        )
+
+    async def set_habits(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        indexes = self._indexes(request)
+        found = [read_habits(body, index.habits if request.method == "PATCH" else OFF) for index in indexes]
+        for index, habits in zip(indexes, found, strict=True):
+            index.habits = habits
+        return await self.show_habits(request)
+
+    async def clear_habits(self, request: web.Request) -> web.Response:
+        for index in self._indexes(request):
+            index.habits = OFF
+        return web.json_response({})
+
     async def set_clock(self, request: web.Request) -> web.Response:
         self._simulator.clock_offset = float(checked(await request.json(), ("offset",))["offset"])
         return web.json_response({})
+
+    def _indexes(self, request: web.Request) -> list[SearchIndex]:
+        """Returns the indexes of the lists that the query selects."""
+        account = self._simulator.account_of(request.query.get("key_id", ""))
+        stores = [self._jobs(request)] if "kind" in request.query else account.stores.values()
+        return [self._simulator.index_of(store) for store in stores]
 
     def _jobs(self, request: web.Request) -> JobStore:
         """Returns the jobs that the query selects; raises ValueError for an unknown kind."""

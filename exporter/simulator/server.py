@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -23,8 +24,10 @@ from exporter.simulator.answers import (
 )
 from exporter.simulator.authentication import Authenticator, Call, Key
 from exporter.simulator.faults import Fault, Faults, deliver
+from exporter.simulator.habits import OFF, Habits
 from exporter.simulator.job_store import Account, JobStore
 from exporter.simulator.lists import read_request, refused_token
+from exporter.simulator.search_index import SearchIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +45,7 @@ class Simulator:
 
     `account` is the account of every key that `accounts` does not name. `keys`, `accounts`, `faults`, `clock_offset`
     and `total_count` may change at any time; other processes use the paths of `control`. For `exact_query` see
-    `Authenticator`.
+    `Authenticator`. `habits` are those of every list at the start; `set_habits` changes them.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Simulator:
         accounts: Mapping[str, Account] | None = None,
         total_count: bool = False,
         exact_query: bool = True,
+        habits: Habits = OFF,
         now: Callable[[], float] = time.time,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -73,6 +77,11 @@ class Simulator:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """Answers by (action, error code or OK), before a fault changed them on their way."""
         self._now = now
+        self._habits, self._seed = habits, seed
+        self._indexes: dict[JobStore, SearchIndex] = {}
+        for known in (self.account, *self.accounts.values()):
+            for store in known.stores.values():
+                self.index_of(store)
         self._host, self._port = host, port
         self._authenticator = Authenticator(self.keys, self.clock, exact_query=exact_query)
         self._stack = AsyncExitStack()
@@ -99,6 +108,18 @@ class Simulator:
     def account_of(self, key_id: str) -> Account:
         """Returns the account that a key belongs to."""
         return self.accounts.get(key_id, self.account)
+
+    def index_of(self, store: JobStore) -> SearchIndex:
+        """Returns the index that serves the lists of a store."""
+        if store not in self._indexes:
+            self._indexes[store] = SearchIndex(store, self._habits, random.Random(self._seed))
+        return self._indexes[store]
+
+    def set_habits(self, habits: Habits) -> None:
+        """Gives all lists these habits."""
+        self._habits = habits
+        for index in self._indexes.values():
+            index.habits = habits
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -137,43 +158,41 @@ class Simulator:
         parameters = dict(parse_qsl(query, keep_blank_values=True))
         kind = KIND_OF_ACTION[action]
         fault = self.faults.strike(action, key_id, paging=bool(parameters.get(kind.paging.token)))
-        store = self.account_of(key_id).stores[kind.name]
+        index = self.index_of(self.account_of(key_id).stores[kind.name])
         if fault is not None and fault.kind in {"throttle", "fail"}:
             return error_answer(RefusedError(*fault.error(), retry_after=fault.retry_after), host), fault
         try:
             if kind.details is not None and action == kind.details.action:
-                return _details(kind, kind.details, parameters, store), fault
-            return self._list(kind, parameters, store, fault.kind if fault else ""), fault
+                return _details(kind, kind.details, parameters, index), fault
+            return self._list(kind, parameters, index, fault.kind if fault else ""), fault
         except RefusedError as refused:
             return error_answer(refused, host), fault
 
-    def _list(self, kind: JobKind, parameters: Mapping[str, str], store: JobStore, fault: str) -> Answer:
+    def _list(self, kind: JobKind, parameters: Mapping[str, str], index: SearchIndex, fault: str) -> Answer:
         if fault == "expire":
             raise refused_token()
-        page = read_request(kind, parameters, store)
-        self.lists[page.job_type, page.job_state] += 1
+        request = read_request(kind, parameters, index.store)
+        self.lists[request.job_type, request.job_state] += 1
         if fault == "stuck":
-            page = page.at(0)
-        jobs = store.page(
-            job_type=page.job_type,
-            job_state=page.job_state,
-            offset=page.offset,
-            limit=page.limit,
-            ascending=page.ascending,
+            request = request.at(0)
+        page = index.page(
+            job_type=request.job_type,
+            job_state=request.job_state,
+            offset=request.offset,
+            limit=request.limit,
+            ascending=request.ascending,
         )
-        if fault == "duplicate":
-            jobs = [job for job in jobs for _ in range(2)]
-        total = store.total(page.job_type, page.job_state)
-        following = page.at(page.offset + page.limit)
-        token = following.token if following.offset < total or fault == "stuck" else ""
-        return list_answer(kind, jobs, page.limit, token, total if self.total_count else None)
+        rows = [row for row in page.rows for _ in range(2)] if fault == "duplicate" else page.rows
+        following = request.limit if fault == "stuck" else page.next_offset
+        token = "" if following is None else request.at(following).token
+        return list_answer(kind, rows, request.limit, token, page.total if self.total_count else None)
 
 
-def _details(kind: JobKind, details: DetailsCall, parameters: Mapping[str, str], store: JobStore) -> Answer:
+def _details(kind: JobKind, details: DetailsCall, parameters: Mapping[str, str], index: SearchIndex) -> Answer:
     job_id = parameters.get(details.job_id, "")
     if not job_id:
         raise invalid_parameter(details.job_id, job_id)
-    job = store.get(job_id)
+    job = index.get(job_id)
     if job is None:
         raise RefusedError(404, "JobNotFound", f"The specified job does not exist: {job_id[:64]}.")
     return details_answer(kind, details, job)
