@@ -1,4 +1,4 @@
-"""Logging: one line for each event, in logfmt or JSON, for our own events and the libraries' alike."""
+"""Logging: one line per event, in logfmt or JSON, for the events of the exporter and of its libraries."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 OWN = "exporter"
-"""The logger of our own events; all others are heard from `warning` on."""
+"""The logger of the exporter's events. The minimum level of all other loggers is `warning`."""
 
 CREDENTIALS_LIBRARY = "credentials"
-"""The logger of Alibaba's credentials library, heard at `debug` only: its errors come as ours, in one line."""
+"""The logger of Alibaba's credentials library, shown at `debug` only: the exporter logs its errors in one line."""
 
 TEA_LIBRARY = "alibabacloud-tea"
-"""The logger of what carries that library's requests, which has nothing to say from `warning` on."""
+"""The logger of the HTTP client in that library."""
 
 SECRET_NAME = re.compile("secret|token|signature|authorization|password", re.IGNORECASE)
 MASK = "***"
@@ -34,11 +34,11 @@ def configure_logging(
     format: Literal["logfmt", "json"],  # noqa: A002 - the setting's name
     stream: TextIO | None = None,
 ) -> None:
-    """Sends every event from `level` on to the stream, stderr by default, one line each.
+    """Writes every event of at least this level to the stream, stderr by default, one line per event.
 
-    Call it before the first `structlog.get_logger().bind(...)`; calling it again replaces what was set.
+    Call it before the first `structlog.get_logger().bind(...)`. Another call replaces the configuration.
     """
-    _take_over_stdlib(level, _line_formatter(logfmt if format == "logfmt" else json_line), stream or sys.stderr)
+    _configure_stdlib(level, _line_formatter(logfmt if format == "logfmt" else json_line), stream or sys.stderr)
     structlog.configure(
         processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -48,31 +48,31 @@ def configure_logging(
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Masks the values of fields whose name sounds secret: a net below the rule not to log them."""
+    """Masks the values of fields with a secret in their name: a safety net, as secrets are not logged anyway."""
     return {name: _redacted(name, value) for name, value in event.items()}
 
 
 def logfmt(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    """Returns `name=value` pairs; what could break line or pair is quoted and escaped as in JSON."""
+    """Returns `name=value` pairs; a value that would break the line or the pair is quoted and escaped as in JSON."""
     return " ".join(f"{NOT_IN_NAMES.sub('_', name)}={_logfmt_value(value)}" for name, value in event.items())
 
 
 def json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    """Returns the event as one line of JSON; what JSON does not know is written as text."""
+    """Returns the event as one line of JSON; a value that JSON does not support is written as text."""
     return json.dumps(event, default=str)
 
 
-def _take_over_stdlib(level: str, formatter: logging.Formatter, stream: TextIO) -> None:
+def _configure_stdlib(level: str, formatter: logging.Formatter, stream: TextIO) -> None:
     severity = logging.getLevelNamesMapping()[level.upper()]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
-    # A library may set the level of its own loggers (Alibaba's does): the handler has the last word.
+    # Libraries set the level of their own loggers (Alibaba's does), so the handler checks the level.
     handler.addFilter(lambda record: record.levelno >= _threshold(record.name, severity))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(max(severity, logging.WARNING))
     logging.getLogger(OWN).setLevel(severity)
-    # Alibaba's libraries give these loggers a handler when they are imported, which writes past ours; with DEBUG=sdk
-    # in the environment, `alibabacloud-tea` would tell all headers of a request.
+    # When they are imported, Alibaba's libraries give these loggers a handler of their own, which bypasses this one;
+    # with DEBUG=sdk in the environment, `alibabacloud-tea` would log all headers of a request.
     for name in (CREDENTIALS_LIBRARY, TEA_LIBRARY):
         logging.getLogger(name).handlers.clear()
 
@@ -98,12 +98,12 @@ def _line_formatter(render: Processor) -> logging.Formatter:
 
 
 def _with_record(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Puts time, level and event first, and the library's logger, if it is a library that speaks."""
+    """Puts time, level and event first, and adds the logger of a library's event."""
     record: logging.LogRecord = event["_record"]
     time = datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds")
     first = {"ts": time.replace("+00:00", "Z"), "level": record.levelname.lower(), "event": event["event"]}
-    speaker = {} if record.name == OWN else {"logger": record.name}
-    return {**first, **speaker, **event, **first}
+    logger = {} if record.name == OWN else {"logger": record.name}
+    return {**first, **logger, **event, **first}
 
 
 def _redacted(name: str, value: object) -> object:

@@ -1,4 +1,4 @@
-"""How targets begin to be polled, and which settings a reload puts in force."""
+"""Targets are first polled one after the other; a reload applies settings or refuses them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class Standing(datetime):
-    """A clock that stands, which no busy machine makes go."""
+    """A clock that stays at one moment, however slow the machine is."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> Self:
-        """Returns a moment long to come."""
+        """Returns a moment far in the future."""
         return cls(2100, 1, 1, tzinfo=tz)
 
 
@@ -46,7 +46,7 @@ def first_polls(targets: int, interval: float) -> list[float]:
 
 @pytest.mark.parametrize(("interval", "pause"), [(60.0, MAX_START_PAUSE_SECONDS), (0.5, 0.05), (0.1, 0.01)])
 def test_first_polls_are_spread(interval: float, pause: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each target is first polled a moment after the one before it, and all of them within an interval."""
+    """Each target is first polled a moment after the previous one, and all of them within an interval."""
     monkeypatch.setattr("exporter.polling.schedule.datetime", Standing)
 
     moments = first_polls(10, interval)
@@ -66,25 +66,25 @@ CHANGES: dict[str, object] = {
     "web_config_file": "web.yml",
     "web_enable_lifecycle": True,
 }
-"""Another value of each setting that is read at the start only."""
+"""Another value for each setting that takes a restart."""
 
 FOLLOWED = {
     *("allow_plain_http", "failure_details", "lookback_days", "max_requests_per_second", "poll_interval_seconds"),
     *("request_timeout_seconds", "shards", "stale_after_seconds", "survey_interval_hours"),
     *("account", "credentials", "endpoint", "job_kinds", "job_types", "region_id", "targets"),
 }
-"""The settings whose changes a reload puts in force."""
+"""The settings that a reload can change."""
 
 
 def test_every_setting_takes_a_restart_or_is_followed() -> None:
-    """No setting is taken from a reload in silence and then not used."""
+    """Every setting takes a restart or is applied by a reload."""
     assert {*Settings.model_fields} == FOLLOWED | {*CHANGES}
     assert not FOLLOWED & {*CHANGES}
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_that_takes_a_restart(name: str) -> None:
-    """A setting that is read at the start only is refused by its name, and the polls go on as before."""
+    """A change of a setting that takes a restart is refused by its name, and nothing changes."""
     before = load_settings({"region_id": "cn-shanghai", "ledger_path": ":memory:", "shards": 2, "shard": 0}, {})
 
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""Network addresses as people write them: endpoints to call, and the address to listen on."""
+"""Parses network addresses of the configuration: endpoints to call, and the address to listen on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def endpoint_url(text: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Says whether an endpoint URL leads to this machine itself."""
+    """Returns whether an endpoint URL is on this machine."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
@@ -47,7 +47,7 @@ def listen_pair(text: str) -> tuple[str, int]:
 def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
-    except ValueError:  # its message repeats the URL, which may hold a password
+    except ValueError:  # its message repeats the URL, which may contain a password
         raise ValueError("is not a host or a URL") from None
 
 
@@ -68,6 +68,6 @@ def _port(after_host: tuple[str, str, str]) -> str:
 
 
 def _port_number(digits: str) -> int:
-    if re.fullmatch("[0-9]{1,5}", digits) is None or int(digits) > 65535:  # noqa: PLR2004 - the last port
+    if re.fullmatch("[0-9]{1,5}", digits) is None or int(digits) > 65535:  # noqa: PLR2004 - the highest port
         raise ValueError("the port must be a number from 0 to 65535")
     return int(digits)

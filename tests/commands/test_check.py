@@ -1,4 +1,4 @@
-"""The command `check` gives each target a verdict, and a hint where it is not good."""
+"""The command `check` prints a verdict for each target, and a hint for each failed part."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTHING = Key("STS.id", CANARY, token=TOKEN, actions=frozenset())
 
 @pytest.fixture
 def simulator(cli: CommandLine) -> Iterator[Simulator]:
-    """Gives a service that the command line's environment leads to."""
+    """Returns a service to which the environment of the command line points."""
     simulator = Simulator(keys=[KEY])
     with running_simulators(simulator):
         cli.target(simulator.url, KEY)
@@ -40,7 +40,7 @@ def verdicts(text: str) -> dict[str, str]:
 
 
 def test_all_is_good(cli: CommandLine, simulator: Simulator) -> None:
-    """A good target is called so, part by part, for two calls; nothing is written."""
+    """A good target is reported as good, part by part, with two calls; nothing is written."""
     ended = cli.run("check")
 
     assert ended.code == 0
@@ -51,7 +51,7 @@ def test_all_is_good(cli: CommandLine, simulator: Simulator) -> None:
 
 
 def test_without_failure_details(cli: CommandLine, simulator: Simulator) -> None:
-    """What is not wanted is not checked."""
+    """The permission for details is not checked if the details are off."""
     ended = cli.run("check", "--failure-details", "off")
 
     assert ended.code == 0
@@ -68,7 +68,7 @@ def test_without_failure_details(cli: CommandLine, simulator: Simulator) -> None
     ],
 )
 def test_credentials_refused(cli: CommandLine, simulator: Simulator, keys: list[Key], code: str) -> None:
-    """A key that the service does not take is told as such, with the service's code and what to check."""
+    """A refused key is reported with the error code of the service and a hint."""
     simulator.keys.clear()
     simulator.keys.update({key.key_id: key for key in keys})
 
@@ -82,7 +82,7 @@ def test_credentials_refused(cli: CommandLine, simulator: Simulator, keys: list[
 
 
 def test_no_credentials(cli: CommandLine, simulator: Simulator) -> None:
-    """A variable that is not set is told by its setting, not its name, which may be a secret; nothing is called."""
+    """A variable that is not set is reported by its setting: its name can be a secret. No call is made."""
     cli.patch.setenv("IMS_EXPORTER_CREDENTIALS__ACCESS_KEY_SECRET_ENV", CANARY.upper())
 
     ended = cli.run("check")
@@ -96,7 +96,7 @@ def test_no_credentials(cli: CommandLine, simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("command", ["check", "once"])
 def test_no_credentials_anywhere(cli: CommandLine, simulator: Simulator, command: str, tmp_path: Path) -> None:
-    """Whoever has set nothing up is told every place that was looked at and what to do; no library speaks."""
+    """Without credentials every place that was searched is reported, with a hint; no library logs anything."""
     cli.patch.delenv("IMS_EXPORTER_CREDENTIALS")
     cli.patch.delenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED")
     cli.patch.setenv("HTTP_PROXY", simulator.url)  # nobody there either, who would answer for an ECS instance
@@ -115,7 +115,7 @@ def test_no_credentials_anywhere(cli: CommandLine, simulator: Simulator, command
 
 
 def test_no_permission(cli: CommandLine, simulator: Simulator) -> None:
-    """A key without the permission gets the policy to grant, ready to be pasted."""
+    """A key without the permission gets the policy to grant, ready to copy."""
     simulator.keys[KEY.key_id] = NOTHING
 
     ended = cli.run("check")
@@ -127,7 +127,7 @@ def test_no_permission(cli: CommandLine, simulator: Simulator) -> None:
 
 
 def test_single_call_forbidden(cli: CommandLine, simulator: Simulator) -> None:
-    """That the reasons of failures may not be had is a pity, and no fault."""
+    """A missing permission for details is a warning, not a failure."""
     simulator.keys[KEY.key_id] = LIST_ONLY
 
     ended = cli.run("check")
@@ -138,7 +138,7 @@ def test_single_call_forbidden(cli: CommandLine, simulator: Simulator) -> None:
 
 
 def test_nobody_there(cli: CommandLine) -> None:
-    """A dead endpoint is named, with what to look at."""
+    """A dead endpoint is reported with a hint."""
     with dead_endpoint() as url:
         cli.target(url, KEY)
         ended = cli.run("check")
@@ -158,7 +158,7 @@ def test_nobody_there(cli: CommandLine) -> None:
     ids=lambda value: getattr(value, "kind", ""),
 )
 def test_endpoint_that_fails(cli: CommandLine, simulator: Simulator, fault: Fault, text: str) -> None:
-    """An endpoint that answers, but not as it should, is a failed one, with a hint of its own."""
+    """An endpoint with a wrong answer has failed, with a hint for the kind of answer."""
     simulator.faults.add(fault)
 
     ended = cli.run("check", f"--request-timeout-seconds={0.3 if fault.kind == 'hang' else 30}")
@@ -169,7 +169,7 @@ def test_endpoint_that_fails(cli: CommandLine, simulator: Simulator, fault: Faul
 
 
 def test_throttled(cli: CommandLine, simulator: Simulator) -> None:
-    """Throttling proves endpoint, clock and key: the verdict says so, and what to do; the end is not a good one."""
+    """Throttling proves endpoint, clock and key; the verdict says so with a hint, and the exit code is 1."""
     simulator.faults.add(Fault("throttle"))
 
     ended = cli.run("check")
@@ -186,7 +186,7 @@ def test_throttled(cli: CommandLine, simulator: Simulator) -> None:
 
 
 def test_interrupted(cli: CommandLine, simulator: Simulator) -> None:
-    """A check that Ctrl+C ends has not found everything good."""
+    """A check that Ctrl+C interrupts exits with 130."""
 
     async def interrupted(*_: object) -> bool:
         raise KeyboardInterrupt
@@ -207,7 +207,7 @@ def test_interrupted(cli: CommandLine, simulator: Simulator) -> None:
     ],
 )
 def test_clock(cli: CommandLine, simulator: Simulator, offset: float, code: int, told: tuple[str, str]) -> None:
-    """A clock so wrong that calls are refused is a fault; one that is merely off is mentioned."""
+    """A clock that makes the service refuse calls is a failure; a smaller difference is a warning."""
     simulator.clock_offset = offset
 
     ended = cli.run("check")
@@ -218,7 +218,7 @@ def test_clock(cli: CommandLine, simulator: Simulator, offset: float, code: int,
 
 
 def test_every_target_is_checked(cli: CommandLine, simulator: Simulator, tmp_path: Path) -> None:
-    """One bad target makes the end bad, and hides none of the others."""
+    """One bad target makes the exit code 1, and hides no other target."""
     for name in ("REGION_ID", "ENDPOINT", "CREDENTIALS"):
         cli.patch.delenv(f"IMS_EXPORTER_{name}")
     common = {"region_id": "cn-shanghai", "credentials": json.loads(NAMES)}

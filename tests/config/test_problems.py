@@ -33,7 +33,7 @@ def refused(flags: dict[str, object], environ: dict[str, str]) -> str:
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
-    """Every problem of every source is told in one message, by the name under which the user wrote it."""
+    """All problems of all sources are in one message, with the name under which the user wrote the value."""
     flags = written(
         tmp_path,
         """
@@ -103,7 +103,7 @@ BAD_VALUES = {
     "Lookback_Days: 1": "Lookback_Days: no such setting; did you mean lookback_days?",
     "shards: 2\nshard: 2": "shard: must be less than shards: there are 2, and this is 2, from 0",
 }
-"""What to add to a good file, and the problem it then has, one for each rule."""
+"""For each rule what to add to a valid file, and the problem of the file then."""
 
 BAD_FILES = {
     "region_id: CN_Shanghai": "region_id: does not have the right form; for example cn-shanghai",
@@ -116,10 +116,10 @@ BAD_FILES = {
     "- region_id: cn-a": "must be a mapping of settings",
     "region_id: [": "is not YAML at line 1, column 13",
     "\tregion_id: cn-a": "is not YAML at line 1, column 1",
-    "region_id: cn-a\nregion_id: cn-b": "a key stands twice in this mapping",
+    "region_id: cn-a\nregion_id: cn-b": "this mapping has a duplicate key",
     "region_id: \u0000": "is not YAML",
 }
-"""Whole files, and the problem that each has."""
+"""Complete files with the problem of each."""
 
 
 @pytest.mark.parametrize(("text", "problem"), [*BAD_FILES.items(), *BAD_VALUES.items()])
@@ -171,7 +171,7 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     ],
 )
 def test_bad_variables(environ: dict[str, str], problem: str) -> None:
-    """A problem of the environment is told by the variable's name."""
+    """A problem of the environment has the name of the variable."""
     assert problem in refused({}, environ)
 
 
@@ -194,14 +194,14 @@ def test_bad_variables(environ: dict[str, str], problem: str) -> None:
     ],
 )
 def test_no_value_is_repeated(tmp_path: Path, text: str) -> None:
-    """Whatever stands where, a refusal does not repeat it: it might be a secret at the wrong place."""
+    """No message repeats a value: it can be a secret in the wrong place."""
     assert CANARY not in refused(written(tmp_path, text), {})
 
 
 @pytest.mark.parametrize("name", ["TARGETS", "CREDENTIALS", "JOB_TYPES", "LOOKBACK_DAYS", "TARGETS__0__ACCOUNT"])
 @pytest.mark.parametrize("value", [CANARY, f'{{"{CANARY}', f'["{CANARY}"]'])
 def test_no_variable_is_repeated(name: str, value: str) -> None:
-    """What a variable holds is not repeated either."""
+    """No message repeats the value of a variable."""
     assert CANARY not in refused({}, {f"IMS_EXPORTER_{name}": value})
 
 
@@ -214,7 +214,7 @@ def numeric_settings() -> list[str]:
 
 @pytest.mark.parametrize("setting", numeric_settings())
 def test_a_switch_is_no_number(setting: str, tmp_path: Path) -> None:
-    """No numeric setting takes `yes` of YAML for 1."""
+    """No numeric setting reads `yes` of YAML as 1."""
     with pytest.raises(SettingsError) as caught:
         load_settings(written(tmp_path, f"region_id: cn-shanghai\n{setting}: yes\n"), {})
 

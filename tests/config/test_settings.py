@@ -47,7 +47,7 @@ def test_a_region_is_enough() -> None:
 
 
 def test_precedence(tmp_path: Path) -> None:
-    """A flag wins over a variable, this over the file, and the file over the default."""
+    """A flag overrides a variable, a variable the file, and the file the default."""
     flags = written(tmp_path, "{lookback_days: 2, log_level: error, request_timeout_seconds: 2}")
     environ = {**ONE_TARGET, "IMS_EXPORTER_LOOKBACK_DAYS": "3", "IMS_EXPORTER_LOG_LEVEL": "warning"}
 
@@ -72,7 +72,7 @@ def test_the_config_flag_wins_over_its_variable(tmp_path: Path) -> None:
 
 
 def test_the_process_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the mapping that is passed in counts as the environment."""
+    """The environment is only the mapping that is passed in."""
     monkeypatch.setenv("IMS_EXPORTER_REGION_ID", "cn-beijing")
 
     assert load_settings({}, ONE_TARGET).region_id == "cn-shanghai"
@@ -110,7 +110,7 @@ def test_targets_become_plain_values(tmp_path: Path) -> None:
     ],
 )
 def test_targets_from_the_environment(environ: dict[str, str]) -> None:
-    """Targets and credentials can be JSON, or a variable for each thing inside."""
+    """Targets and credentials can be JSON, or one variable per value."""
     (target,) = load_settings({}, environ).polled_targets
 
     assert target.key == PollKey("default", "cn-shanghai", "smart")
@@ -118,7 +118,7 @@ def test_targets_from_the_environment(environ: dict[str, str]) -> None:
 
 
 def test_credentials_are_merged_over_the_sources(tmp_path: Path) -> None:
-    """A variable inside credentials leaves the other keys that the file has there."""
+    """A variable for one key of the credentials keeps the other keys of the file."""
     flags = written(tmp_path, "{region_id: cn-shanghai, credentials: {file: keys.ini, profile: a}}")
 
     (target,) = load_settings(flags, {"IMS_EXPORTER_CREDENTIALS__PROFILE": "b"}).polled_targets
@@ -135,18 +135,18 @@ def test_an_empty_variable_is_not_set() -> None:
 
 @pytest.mark.parametrize("text", ["ASR,TextToSpeech", "ASR, TextToSpeech", '["ASR", "TextToSpeech"]'])
 def test_job_types_as_one_text(text: str) -> None:
-    """Job types can be one text with commas, or JSON, where there are no lists."""
+    """Job types can be one text with commas, or JSON, where a source has no lists."""
     assert load_settings({"job_types": text}, ONE_TARGET).job_types == ("ASR", "TextToSpeech")
 
 
 @pytest.mark.parametrize(("text", "fact"), [("on", True), ("off", False), ("true", True), ("0", False)])
 def test_switches(text: str, fact: bool) -> None:  # noqa: FBT001 - a table of values
-    """A switch takes on and off, and what else YAML takes for it."""
+    """A switch accepts `on` and `off`, and the other words of YAML for them."""
     assert load_settings({"failure_details": text}, ONE_TARGET).failure_details is fact
 
 
 def test_stale_after_five_intervals() -> None:
-    """Data is stale after five poll intervals, unless told otherwise."""
+    """Data is stale after five poll intervals by default."""
     assert load_settings({"poll_interval_seconds": "0.1"}, ONE_TARGET).stale_after_seconds == 0.5
     assert load_settings({"stale_after_seconds": "90"}, ONE_TARGET).stale_after_seconds == 90
 
@@ -177,7 +177,7 @@ def test_no_setting_is_named_like_a_service_variable() -> None:
 
 
 def test_unknown_variables_are_named_with_a_guess() -> None:
-    """A variable with our prefix that no setting knows is named, with the likely one, without value."""
+    """An unknown variable with the exporter's prefix is reported with the likely setting, and without its value."""
     environ = {
         **ONE_TARGET,
         "IMS_EXPORTER_CONFIG": "x",
@@ -202,7 +202,7 @@ def test_unknown_variables_are_named_with_a_guess() -> None:
     ],
 )
 def test_flags_stand_before_or_after_the_command(arguments: list[str]) -> None:
-    """A flag counts wherever it stands, and one that is not given is not there."""
+    """A flag can precede or follow the command; a flag that is not given has no value."""
     parser = argparse.ArgumentParser()
     add_setting_flags(parser)
     add_setting_flags(parser.add_subparsers().add_parser("run"))
@@ -233,7 +233,7 @@ def test_the_help_shows_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_named_secret_is_not_in_the_settings() -> None:
-    """Settings hold the names of variables, and never look at what these hold."""
+    """Settings contain the names of variables, and never read their values."""
     environ = {
         **ONE_TARGET,
         "IMS_EXPORTER_CREDENTIALS__ACCESS_KEY_ID_ENV": "KEY_ID",

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.commands.cli import main
 from tests.support.logging_state import restored_logging
+from tests.support.real_servers import poll
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from exporter.simulator.authentication import Key
@@ -71,3 +78,37 @@ class CommandLine:
         assert CANARY not in said.out + said.err
         assert TOKEN not in said.out + said.err
         return Ended(int(ended.value.code or 0), said.out, said.err)
+
+
+@contextmanager
+def stopped_after(probe: Callable[[], object], what: str) -> Iterator[None]:
+    """Sends SIGTERM to this process, as a supervisor would, when the probe returns something; fails if it never does.
+
+    Sends nothing after the block has ended, when no handler is left.
+    """
+    has_ended = Event()
+
+    def wait() -> bool:
+        try:
+            return poll(10, lambda: has_ended.is_set() or bool(probe()), what)
+        finally:
+            if not has_ended.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(wait)
+        try:
+            yield
+        finally:
+            has_ended.set()
+    waiting.result()
+
+
+def sum_of_samples(text: str, name: str, **labels: str) -> float:
+    """Returns the sum of the samples with this name and these labels."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and {**sample.labels, **labels} == sample.labels
+    )

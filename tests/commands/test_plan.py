@@ -1,0 +1,61 @@
+"""The command `plan` estimates the calls without a call."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.jobs.shards import owner
+from exporter.jobs.snapshot import PollKey
+
+if TYPE_CHECKING:
+    from tests.support.command_line import CommandLine
+
+
+def test_plan(cli: CommandLine) -> None:
+    """The numbers of a simple configuration are those calculated by hand, and no call is made."""
+    ended = cli.run("plan", "--region-id", "cn-shanghai", "--endpoint", "http://127.0.0.1:1")
+
+    idle, busy = 3 * 1440, (1 + 1 + 1 + 5000 / 1440 * 1.02) * 1440
+    assert ended.code == 0
+    assert re.search(rf"idle +3\.0 +{idle}\n", ended.out)
+    assert re.search(rf"with the load above +6\.5 +{busy:.0f}\n", ended.out)
+    assert re.search(r"survey of 30 days \(1501 calls each\) +1501\n", ended.out)
+    assert re.search(rf"all targets +{busy + 1501:.0f}\n", ended.out)
+    assert "makes 0.11 calls a second" in ended.out
+
+
+def test_plan_of_too_much(cli: CommandLine) -> None:
+    """A plan that exceeds the rate limit is reported."""
+    ended = cli.run("plan", "--region-id", "cn-shanghai", "--max-requests-per-second", "0.1")
+
+    assert "TOO FEW" in ended.out
+
+
+def test_plan_of_a_shard_without_targets(cli: CommandLine) -> None:
+    """A shard without targets makes no calls."""
+    busy = owner(PollKey("default", "cn-shanghai", "smart"), 2)
+
+    ended = cli.run("plan", "--region-id", "cn-shanghai", "--shards", "2", "--shard", str(1 - busy))
+
+    assert (ended.code, "0 target(s)" in ended.out, "makes 0.00 calls" in ended.out) == (0, True, True)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "wanted"),
+    [
+        ("--open-jobs", "-3", "whole number from 0 to 1000000000"),
+        ("--open-jobs", "99999999999999999999", "whole number from 0 to 1000000000"),
+        ("--jobs-per-day", "many", "whole number from 0 to 1000000000"),
+        ("--failure-ratio", "1.5", "number from 0 to 1"),
+        ("--failure-ratio", "nan", "number from 0 to 1"),
+    ],
+)
+def test_plan_of_nonsense(cli: CommandLine, flag: str, value: str, wanted: str) -> None:
+    """An impossible load is refused with its value and its bounds."""
+    ended = cli.run("plan", "--region-id", "cn-shanghai", flag, value)
+
+    assert ended.code == 2
+    assert ended.err.startswith(f"ims-exporter plan: {flag}: '{value}' is not a {wanted}; see")
