@@ -1,0 +1,99 @@
+"""Flags override variables, variables override the file, and the file overrides the defaults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+
+from exporter.config.load import load_settings, undocumented_job_types
+from exporter.jobs.target import Credentials
+
+if TYPE_CHECKING:
+    import pytest
+    from pathlib import Path
+
+CANARY = "LTAI5tCanaryCanary"
+ONE_TARGET = {"IMS_EXPORTER_REGION_ID": "cn-shanghai"}
+
+
+def written(folder: Path, text: str) -> dict[str, object]:
+    """Writes a settings file and returns the flag that names it."""
+    path = folder / "settings.yaml"
+    path.write_text(text, encoding="utf-8")
+    return {"config": str(path)}
+
+
+def test_precedence(tmp_path: Path) -> None:
+    """A flag overrides a variable, a variable the file, and the file the default."""
+    flags = written(tmp_path, "{lookback_days: 2, log_level: error, request_timeout_seconds: 2}")
+    environ = {**ONE_TARGET, "IMS_EXPORTER_LOOKBACK_DAYS": "3", "IMS_EXPORTER_LOG_LEVEL": "warning"}
+
+    settings = load_settings({**flags, "lookback_days": "4"}, environ)
+
+    assert settings.lookback_days == 4
+    assert settings.log_level == "warning"
+    assert settings.request_timeout_seconds == 2
+    assert settings.max_requests_per_second == 10
+
+
+def test_the_config_flag_wins_over_its_variable(tmp_path: Path) -> None:
+    """The file is the one that --config names, or else IMS_EXPORTER_CONFIG."""
+    flags = written(tmp_path, "region_id: cn-beijing")
+    environ = {"IMS_EXPORTER_CONFIG": "/nowhere"}
+
+    by_flag = load_settings(flags, environ)
+    by_variable = load_settings({}, {"IMS_EXPORTER_CONFIG": str(flags["config"])})
+
+    assert by_flag == by_variable
+    assert by_flag.region_id == "cn-beijing"
+
+
+def test_the_process_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment is only the mapping that is passed in."""
+    monkeypatch.setenv("IMS_EXPORTER_REGION_ID", "cn-beijing")
+
+    assert load_settings({}, ONE_TARGET).region_id == "cn-shanghai"
+
+
+def test_credentials_are_merged_over_the_sources(tmp_path: Path) -> None:
+    """A variable for one key of the credentials keeps the other keys of the file."""
+    flags = written(tmp_path, "{region_id: cn-shanghai, credentials: {file: keys.ini, profile: a}}")
+
+    (target,) = load_settings(flags, {"IMS_EXPORTER_CREDENTIALS__PROFILE": "b"}).polled_targets
+
+    assert target.credentials == Credentials(file="keys.ini", profile="b")
+
+
+def test_a_named_secret_is_not_in_the_settings() -> None:
+    """Settings contain the names of variables, and never read their values."""
+    environ = {
+        **ONE_TARGET,
+        "IMS_EXPORTER_CREDENTIALS__ACCESS_KEY_ID_ENV": "KEY_ID",
+        "IMS_EXPORTER_CREDENTIALS__ACCESS_KEY_SECRET_ENV": "KEY_SECRET",
+        "KEY_ID": CANARY,
+        "KEY_SECRET": CANARY,
+    }
+
+    settings = load_settings({}, environ)
+
+    assert CANARY not in repr((settings, settings.polled_targets))
+
+
+def test_undocumented_job_types_are_polled_with_a_warning(tmp_path: Path) -> None:
+    """A job type that is not documented is a warning that names setting, type and known types, and is polled."""
+    flags = written(
+        tmp_path,
+        """
+        job_types: [VideoTranslate]
+        targets: [{region_id: cn-shanghai}, {account: b, region_id: cn-shanghai, job_types: [ASR, Xyzzy]}]
+        """,
+    )
+
+    settings = load_settings(flags, {})
+
+    known = "known types: ASR, DynamicChart, VideoTranslation, TextToSpeech"
+    assert [target.job_types for target in settings.all_targets] == [("VideoTranslate",), ("ASR", "Xyzzy")]
+    assert [*undocumented_job_types(settings)] == [
+        f"job_types: VideoTranslate is not documented; {known}; did you mean VideoTranslation?",
+        f"targets[1].job_types: Xyzzy is not documented; {known}",
+    ]
