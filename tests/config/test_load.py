@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-
 from exporter.config.load import load_settings, undocumented_job_types
 from exporter.jobs.target import Credentials
 
 if TYPE_CHECKING:
-    import pytest
     from pathlib import Path
+
+    import pytest
 
 CANARY = "LTAI5tCanaryCanary"
 ONE_TARGET = {"IMS_EXPORTER_REGION_ID": "cn-shanghai"}
