@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from grafana_foundation_sdk.builders import (
@@ -21,6 +22,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from exporter.jobs.kinds import KINDS
 from exporter.rules import RUNBOOK_BASE_URL
 
 if TYPE_CHECKING:
@@ -39,11 +41,11 @@ MIN_STEP = "1m"
 """The least step of a graph: the default interval of the polls, between which nothing changes."""
 
 GREEN, YELLOW, ORANGE, RED = "green", "yellow", "orange", "red"
+TYPE_COLORS = ("blue", "orange", "purple", "green", "yellow", "red")
+"""Colors of the job types, in the order in which the job kinds declare them; they repeat after the last one."""
+JOB_TYPES = tuple(dict.fromkeys(job_type for kind in KINDS.values() for job_type in kind.known_types))
 COLORS = {
-    "ASR": "blue",
-    "DynamicChart": "orange",
-    "VideoTranslation": "purple",
-    "TextToSpeech": "green",
+    **dict(zip(JOB_TYPES, cycle(TYPE_COLORS), strict=False)),
     "Created": "yellow",
     "Executing": "blue",
     "created": "blue",
