@@ -17,7 +17,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.table import Process
 from exporter.polling.ledger import Ledger
 from exporter.polling.poller import Poller, PollSettings
-from exporter.polling.schedule import Worker, heed_clock, make_scheduler
+from exporter.polling.schedule import Worker, make_scheduler, reschedule_on_clock_step
 from exporter.polling.survey import Survey
 from exporter.reload import Reload, plan_reload
 from exporter.rules.thresholds import Thresholds
@@ -240,7 +240,7 @@ async def assembled(
     `load` returns the settings of a reload. Only the process that holds the lock of the ledger may recreate it.
     """
     async with AsyncExitStack() as stack:
-        ledger = Ledger(settings.ledger_path, kept=settings.standby != "none", begins_anew=recreate_if_damaged)
+        ledger = Ledger(settings.ledger_path, kept=settings.standby != "none", recreate_if_damaged=recreate_if_damaged)
         stack.callback(ledger.close)
         app = App(settings, environ, ledger, load or (lambda: settings))
         stack.push_async_callback(app.close)
@@ -285,7 +285,7 @@ async def run(
         scheduler = make_scheduler()
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
-        stack.callback(background_task("clock", heed_clock(scheduler)).cancel)
+        stack.callback(background_task("clock", reschedule_on_clock_step(scheduler)).cancel)
         await app.start(scheduler)
         stack.push_async_callback(app.close)
         if hangup is not None:

@@ -97,7 +97,7 @@ def make_scheduler() -> AsyncIOScheduler:
     )
 
 
-async def heed_clock(
+async def reschedule_on_clock_step(
     scheduler: AsyncIOScheduler,
     *,
     now: Callable[[], float] = time.time,

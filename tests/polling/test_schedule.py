@@ -12,7 +12,7 @@ from apscheduler.schedulers import base
 
 from exporter.jobs.snapshot import PollKey
 from exporter.jobs.target import Target
-from exporter.polling.schedule import Worker, heed_clock, make_scheduler
+from exporter.polling.schedule import Worker, make_scheduler, reschedule_on_clock_step
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -58,7 +58,9 @@ async def polls_after(ahead: timedelta, *, heeding: bool) -> int:
     scheduler.start()
     worker.start(scheduler, INTERVAL)
     heeds = asyncio.create_task(
-        heed_clock(scheduler, now=lambda: Clock.now(UTC).timestamp(), pause_seconds=INTERVAL if heeding else 3600)
+        reschedule_on_clock_step(
+            scheduler, now=lambda: Clock.now(UTC).timestamp(), pause_seconds=INTERVAL if heeding else 3600
+        )
     )
     await asyncio.wait_for(worker.third.wait(), 10)
     Clock.ahead = ahead

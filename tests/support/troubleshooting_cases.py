@@ -138,7 +138,7 @@ def damaged(place: Place) -> str:
     place.ledger.write_text("something else entirely\n" * 100)
     said = place.says("once", "--ledger-path", str(place.ledger))
     with logged() as log:
-        Ledger(str(place.ledger), begins_anew=True).close()
+        Ledger(str(place.ledger), recreate_if_damaged=True).close()
     return said + log.getvalue()
 
 

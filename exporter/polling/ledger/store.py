@@ -45,17 +45,17 @@ class Ledger:
     a power loss. One that is `kept` lets no other process open the file while it is open, and takes no memory shared
     between processes, which a network file system cannot give.
 
-    One that `begins_anew` moves a damaged file aside and begins a new ledger; for the one process at work on it.
+    With `recreate_if_damaged` a damaged file is moved away and replaced; only for the process that holds its lock.
     """
 
-    def __init__(self, path: str, *, kept: bool = False, begins_anew: bool = False) -> None:
+    def __init__(self, path: str, *, kept: bool = False, recreate_if_damaged: bool = False) -> None:
         self._path = path if path == IN_MEMORY else os.path.realpath(path)
         self._lock = threading.Lock()
         self._is_closing = False
         self.size_bytes = 0
         """What the ledger takes on disk (its write-ahead log included), or in memory, since the last call."""
         self._is_kept = kept
-        self._begins_anew = begins_anew
+        self._recreate_if_damaged = recreate_if_damaged
         self._shard: int | None = None
         """Whose ledger it is, as far as told."""
         self._db = self._opened_or_begun()
@@ -158,7 +158,7 @@ class Ledger:
         try:
             return self._opened()
         except LedgerDamagedError as error:
-            if not self._begins_anew:
+            if not self._recreate_if_damaged:
                 raise
             self._set_aside(error)
         db = self._opened()

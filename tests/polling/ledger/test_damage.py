@@ -43,7 +43,7 @@ DAMAGES = {
 def path(tmp_path: Path) -> Path:
     """Returns where a ledger is that has seen a failure, and has 500 jobs open."""
     path = tmp_path / "ledger.db"
-    ledger = Ledger(str(path), begins_anew=True)
+    ledger = Ledger(str(path), recreate_if_damaged=True)
     book = Book(ledger)
     book.poll(job("a"), *(job(f"{number:0>99}") for number in range(500)))
     book.poll(job("a", "Failed", now=book.now))
@@ -76,7 +76,7 @@ def test_damage_found_at_the_start(path: Path, change: Callable[[bytes], bytes])
     said = io.StringIO()
 
     with redirect_stderr(said):
-        ledger = Ledger(str(path), begins_anew=True)
+        ledger = Ledger(str(path), recreate_if_damaged=True)
     first = Book(ledger, START + 180).poll(job("a", "Failed"), job("b"))
     then = Book(ledger, START + 240).poll(job("a", "Failed"), job("b", "Failed"))
     ledger.close()
@@ -88,7 +88,7 @@ def test_damage_found_at_the_start(path: Path, change: Callable[[bytes], bytes])
 
 def test_damage_found_in_use(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The poll that meets it fails; the next one begins a new ledger."""
-    ledger = Ledger(str(path), begins_anew=True)
+    ledger = Ledger(str(path), recreate_if_damaged=True)
     book = Book(ledger, START + 180)
     execute(path, "UPDATE target SET polls = polls; PRAGMA wal_checkpoint(TRUNCATE)")
     damage(path, overwritten(PAGE, 20 * PAGE))
@@ -120,7 +120,7 @@ def test_the_newest_damaged_one_is_kept(path: Path) -> None:
     """However often it happens, one damaged ledger takes room."""
     for number in range(3):
         path.write_bytes(b"garbage %d" % number)
-        Ledger(str(path), begins_anew=True).close()
+        Ledger(str(path), recreate_if_damaged=True).close()
 
     assert aside_of(path).read_bytes() == b"garbage 2"
     assert {each.name for each in path.parent.iterdir()} == {path.name, aside_of(path).name}
@@ -132,7 +132,7 @@ def test_one_that_cannot_be_moved_is_left(path: Path) -> None:
     damaged = damage(path, DAMAGES["no header"])
 
     with pytest.raises(LedgerError, match="could not be moved aside"):
-        Ledger(str(path), begins_anew=True)
+        Ledger(str(path), recreate_if_damaged=True)
 
     assert path.read_bytes() == damaged
 
@@ -143,7 +143,7 @@ def test_a_passing_error_of_the_disk_is_no_damage(path: Path, monkeypatch: pytes
     monkeypatch.setattr(schema, "CHECK", f"SELECT '{said}'")
 
     with pytest.raises(LedgerError, match="could not be read") as refused:
-        Ledger(str(path), begins_anew=True)
+        Ledger(str(path), recreate_if_damaged=True)
 
     assert not isinstance(refused.value, LedgerDamagedError)
     assert not aside_of(path).exists()
@@ -151,7 +151,7 @@ def test_a_passing_error_of_the_disk_is_no_damage(path: Path, monkeypatch: pytes
 
 def test_a_sound_ledger_is_kept_after_a_passing_fault(path: Path) -> None:
     """An error in use that tells of damage moves nothing, if the file is found sound when it is opened again."""
-    ledger = Ledger(str(path), begins_anew=True)
+    ledger = Ledger(str(path), recreate_if_damaged=True)
     book = Book(ledger, START + 180)
     with pytest.raises(LedgerDamagedError), ledger._atomic():  # noqa: SLF001 - a fault that passes
         raise damage_told()
@@ -165,7 +165,7 @@ def test_a_sound_ledger_is_kept_after_a_passing_fault(path: Path) -> None:
 
 def test_two_that_meet_the_same_damage(path: Path) -> None:
     """The second finds the new ledger of the first, and goes on in it."""
-    first, second = Ledger(str(path), begins_anew=True), Ledger(str(path), begins_anew=True)
+    first, second = Ledger(str(path), recreate_if_damaged=True), Ledger(str(path), recreate_if_damaged=True)
     execute(path, "UPDATE target SET polls = polls; PRAGMA wal_checkpoint(TRUNCATE)")
     damage(path, overwritten(PAGE, 20 * PAGE))
     for ledger in (first, second):
@@ -180,7 +180,7 @@ def test_two_that_meet_the_same_damage(path: Path) -> None:
 
 def test_a_new_ledger_is_the_same_shards(path: Path) -> None:
     """A ledger begun anew in use belongs to the shard that the damaged one belonged to."""
-    ledger = Ledger(str(path), begins_anew=True)
+    ledger = Ledger(str(path), recreate_if_damaged=True)
     ledger.belong_to(1, ())
     execute(path, "UPDATE target SET polls = polls; PRAGMA wal_checkpoint(TRUNCATE)")
     damage(path, overwritten(PAGE, 20 * PAGE))
@@ -199,7 +199,7 @@ def test_what_was_never_a_ledger_is_left(tmp_path: Path, name: str) -> None:
     path.write_text("region_id: cn-shanghai\n" * 100)
 
     with pytest.raises(LedgerBrokenError, match="is no ledger"):
-        Ledger(str(path), begins_anew=True)
+        Ledger(str(path), recreate_if_damaged=True)
 
     assert path.read_text().startswith("region_id")
     assert list(tmp_path.iterdir()) == [path]
@@ -212,7 +212,7 @@ def test_the_damaged_database_of_another_program_is_left(tmp_path: Path) -> None
     damaged = damage(path, overwritten(3 * PAGE, PAGE))
 
     with pytest.raises(LedgerBrokenError, match="another program"):
-        Ledger(str(path), begins_anew=True)
+        Ledger(str(path), recreate_if_damaged=True)
 
     assert path.read_bytes() == damaged
 
@@ -222,7 +222,7 @@ def test_a_newer_one_that_cannot_be_read_is_left(path: Path) -> None:
     damaged = damage(path, lambda whole: whole[:60] + (99).to_bytes(4, "big") + b"\xff" * (len(whole) - 64))
 
     with pytest.raises(LedgerBrokenError, match="version 99"):
-        Ledger(str(path), begins_anew=True)
+        Ledger(str(path), recreate_if_damaged=True)
 
     assert path.read_bytes() == damaged
 
@@ -245,7 +245,7 @@ def test_a_link_is_followed(path: Path, tmp_path: Path) -> None:
     link.symlink_to(path)
     damage(path, DAMAGES["no header"])
 
-    Ledger(str(link), begins_anew=True).close()
+    Ledger(str(link), recreate_if_damaged=True).close()
 
     assert link.is_symlink()
     assert aside_of(path).exists()
