@@ -231,7 +231,7 @@ def read_habits(given: object, base: Habits = OFF) -> Habits:
         base = PRESETS[name]
     for name, value in changes.items():
         if name not in _NAMES:
-            raise ValueError(f"{name}: no such habit{did_you_mean(name, _NAMES)}; there are {', '.join(_NAMES)}")
+            raise ValueError(f"{name}: no such habit{did_you_mean(name, _NAMES, or_list=True)}")
         if name == "stalls" and isinstance(value, list):
             changes[name] = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in value)
         elif isinstance(value, list):

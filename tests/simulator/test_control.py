@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from exporter.simulator.habits import OFF, Habits
 from exporter.simulator.server import Simulator
 
 JOB = {"job_type": "ASR"}
@@ -92,3 +93,32 @@ def test_no_such_job(path: str) -> None:
 def test_what_a_service_may_have(path: str, content: dict[str, Any] | list[Any], status: int) -> None:
     """Types and states that are documented nowhere are let through: the service may have them tomorrow."""
     assert answer_to("POST", path, content)[0] == status
+
+
+def test_habits_are_set_changed_and_turned_off() -> None:
+    """PUT replaces the habits of the lists, PATCH changes some, a bad one changes nothing, DELETE turns all off."""
+
+    async def scenario() -> None:
+        async with Simulator(habits=Habits(gap_seconds=5)) as simulator, aiohttp.ClientSession() as session:
+
+            async def send(method: str, content: object = None, query: str = "") -> tuple[int, dict[str, Any]]:
+                url = f"{simulator.url}/_simulator/habits{query}"
+                async with session.request(method, url, json=content) as answer:
+                    return answer.status, await answer.json()
+
+            index = simulator.index_of(simulator.jobs)
+            assert (await send("GET"))[1]["smart"]["gap_seconds"] == 5
+
+            assert (await send("PUT", {"empty_probability": 0.5}))[1]["smart"]["empty_probability"] == 0.5
+            assert index.habits == Habits(empty_probability=0.5)
+            await send("PATCH", {"stopped": True}, "?kind=smart")
+            assert index.habits == Habits(empty_probability=0.5, stopped=True)
+
+            assert await send("PUT", {"varied": 1}) == (400, {"error": "varied must be true or false"})
+            assert (await send("PATCH", {"stopped": False}, "?kind=odd"))[0] == 400
+            assert index.habits == Habits(empty_probability=0.5, stopped=True)
+
+            await send("DELETE")
+            assert index.habits == OFF
+
+    asyncio.run(scenario())

@@ -11,6 +11,7 @@ import pytest
 from yarl import URL
 
 from exporter.simulator.authentication import Call, Key, sign_call
+from exporter.simulator.habits import Habits
 from exporter.simulator.job_store import Account
 from exporter.simulator.server import DEMO_KEY, Simulator
 
@@ -298,3 +299,30 @@ def test_keys_can_be_rotated() -> None:
         assert statuses == [400, 200]
 
     with_simulator(scenario)
+
+
+def test_habits_show_on_the_wire() -> None:
+    """Broken rows, empty answers, other words and missing errors reach the caller as a real service sends them."""
+    habits = Habits(null_row_ids=("one",), row_without_id_ids=("two",), get_words={"Failed": "Fail"})
+
+    async def scenario(caller: Caller) -> None:
+        for job_id in ("one", "two", "three"):
+            caller.simulator.jobs.create("ASR", job_id=job_id, created_at=NOW - 60)
+        caller.simulator.jobs.move("three", "Failed", error=("Code", "Message"))
+
+        _, listed = await caller.call({})
+        _, failed = await caller.call({"JobId": "three"}, action="GetSmartHandleJob")
+        caller.simulator.set_habits(Habits(error_late_seconds=30))
+        _, without_error = await caller.call({"JobId": "three"}, action="GetSmartHandleJob")
+        caller.simulator.set_habits(Habits(empty_probability=1, get_missing_probability=1))
+        empty_status, empty = await caller.call({"MaxResults": "1"})
+        missing_status, missing = await caller.call({"JobId": "three"}, action="GetSmartHandleJob")
+
+        assert [item and item.get("JobId") for item in listed["SmartJobList"]] == ["three", None, None]
+        assert [item and item["JobState"] for item in listed["SmartJobList"]] == ["Failed", "Created", None]
+        assert (failed["State"], failed["ErrorCode"]) == ("Fail", "Code")
+        assert (without_error["State"], without_error.get("ErrorCode")) == ("Failed", None)
+        assert (empty_status, empty["SmartJobList"], empty["NextToken"]) == (200, [], "")
+        assert (missing_status, missing["Code"]) == (404, "JobNotFound")
+
+    with_simulator(scenario, Simulator(now=lambda: NOW, habits=habits))
