@@ -68,7 +68,7 @@ HAPPENED = {
     "role given.out": ("InvalidSecurityToken.***",),
     "role refused.out": ("http_code: 403",),
     "demo.out": ("The demo is running",),
-    "plan.out": ("calls of one target",),
+    "plan.out": ("calls for smart jobs of one target",),
     "metrics.out": ("ims_jobs",),
     "--help.out": ("usage: ",),
     "--version.out": ("ims-exporter",),
