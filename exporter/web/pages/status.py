@@ -72,7 +72,7 @@ class OpenJob:
 
 
 def respond_status(request: PageRequest, parameters: Mapping[str, str], environment: Environment) -> PageResponse:
-    """Returns the page."""
+    """Returns the page with all targets, the stuck jobs, and the jobs by type and state."""
     targets = [target_row(view, request) for view in request.views]
     failed = [row.failed_1h for row in targets if row.failed_1h is not None]
     return render_page(
