@@ -178,7 +178,7 @@ def test_the_installed_demo_is_scraped(demo: str) -> None:
         with urllib.request.urlopen(f"{demo}{path}", timeout=5) as answer:  # noqa: S310 - loopback
             return str(answer.read().decode())
 
-    up = 'ims_exporter_target_up{account="demo",region_id="cn-shanghai"} 1.0'
+    up = 'ims_exporter_target_up{account="demo",job_kind="smart",region_id="cn-shanghai"} 1.0'
     poll(READY_SECONDS, lambda: up in get("/metrics"), "a good poll")
 
     assert 'ims_jobs{account="demo"' in get("/metrics")
