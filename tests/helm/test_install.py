@@ -74,7 +74,7 @@ def test_notes(name: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "port-forward service/" in notes
-    assert ("Nothing alerts yet" in notes) == (name != "monitored")
+    assert ("No alerts are configured yet" in notes) == (name != "monitored")
 
 
 def test_helm_test_waits_for_a_real_exporter() -> None:

@@ -176,10 +176,10 @@ def test_files_are_those_that_are_generated() -> None:
 
 def test_a_way_to_use_thresholds_that_the_chart_does_not_know() -> None:
     """A rule that computes with thresholds in a new way does not get into the chart unnoticed."""
-    numbers = chart_rules.stand_ins()
+    numbers = chart_rules.unique_numbers()
 
-    with pytest.raises(ValueError, match="in a way that the chart does not know"):
-        chart_rules.marked(f"up > {numbers['catchup_seconds'] * numbers['stuck_for_seconds']}")
+    with pytest.raises(ValueError, match="in a way that the chart does not support"):
+        chart_rules.with_placeholders(f"up > {numbers['catchup_seconds'] * numbers['stuck_for_seconds']}")
 
 
 def test_dashboards_are_the_bundled_ones() -> None:

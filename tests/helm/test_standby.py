@@ -58,7 +58,7 @@ def test_counters_go_on_over_a_takeover(kind: str) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ("persistence.accessModes={ReadWriteMany},shards=2", "neither demo nor shards"),
+        ("persistence.accessModes={ReadWriteMany},shards=2", "neither demo nor shards can be combined"),
         ("persistence.enabled=false", "persistence.enabled is off"),
         ("image.tag=v1", "set persistence.accessModes to [ReadWriteMany]"),
     ],

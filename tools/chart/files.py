@@ -1,4 +1,4 @@
-"""The files of the chart that are written by a program: README, schema, rules, dashboards, and the app's version."""
+"""The generated files of the chart: README, schema, rules, dashboards, and the version in Chart.yaml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def chart_files() -> dict[Path, str]:
-    """Returns the text of every such file by its path."""
+    """Returns the text of every generated file of the chart by its path."""
     files = CHART / "files"
     return {
         CHART / "Chart.yaml": _chart_text(),
@@ -29,12 +29,12 @@ def chart_files() -> dict[Path, str]:
 
 
 def _chart_board(text: str) -> str:
-    """Returns a dashboard as the chart holds it, which fills in where the runbooks are."""
+    """Returns a dashboard with a placeholder for the base URL of the runbooks, which the chart replaces."""
     return text.replace(RUNBOOK_BASE_URL, "<<runbooks>>")
 
 
 def _chart_text() -> str:
-    """Returns the chart's description, as it stands, with the version of the exporter in it."""
+    """Returns Chart.yaml with the current version of the exporter."""
     text = (CHART / "Chart.yaml").read_text(encoding="utf-8")
     text = re.sub(r"(?m)^version: .*$", f"version: {__version__}", text)
     return re.sub(r"(?m)^appVersion: .*$", f'appVersion: "{__version__}"', text)

@@ -1,4 +1,4 @@
-"""The README of the chart: its values, from values.yaml, and the thresholds of its rules."""
+"""The README of the chart: its values and the thresholds of its rules."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ helm install ims ./helm/ims-exporter --set image.repository=registry.example/ims
 helm test ims
 ```
 
-[Installation on Kubernetes](../../docs/install-kubernetes.md) tells it step by step; the files in [ci](ci) are examples
-of values, which the tests render. The chart is for Kubernetes 1.25 or newer and Helm 3.8 or newer.
+See [Installation on Kubernetes](../../docs/install-kubernetes.md) for a guide, and [ci](ci) for examples of values. The
+chart supports Kubernetes 1.25 or newer and Helm 3.8 or newer.
 
-Values that are misspelt or of the wrong type are refused by `values.schema.json`, down to the exporter's own settings.
+`values.schema.json` rejects unknown values and values of the wrong type, including the settings of the exporter.
 
 ## Values
 
 {values}
 
-## Thresholds of the alerts
+## Alert thresholds
 
-For `prometheusRule.thresholds`. They are the same as those of `ims-exporter rules --set`, and the chart
-renders the same rules.
+The keys of `prometheusRule.thresholds`, as in `ims-exporter rules --set`. The chart renders the same rules as that
+command.
 
 {thresholds}
 """
@@ -45,11 +45,11 @@ def document() -> str:
     """Returns the text of the chart's README."""
     return PAGE.format(
         values=_table(
-            ("value", "default", "meaning"),
-            ((f"`{'.'.join(each.path)}`", _code(each.default), each.description) for each in chart_values()),
+            ("value", "default", "description"),
+            ((f"`{'.'.join(value.path)}`", _code(value.default), value.description) for value in chart_values()),
         ),
         thresholds=_table(
-            ("threshold", "default", "meaning"),
+            ("threshold", "default", "description"),
             (
                 (f"`{one.name}`", _code(getattr(Thresholds(), one.name)), one.metadata["description"])
                 for one in fields(Thresholds)
@@ -62,7 +62,7 @@ def _code(value: object) -> str:
     return f"`{value if isinstance(value, str) and value else json.dumps(value)}`"
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    heads = tuple(heads)
-    lines = [heads, ["---"] * len(heads), *rows]
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    header = tuple(header)
+    lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)

@@ -1,7 +1,8 @@
-"""The rules as the chart has them: what values may change is a mark, such as `<<failure_ratio:percent>>`.
+"""The rules of the chart, with a placeholder such as `<<failure_ratio:percent>>` for everything that values can change.
 
-They are built by the same code as those of the command `rules`, from thresholds whose numbers occur nowhere else;
-wherever one of these is found in the text, its mark takes its place.
+The same code generates them as for the command `rules`, but from thresholds that are unique numbers. Each number in the
+generated text is then replaced by the placeholder of its threshold. For example, if the number of `stuck_for_seconds` is
+69003053461, a rule with `for: 69003053461s` becomes `for: <<stuck_for_seconds:duration>>`.
 """
 
 from __future__ import annotations
@@ -24,32 +25,33 @@ if TYPE_CHECKING:
 HEADER = "# Generated from exporter/rules by `make docs`; do not edit.\n"
 LINKS = Links("<<runbooks>>", "<<dashboards>>", "<<exporter>>")
 PRODUCTS = (("burn_fast_factor", "failure_objective"), ("burn_slow_factor", "failure_objective"))
-"""The thresholds that the rules multiply."""
+"""Pairs of thresholds that the rules multiply."""
 
 DEFAULTS = {one.name: getattr(Thresholds(), one.name) for one in fields(Thresholds)}
 BY_TYPE = {name: f"@{name}" for name, value in DEFAULTS.items() if isinstance(value, dict)}
-"""The thresholds by job type, each with a name that stands for any type."""
+"""The thresholds per job type, each with a placeholder for the job type."""
 
-PLACES = {"share": 0.01, "factor": 1.0, "whole": 1e9}
-"""Where the numbers that stand for thresholds begin; the whole ones are a second more than whole minutes."""
+MINIMUM = {"ratio": 0.01, "factor": 1.0, "whole": 1e9}
+"""Minimum of the unique numbers, by kind of threshold."""
 
 
-def stand_ins() -> dict[str, float]:
-    """Returns a number of its own for each threshold: always the same, and random enough for sums to differ, too."""
+def unique_numbers() -> dict[str, float]:
+    """Returns a unique number for each threshold, the same in every run; sums of two numbers are unique, too."""
     random = Random(0)  # noqa: S311 - no secret
     found: dict[str, float] = {}
     for name, value in DEFAULTS.items():
         if isinstance(value, float):
-            place = PLACES["factor" if name.endswith("factor") else "share"]
-            found[name] = round(place * (1 + random.random() * 8), 5)
+            minimum = MINIMUM["factor" if name.endswith("factor") else "ratio"]
+            found[name] = round(minimum * (1 + random.random() * 8), 5)
         else:
-            found[name] = random.randrange(int(PLACES["whole"])) * 60 + int(PLACES["whole"]) * 60 + 1
+            minutes = random.randrange(int(MINIMUM["whole"])) + int(MINIMUM["whole"])
+            found[name] = minutes * 60 + 1  # a second more than whole minutes: a duration is then written in seconds
     return found
 
 
 def forms() -> dict[str, str]:
-    """Returns the mark of every text in which a threshold, or the sum or product of two, may occur in a rule."""
-    numbers = stand_ins()
+    """Returns the placeholder of every text in which a threshold, or the sum or product of two, can occur in a rule."""
+    numbers = unique_numbers()
     whole = {name: number for name, number in numbers.items() if isinstance(number, int)}
     found: list[tuple[str, str]] = []
     for name, number in whole.items():
@@ -65,7 +67,7 @@ def forms() -> dict[str, str]:
         product, mark = numbers[one] * numbers[other], f"{one}*{other}"
         found += [(f"{product:.6g}", f"<<{mark}:product>>"), (f"{product * 100:.4g}%", f"<<{mark}:percent>>")]
     if len(dict(found)) < len(found):
-        raise ValueError("two thresholds look alike: change the numbers that stand for them")
+        raise ValueError("two thresholds have the same text: change the seed of the unique numbers")
     return dict(found)
 
 
@@ -73,24 +75,26 @@ FORMS = forms()
 NUMBER = re.compile(r"(?<![\w.])\d[\d.]*[%a-z]?")
 
 
-def marked(text: str) -> str:
-    """Returns a text of a rule with marks in place of the numbers and types that stand for thresholds."""
+def with_placeholders(text: str) -> str:
+    """Returns a text of a rule with placeholders instead of the unique numbers and job types."""
     for name, any_type in BY_TYPE.items():
         start = f"<<each {name}>>"
-        if f'job_type="{any_type}"' in text:  # an expression for each type comes first, then one for all others
+        if f'job_type="{any_type}"' in text:  # the first expression is repeated per job type
             first, _, others = text.partition("\nor\n")
             text = f"{start}{first.replace(any_type, '<<type>>')}\nor\n<<end>>{others}"
         text = re.sub(rf"{any_type} ([^,]+, )", rf"{start}<<type>> \1<<end>>", text)
         text = text.replace(any_type, f"<<{name}:types>>")
     text = NUMBER.sub(lambda found: FORMS.get(found[0], found[0]), text)
-    if strange := re.search(r"\d{10,}", text):
-        raise ValueError(f"{strange[0]} in a rule is made of thresholds in a way that the chart does not know: {text}")
+    if unknown := re.search(r"\d{10,}", text):
+        raise ValueError(
+            f"{unknown[0]} in a rule is calculated from thresholds in a way that the chart does not support: {text}"
+        )
     return text
 
 
 def rule_texts() -> dict[str, str]:
     """Returns the text of each rule file of the chart by its name."""
-    numbers = stand_ins()
+    numbers = unique_numbers()
     by_type = {name: {any_type: int(numbers[name])} for name, any_type in BY_TYPE.items()}
     built = groups(Thresholds(**{**numbers, **by_type}), "<<selector>>")  # type: ignore[arg-type] # ints stay ints
     return {
@@ -102,7 +106,7 @@ def rule_texts() -> dict[str, str]:
 
 
 def thresholds_text() -> str:
-    """Returns the text of the file with the thresholds' defaults, the job types, and the labels not to select by."""
+    """Returns the file with the default thresholds, the job types, and the labels that a selector cannot use."""
     defaults = {name: dict(value) if name in BY_TYPE else value for name, value in DEFAULTS.items()}
     (job_types,) = {tuple(defaults[name]) for name in BY_TYPE}
     return _text({"job_types": list(job_types), "unselectable": sorted(UNSELECTABLE), "defaults": defaults})
@@ -110,13 +114,15 @@ def thresholds_text() -> str:
 
 def _entry(rule: Mapping[str, str | dict[str, str]]) -> dict[str, object]:
     return {
-        key: {inner: marked(text) for inner, text in value.items()} if isinstance(value, dict) else marked(value)
+        key: {inner: with_placeholders(text) for inner, text in value.items()}
+        if isinstance(value, dict)
+        else with_placeholders(value)
         for key, value in rule.items()
     }
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes text with marks as a block, which needs no quotes whatever comes in their place."""
+    """Writes text with placeholders as a block, which needs no quotes whatever replaces them."""
 
 
 def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

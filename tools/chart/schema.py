@@ -1,4 +1,4 @@
-"""The schema of the chart's values, which refuses what is misspelt: from values.yaml, settings, rules, Kubernetes."""
+"""The JSON schema of the chart's values, from values.yaml, the settings, the rules and definitions of Kubernetes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.rules import Alert, Thresholds, groups
 from tools.chart.values import Value, chart_values
 
 NEWEST = "1.37.0"
-"""The version of Kubernetes whose definitions the schema takes."""
+"""The version of Kubernetes whose definitions the schema contains."""
 
 SET_BY_CHART = (
     "lease_name",
@@ -28,25 +28,25 @@ SET_BY_CHART = (
 )
 NOTES = ("title", "description", "default", "examples", "format")
 QUALIFIED = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-"""A key of a label or annotation, as Kubernetes takes it."""
+"""A valid key of a Kubernetes label or annotation."""
 
 LABEL = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
-"""The value of a label, as Kubernetes takes it."""
+"""A valid value of a Kubernetes label."""
 
 NAME = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$"
-"""The name of an object, as Kubernetes takes it, or none."""
+"""A valid name of a Kubernetes object, or an empty text."""
 
 SECRET_KEY = {"$ref": "#/$defs/SecretKeySelector"}
 
 REFERENCE = re.compile(r'"#/\$defs/(io\.k8s\.[^"]+)"')
 
-PLACES = (
+PACKAGES = (
     "io.k8s.api.core.v1",
     "io.k8s.api.networking.v1",
     "io.k8s.api.apps.v1",
     *(f"io.k8s.apimachinery.pkg.{place}" for place in ("apis.meta.v1", "api.resource", "util.intstr")),
 )
-"""Where Kubernetes' definitions are looked for."""
+"""The packages in which a definition is looked up, in this order."""
 
 Schema = dict[str, Any]
 
@@ -78,7 +78,7 @@ def _closed() -> Schema:
 
 
 def _texts(keys: str, value: Schema | None = None) -> Schema:
-    """Returns the schema of texts by keys with this pattern."""
+    """Returns the schema of a mapping from keys with this pattern to strings."""
     return {"patternProperties": {keys: {"type": "string", **(value or {})}}, "additionalProperties": False}
 
 
@@ -92,12 +92,12 @@ def _of_value(value: Value, defs: Schema) -> Schema:
         reference = _kubernetes(hint.partition("k8s:")[2], defs)
         return {**found, "items": reference} if hint.startswith("list ") else reference
     if not hint and isinstance(value.default, (dict, list)):
-        raise ValueError(f"values.yaml does not say what {'.'.join(value.path)} is made of")
+        raise ValueError(f"values.yaml has no @schema for {'.'.join(value.path)}")
     return {**found, **_named(hint, defs)} if hint else found
 
 
 def _named(hint: str, defs: Schema) -> Schema:
-    """Returns what a word after `@schema` stands for."""
+    """Returns the schema that a name after `@schema` refers to."""
     plain: dict[str, Schema] = {
         "name": {"pattern": NAME},
         "labels": _texts(QUALIFIED, {"pattern": LABEL}),
@@ -124,27 +124,27 @@ def alerts() -> list[str]:
 
 
 def thresholds() -> Schema:
-    """Returns the schema of changed thresholds."""
+    """Returns the schema of `prometheusRule.thresholds`."""
     return {
         **_closed(),
         "properties": {one.name: _threshold(one.type, dict(one.metadata)) for one in fields(Thresholds)},
     }
 
 
-def _threshold(kind: object, told: dict[str, Any]) -> Schema:
+def _threshold(kind: object, metadata: dict[str, Any]) -> Schema:
     number = {
         "type": "number" if kind == "float" else "integer",
-        "minimum": told["minimum"],
-        "maximum": told["maximum"],
+        "minimum": metadata["minimum"],
+        "maximum": metadata["maximum"],
     }
     if str(kind).startswith("Mapping"):
         names = {"pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"}
         number = {"type": "object", "propertyNames": names, "additionalProperties": number}
-    return {"description": told["description"], **number}
+    return {"description": metadata["description"], **number}
 
 
 def settings(defs: Schema) -> Schema:
-    """Returns the schema of the exporter's settings, but for those that the chart sets itself."""
+    """Returns the schema of the exporter's settings, except those that the chart sets."""
     found = Settings.model_json_schema()
     defs.update({name: _without_notes(inner) for name, inner in found.pop("$defs").items()})
     found["properties"] = {name: inner for name, inner in found["properties"].items() if name not in SET_BY_CHART}
@@ -155,16 +155,16 @@ def settings(defs: Schema) -> Schema:
 
 
 def _without_notes(part: Any) -> Any:  # noqa: ANN401 - JSON
-    """Returns a part of a schema without what explains it; a property may be called like that."""
+    """Returns a part of a schema without titles, descriptions and the like; properties with such names are kept."""
     if isinstance(part, list):
-        return [_without_notes(each) for each in part]
+        return [_without_notes(item) for item in part]
     if not isinstance(part, dict):
         return part
-    if "anyOf" in part and {"type": "null"} in part["anyOf"]:  # null is how Helm takes a value away
-        part = part | dict(next(each for each in part["anyOf"] if each != {"type": "null"}))
+    if "anyOf" in part and {"type": "null"} in part["anyOf"]:  # null removes a value in Helm
+        part = part | dict(next(choice for choice in part["anyOf"] if choice != {"type": "null"}))
         del part["anyOf"]
     return {
-        key: {name: _without_notes(each) for name, each in inner.items()}
+        key: {name: _without_notes(schema) for name, schema in inner.items()}
         if key == "properties"
         else _without_notes(inner)
         for key, inner in part.items()
@@ -173,12 +173,12 @@ def _without_notes(part: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _kubernetes(name: str, defs: Schema) -> Schema:
-    """Adds Kubernetes' definition of a type, with all that it is made of, and returns the reference to it."""
+    """Adds the Kubernetes definition of a type, and the definitions it refers to, and returns the reference to it."""
     if name not in defs:
         known = _definitions()
-        full = next(each for place in PLACES for each in [f"{place}.{name}"] if each in known)
+        full = next(f"{package}.{name}" for package in PACKAGES if f"{package}.{name}" in known)
         text = json.dumps(_without_notes(known[full]))
-        defs[name] = {}  # so that a type that holds itself ends
+        defs[name] = {}  # ends the recursion of a type that contains itself
         for inner in sorted(set(REFERENCE.findall(text))):
             text = text.replace(f'"#/$defs/{inner}"', json.dumps(_kubernetes(inner.rpartition(".")[2], defs)["$ref"]))
         defs[name] = json.loads(text)

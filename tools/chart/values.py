@@ -1,4 +1,4 @@
-"""The values of the chart as `values.yaml` has them: path, default, description, and what the schema must know."""
+"""The values of the chart, read from `values.yaml`: path, default, description and schema hint."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ INDENT = 2
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value that can be set."""
+    """A value of the chart."""
 
     path: tuple[str, ...]
     default: object
     description: str
     hint: str
-    """What `@schema` says of it; empty where its default says all."""
+    """The text after `@schema`; empty if the default value shows the schema."""
 
 
 def chart_values() -> list[Value]:
-    """Returns all values in the order of the file; raises ValueError for one without a description."""
+    """Returns all values in the order of the file; raises ValueError if a value has no description."""
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
     defaults = yaml.safe_load(text)
     found: list[Value] = []
@@ -41,26 +41,26 @@ def chart_values() -> list[Value]:
         elif key := KEY.match(line):
             parents[len(key["indent"]) // INDENT :] = [key["name"]]
             if description:
-                found.append(Value(tuple(parents), default_of(defaults, parents), description, hint))
+                found.append(Value(tuple(parents), _default_of(defaults, parents), description, hint))
             description, hint = "", ""
         elif not line:
             description, hint = "", ""
-    if undescribed := unknown(defaults, {value.path for value in found}):
+    if undescribed := _unknown(defaults, {value.path for value in found}):
         raise ValueError(f"values.yaml does not describe {', '.join(undescribed)}")
     return found
 
 
-def default_of(defaults: object, path: list[str]) -> object:
+def _default_of(defaults: object, path: list[str]) -> object:
     """Returns the default at a path."""
     for key in path:
         defaults = defaults[key] if isinstance(defaults, dict) else None
     return defaults
 
 
-def unknown(defaults: object, known: set[tuple[str, ...]], path: tuple[str, ...] = ()) -> list[str]:
-    """Returns the values that are neither known nor made of known ones."""
+def _unknown(defaults: object, known: set[tuple[str, ...]], path: tuple[str, ...] = ()) -> list[str]:
+    """Returns the paths of the values that are not known and do not consist of known values."""
     if path in known:
         return []
     if not isinstance(defaults, dict) or not defaults:
         return [".".join(path)]
-    return [name for key, inner in defaults.items() for name in unknown(inner, known, (*path, key))]
+    return [name for key, inner in defaults.items() for name in _unknown(inner, known, (*path, key))]

@@ -1,4 +1,4 @@
-"""Waits until the exporter at a base URL is ready, and reads its metrics; ends with an error if that fails."""  # noqa: INP001 - no module
+"""Waits until the exporter at a base URL is ready, and reads its metrics; exits with an error if that fails."""  # noqa: INP001 - no module
 
 import ssl
 import sys
@@ -11,7 +11,7 @@ UNAUTHORIZED = 401
 
 
 def status(url: str) -> tuple[int, str]:
-    """Returns status and text of an answer; the certificate is not checked, it may name another host."""
+    """Returns status and body of a response; the certificate is not verified, because it may name another host."""
     context = ssl._create_unverified_context() if url.startswith("https:") else None  # noqa: S323, SLF001 - see above
     try:
         with urllib.request.urlopen(url, timeout=5, context=context) as answer:  # noqa: S310 - the exporter's own
@@ -23,7 +23,7 @@ def status(url: str) -> tuple[int, str]:
 
 
 def main(base: str) -> None:
-    """Ends with a message about what is wrong, if anything is."""
+    """Exits with an error message if the exporter is not ready or has no metrics."""
     deadline = time.monotonic() + READY_SECONDS
     while (ready := status(f"{base}/readyz"))[0] != 200:  # noqa: PLR2004 - OK
         if time.monotonic() > deadline:

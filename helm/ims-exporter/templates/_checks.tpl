@@ -1,26 +1,26 @@
-{{- /* Refuses values that contradict each other, and says what to do. */}}
+{{- /* Fails for values that contradict each other, with a message that names the fix. */}}
 {{- define "ims-exporter.checks" -}}
 {{- with .Values }}
 {{- if not (or .demo .existingConfigMap .config.region_id .config.targets) }}
-{{- fail "nothing to poll: set config.region_id, or config.targets for several accounts or regions (or demo: true to try it)" }}
+{{- fail "nothing to poll: set config.region_id, or config.targets for several accounts or regions, or demo: true for a demo" }}
 {{- end }}
 {{- if and (gt (int .shards) 1) (or .demo .persistence.existingClaim) }}
-{{- fail "shards share the targets, each with a volume of its own: neither demo nor persistence.existingClaim goes with them" }}
+{{- fail "shards need a volume per pod: neither demo nor persistence.existingClaim can be combined with shards" }}
 {{- end }}
 {{- if and (ne .standby.mode "none") (or .demo (gt (int .shards) 1)) }}
-{{- fail "standby is for pods that share one ledger: neither demo nor shards goes with it; make a release for each part of the targets" }}
+{{- fail "standby pods share one ledger: neither demo nor shards can be combined with standby; create one release per part of the targets" }}
 {{- end }}
 {{- if and (ne .standby.mode "none") (not .persistence.enabled) }}
-{{- fail "standby takes a volume that its pods share: persistence.enabled is off" }}
+{{- fail "standby needs a shared volume, but persistence.enabled is off" }}
 {{- end }}
 {{- if and (ne .standby.mode "none") (not .persistence.existingClaim) (not (has "ReadWriteMany" .persistence.accessModes)) }}
-{{- fail "standby takes a volume that its pods share: set persistence.accessModes to [ReadWriteMany] and a storage class that has it, or persistence.existingClaim" }}
+{{- fail "standby needs a shared volume: set persistence.accessModes to [ReadWriteMany] and a storage class that supports it, or set persistence.existingClaim" }}
 {{- end }}
 {{- if and .existingConfigMap .config }}
-{{- fail "config and existingConfigMap are both set: the settings come from one of them" }}
+{{- fail "config and existingConfigMap are both set: set only one of them" }}
 {{- end }}
 {{- if and .config.region_id .config.targets }}
-{{- fail "config.region_id and config.targets are both set: a single target, or a list of them" }}
+{{- fail "config.region_id and config.targets are both set: set region_id for one target, or targets for several" }}
 {{- end }}
 {{- $targets := list }}
 {{- range .config.targets }}
@@ -34,11 +34,11 @@
 {{- fail "serviceMonitor and podMonitor are both enabled: every sample would be scraped twice" }}
 {{- end }}
 {{- if and .webConfig.tls (not .webConfig.existingSecret) }}
-{{- fail "webConfig.tls is on without webConfig.existingSecret, which holds the web config file and the certificate" }}
+{{- fail "webConfig.tls is on without webConfig.existingSecret, which contains the web config file and the certificate" }}
 {{- end }}
 {{- range ($.Files.Get "files/thresholds.yaml" | fromYaml).unselectable }}
 {{- if regexMatch (printf "(^|,)%s[=!]" .) $.Values.prometheusRule.selector }}
-{{- fail (printf "prometheusRule.selector: not every series that the rules read has the label %s; choose one that the scrape target has, such as namespace, cluster or job" .) }}
+{{- fail (printf "prometheusRule.selector: not every series that the rules read has the label %s; choose a label of the scrape target, such as namespace, cluster or job" .) }}
 {{- end }}
 {{- end }}
 {{- with .credentials }}
@@ -47,7 +47,7 @@
 {{- if $value }}{{ $ways = append $ways (printf "credentials.%s" $name) }}{{ end }}
 {{- end }}
 {{- if gt (len $ways) 1 }}
-{{- fail (printf "%s are all set: the default chain would take one and ignore the others; choose one" (join ", " (sortAlpha $ways))) }}
+{{- fail (printf "%s are all set: the default credential chain would use one and ignore the others; set only one" (join ", " (sortAlpha $ways))) }}
 {{- end }}
 {{- if ne (empty .accessKeyId) (empty .accessKeySecret) }}
 {{- fail "credentials.accessKeyId and credentials.accessKeySecret belong together: set both" }}

@@ -2,28 +2,28 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* At most 52 characters: Kubernetes appends a revision of 11 to a StatefulSet's name for a label of 63. */}}
+{{- /* Maximum of 52 characters: Kubernetes appends a revision of 11 characters for a label of at most 63. */}}
 {{- define "ims-exporter.fullname" -}}
 {{- $name := include "ims-exporter.name" . -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
 {{- default $full .Values.fullnameOverride | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* What never changes: a StatefulSet cannot be upgraded when its selector or its claim differ. */}}
+{{- /* Labels that never change: a StatefulSet whose selector or claim differs cannot be upgraded. */}}
 {{- define "ims-exporter.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "ims-exporter.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- /* Labels of an object, without doubles; what selects wins: (list root more) */}}
-{{- define "ims-exporter.jobs.labels" -}}
+{{- /* Labels of an object without duplicates; selector labels take precedence: (list root labels) */}}
+{{- define "ims-exporter.labels" -}}
 {{- $root := index . 0 -}}
 {{- $chart := dict "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
 {{- $version := dict "app.kubernetes.io/version" ($root.Values.image.tag | default $root.Chart.AppVersion | trunc 63 | trimSuffix "-") -}}
 {{- include "ims-exporter.podLabels" (list $root (merge (dict) (default (dict) (index . 1)) $chart $version)) }}
 {{- end }}
 
-{{- /* Labels of the pod, which a new version of the chart does not change: (list root more) */}}
+{{- /* Labels of the pod, which do not depend on the version of the chart: (list root labels) */}}
 {{- define "ims-exporter.podLabels" -}}
 {{- $root := index . 0 -}}
 {{- $own := include "ims-exporter.selectorLabels" $root | fromYaml -}}
@@ -54,21 +54,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ ternary "https" "http" .Values.webConfig.tls }}
 {{- end }}
 
-{{- /* metadata of an object that the user may move, label and annotate: (list root values suffix labels) */}}
+{{- /* metadata of an object with the namespace, labels and annotations of its values: (list root values suffix) */}}
 {{- define "ims-exporter.metadata" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 1 -}}
 name: {{ include "ims-exporter.fullname" $root }}{{ index . 2 }}
 namespace: {{ $values.namespace | default $root.Release.Namespace }}
 labels:
-  {{- include "ims-exporter.jobs.labels" (list $root $values.labels) | nindent 2 }}
+  {{- include "ims-exporter.labels" (list $root $values.labels) | nindent 2 }}
 {{- with $values.annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{- /* The spec of the ledger's claim. */}}
+{{- /* The spec of the PersistentVolumeClaim of the ledger. */}}
 {{- define "ims-exporter.claim" -}}
 accessModes:
   {{- toYaml .Values.persistence.accessModes | nindent 2 }}
@@ -80,12 +80,12 @@ resources:
     storage: {{ .Values.persistence.size }}
 {{- end }}
 
-{{- /* The claim that the pods of a standby share. */}}
+{{- /* The name of the PersistentVolumeClaim that standby pods share. */}}
 {{- define "ims-exporter.sharedClaim" -}}
 {{- default (printf "%s-ledger" (include "ims-exporter.fullname" .)) .Values.persistence.existingClaim }}
 {{- end }}
 
-{{- /* Gives the series of the jobs the same labels from whichever pod, so that counters go on over a takeover. */}}
+{{- /* Relabelings that give job series the same labels from every pod, so that counters continue after a takeover. */}}
 {{- define "ims-exporter.oneSource" -}}
 - action: replace
   sourceLabels: [__name__]
@@ -125,7 +125,7 @@ scheme: {{ include "ims-exporter.scheme" $root }}
 {{- end }}
 {{- end }}
 
-{{- /* The pod of `helm test`, which no service and no policy of the exporter selects. */}}
+{{- /* Labels of the pod of `helm test`, which the Service and the policies of the exporter do not select. */}}
 {{- define "ims-exporter.testLabels" -}}
 app.kubernetes.io/name: {{ include "ims-exporter.name" . }}-test
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -1,9 +1,9 @@
-{{- /* The pod's spec. */}}
+{{- /* The spec of the pod. */}}
 {{- define "ims-exporter.pod" -}}
 serviceAccountName: {{ include "ims-exporter.serviceAccountName" . }}
-{{- /* Only a Lease takes the API of Kubernetes. */}}
+{{- /* Only a Lease needs the Kubernetes API. */}}
 automountServiceAccountToken: {{ eq .Values.standby.mode "lease" }}
-# The variables that Kubernetes makes for services look like settings: IMS_..._PORT.
+# Variables that Kubernetes injects for Services look like settings of the exporter: IMS_..._PORT.
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
 {{- $fields := dict "securityContext" "podSecurityContext" }}
@@ -80,7 +80,7 @@ volumes:
 {{- if gt (int .Values.shards) 1 }}
 - name: IMS_EXPORTER_SHARDS
   value: {{ .Values.shards | quote }}
-- name: HOSTNAME # ends in the number of the shard
+- name: HOSTNAME # ends in the index of the shard
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
