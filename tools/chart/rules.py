@@ -1,8 +1,8 @@
 """The rules of the chart, with a placeholder such as `<<failure_ratio:percent>>` for everything that values can change.
 
-The same code generates them as for the command `rules`, but from thresholds that are unique numbers. Each number in the
-generated text is then replaced by the placeholder of its threshold. For example, if the number of `stuck_for_seconds` is
-69003053461, a rule with `for: 69003053461s` becomes `for: <<stuck_for_seconds:duration>>`.
+The same code generates them as for the command `rules`, but from thresholds that are unique numbers. Each number in
+the generated text is then replaced by the placeholder of its threshold. For example, the number of `stuck_for_seconds`
+is 69003053461, so a rule with `for: 69003053461s` becomes `for: <<stuck_for_seconds:duration>>`.
 """
 
 from __future__ import annotations
