@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.config.settings import CredentialSettings, Settings, TargetSettings, restart_settings
 from exporter.config.sources import CONFIG_VARIABLE, FLAG_SETTINGS, environment_name, flag_name
 from exporter.config.validators import SINGLE_TARGET
+from exporter.jobs.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -133,7 +134,9 @@ set, the default chain of Alibaba Cloud applies; its first link with credentials
 
 {chain}
 
-The RAM user or role needs the permission `ice:ListSmartJobs`, and `ice:GetSmartHandleJob` for `failure_details`.
+The RAM user or role needs these permissions:
+
+{permissions}
 
 ## Complete file
 
@@ -151,6 +154,7 @@ def configuration_document() -> str:
         targets=_table(("key", "default", "bounds", "meaning"), _key_rows(TargetSettings)),
         credentials=_table(("key", "default", "bounds", "meaning"), _key_rows(CredentialSettings)),
         chain=_table(("", "link", "variables"), [(f"{n}.", *link) for n, link in enumerate(DEFAULT_CHAIN, 1)]),
+        permissions=_table(("job kind", "to poll", "for `failure_details`"), _permission_rows()),
         example=example_file(),
     )
 
@@ -164,6 +168,11 @@ def example_file() -> str:
             text = ("on" if value else "off") if isinstance(value, bool) else value
             lines.append(f"{name}: {text}\n")
     return "".join(lines)
+
+
+def _permission_rows() -> Iterable[tuple[str, str, str]]:
+    for kind in KINDS.values():
+        yield f"`{kind.name}`", f"`ice:{kind.action}`", f"`ice:{kind.details.action}`" if kind.details else "-"
 
 
 def _setting_rows() -> Iterable[tuple[str, ...]]:

@@ -98,8 +98,18 @@ def path_of(place: Iterable[str | int]) -> str:
 
 def name_in_sources(place: Place, sources: Sequence[Source]) -> str:
     """Returns the name of a place in the source that has the longest part of its path, the first one of equals."""
-    best = max(sources, key=lambda source: _depth(source.values, place))
-    return best.name_of(place) if _depth(best.values, place) else path_of(place)
+    best = max(sources, key=lambda source: depth_of(source.values, place))
+    return best.name_of(place) if depth_of(best.values, place) else path_of(place)
+
+
+def depth_of(values: object, place: Place) -> int:
+    """Returns how many keys of a place exist in nested values."""
+    for steps, key in enumerate(place):
+        try:
+            values = values[key]  # type: ignore[index] # the error is expected
+        except (LookupError, TypeError):
+            return steps
+    return len(place)
 
 
 def explain(
@@ -123,12 +133,3 @@ def _texts(found: ErrorDetails, models: Mapping[str, type[BaseModel]]) -> list[s
     hint = f"; for example {field.examples[0]}" if field and field.examples and found["type"] != TOGETHER else ""
     text = SUBJECT.sub("must", found["msg"].removeprefix("Value error, ").partition(" after validation")[0])
     return [f"{line}{hint}" for line in PLAIN_TEXTS.get(found["type"], text).splitlines()]
-
-
-def _depth(values: object, place: Place) -> int:
-    for steps, key in enumerate(place):
-        try:
-            values = values[key]  # type: ignore[index] # the error is expected
-        except (LookupError, TypeError):
-            return steps
-    return len(place)

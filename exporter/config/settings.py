@@ -280,7 +280,7 @@ class Settings(BaseSettings):
     )
     failure_details: bool = Field(
         default=True,
-        description="Whether to get the reason of each failed job; requires the permission `ice:GetSmartHandleJob`.",
+        description="Whether to get the reason of each failed job, which requires a permission.",
     )
     listen_address: Annotated[str, AfterValidator(listenable_address), TakesRestart()] = Field(
         default="0.0.0.0:9912",

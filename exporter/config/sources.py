@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_settings import CliSettingsSource, EnvSettingsSource, YamlConfigSettingsSource
 
-from exporter.config.problems import Problem, Unreadable, path_of
+from exporter.config.problems import Problem, Unreadable, depth_of, path_of
 from exporter.config.settings import Settings
 from exporter.config.yaml_file import read_settings_file
 from exporter.errors import SettingsError
@@ -90,7 +90,7 @@ class EnvironmentSource(EnvSettingsSource):
     def __init__(self, environ: Mapping[str, str]) -> None:
         super().__init__(Settings, case_sensitive=False)
         # Sorted, so that JSON in CREDENTIALS comes before CREDENTIALS__FILE, which is merged into it.
-        self.env_vars = {name.lower(): environ[name] for name in sorted(environ) if environ[name]}
+        self.env_vars = {name.lower(): environ[name] for name in sorted(environ, key=str.lower) if environ[name]}
         self._names = {name.lower(): name for name in environ if environ[name]}
         self.values: dict[str, object] = self()
 
@@ -119,6 +119,14 @@ class EnvironmentSource(EnvSettingsSource):
             if field_name in LIST_SETTINGS and isinstance(decoded, list)
             else decoded
         )
+
+    def uses(self, variable: str) -> bool:
+        """Returns whether a variable is a setting, or a value inside one; an empty variable only has to be named so."""
+        keys = variable[len(ENV_PREFIX) :].lower().split(NESTED_DELIMITER)
+        if variable not in self._names.values():
+            return keys[0] in Settings.model_fields
+        place = tuple(int(key) if key.isdecimal() else key for key in keys)
+        return depth_of(self.values, place) == len(place)
 
     def name_of(self, place: Place) -> str:
         """Returns the variable that a place is in, with the path inside the variable if that is JSON."""
@@ -180,13 +188,9 @@ def flags_of(namespace: argparse.Namespace) -> dict[str, object]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Returns the variables with the prefix of this exporter that are no setting, each with the likely cause."""
-    unknown = sorted(name for name in environ if name.upper().startswith(ENV_PREFIX) and not _is_known(name))
-    return [f"{name}: {_likely_cause(name)}" for name in unknown]
-
-
-def _is_known(variable: str) -> bool:
-    setting, nested, _ = variable[len(ENV_PREFIX) :].lower().partition(NESTED_DELIMITER)
-    return setting in ((*NESTED_SETTINGS, *LIST_SETTINGS) if nested else (CONFIG, *Settings.model_fields))
+    source = EnvironmentSource(environ)
+    own = sorted(name for name in environ if name.upper().startswith(ENV_PREFIX) and name != CONFIG_VARIABLE)
+    return [f"{name}: {_likely_cause(name)}" for name in own if not source.uses(name)]
 
 
 def _likely_cause(variable: str) -> str:

@@ -80,10 +80,16 @@ def test_unknown_variables_are_named_with_a_guess() -> None:
         "IMS_EXPORTER_TARGETS__0__ACCOUNT": "x",
         "IMS_EXPORTER_REGOIN_ID": CANARY,
         "IMS_EXPORTER_XYZZY": CANARY,
+        "IMS_EXPORTER_LOOKBACK_DAYS__X": CANARY,
+        "IMS_EXPORTER_CREDENTIALS__FILE": "x",
+        "IMS_EXPORTER_CREDENTIALS__FILE__X": CANARY,
+        "IMS_EXPORTER_SHARDS": "",
         "OTHER": "x",
     }
 
     assert unknown_variables(environ) == [
+        "IMS_EXPORTER_CREDENTIALS__FILE__X: no setting has this name; did you mean IMS_EXPORTER_CREDENTIALS?",
+        "IMS_EXPORTER_LOOKBACK_DAYS__X: no setting has this name; did you mean IMS_EXPORTER_LOOKBACK_DAYS?",
         "IMS_EXPORTER_REGOIN_ID: no setting has this name; did you mean IMS_EXPORTER_REGION_ID?",
         "IMS_EXPORTER_XYZZY: no setting has this name",
     ]
@@ -143,3 +149,13 @@ def test_a_flag_can_be_empty() -> None:
 
     assert load_settings({"web_config_file": ""}, environ).web_config_file == ""
     assert load_settings({"account": "null"}, ONE_TARGET).account == "null"
+
+
+def test_a_list_flag_can_be_repeated() -> None:
+    """A flag of a list takes words with commas, JSON, and more than one flag."""
+    parser = argparse.ArgumentParser()
+    add_setting_flags(parser)
+
+    for given in (["ASR,DynamicChart"], ["ASR", "DynamicChart"], ['["ASR", "DynamicChart"]']):
+        flags = flags_of(parser.parse_args([word for value in given for word in ("--job-types", value)]))
+        assert load_settings(flags, ONE_TARGET).job_types == ("ASR", "DynamicChart")
