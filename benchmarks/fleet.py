@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from exporter.jobs.snapshot import Durations, FailedJob, Health, PollKey, TargetView
 from exporter.metrics.counters import Instruments
-from exporter.metrics.exposition import Exposition, Families
+from exporter.metrics.exposition import ACCOUNT_GROUPS, TARGET_GROUPS, Exposition, Families
 from exporter.metrics.families import make_family
-from exporter.metrics.table import ACCOUNT_METRICS, PROCESS_METRICS, TARGET_GROUPS, Process
+from exporter.metrics.table import PROCESS_METRICS, Process
 
 Label = TypeVar("Label")
 
@@ -78,13 +78,14 @@ class Fleet:
         snapshots = [(labels, view.snapshot) for labels, view in views]
         counts = [(labels, self._instruments.counts[view.key]) for labels, view in views]
         waits = [((account,), seconds) for account, seconds in self._instruments.waits.items()]
-        groups = (*TARGET_GROUPS, ACCOUNT_METRICS, PROCESS_METRICS)
+        groups = (*TARGET_GROUPS, *ACCOUNT_GROUPS, PROCESS_METRICS)
         sources: tuple[Sources, ...] = (snapshots, views, counts, waits, [((), self._process)])
         pairs = zip(groups, sources, strict=True)
         return Families([make_family(metric, some) for metrics, some in pairs for metric in metrics])
 
     def _call(self, key: PollKey) -> None:
         self._instruments.observe_request(key, "ListSmartJobs", "OK", self._random.uniform(0.01, 1))
+        self._instruments.add_rate_limit_wait(key.account, self._random.uniform(0, 0.1))
 
     def _polled(self, view: TargetView) -> TargetView:
         for _ in range(CALLS):

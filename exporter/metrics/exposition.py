@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from operator import is_
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from isal import isal_zlib
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -13,7 +14,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from exporter.metrics.families import make_family
-from exporter.metrics.table import ACCOUNT_METRICS, PROCESS_METRICS, TARGET_GROUPS
+from exporter.metrics.table import ACCOUNT_METRICS, COUNTED_METRICS, HEALTH_METRICS, JOB_METRICS, PROCESS_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,14 +25,25 @@ if TYPE_CHECKING:
     from exporter.metrics.counters import Instruments
     from exporter.metrics.table import Metric, Process, TargetCounts
 
+Group: TypeAlias = "tuple[Metric[Any], ...]"
+
 MAX_TARGETS_INLINE = 20
 """Maximum number of targets for which a page is made in the event loop; for more it is made in a thread."""
+
+PARTS_PER_CHUNK = 128
+"""Pieces of samples that are joined before they are compressed: the whole page may have tens of megabytes."""
 
 GZIP_LEVEL = 1
 """The fastest level that compresses well: series repeat each other."""
 
 GZIP_WINDOW = 31
 """The largest window, with the header and trailer of gzip."""
+
+TARGET_GROUPS: tuple[Group, ...] = (JOB_METRICS, HEALTH_METRICS, COUNTED_METRICS)
+"""The metrics of a target, by what they are read from: its snapshot, view and counts."""
+
+ACCOUNT_GROUPS: tuple[Group, ...] = (ACCOUNT_METRICS,)
+"""The metrics of an account, read from the seconds that its requests waited."""
 
 END = b"# EOF\n"
 """The last line of OpenMetrics."""
@@ -50,13 +62,18 @@ OPENMETRICS = Format(openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_lates
 FORMATS = (TEXT, OPENMETRICS)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The samples of one group of metrics of one target: one piece of bytes per metric, in each format."""
+Samples: TypeAlias = "dict[Format, tuple[bytes, ...]]"
+"""The samples of one group of metrics of one source: one piece of bytes per metric, in each format."""
 
-    source: object
-    """What the samples were read from. It is immutable, so the samples are valid as long as it is the same object."""
-    samples: dict[Format, tuple[bytes, ...]]
+
+class Rendered(NamedTuple):
+    """The samples of a target or account.
+
+    The sources are immutable, so the samples of each are valid as long as the source is the same object.
+    """
+
+    sources: tuple[object, ...]
+    samples: tuple[Samples, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +83,7 @@ class Moment:
     targets: Sequence[tuple[TargetView, TargetCounts | None]]
     oldest_fresh: float
     """Unix time of the oldest snapshot that is not stale."""
-    waits: dict[str, float]
+    waits: Sequence[tuple[str, float]]
     process: Process
 
 
@@ -105,18 +122,25 @@ class Exposition:
         self._stale_after_seconds = stale_after_seconds
         self._runtime = runtime_collector() if runtime is None else runtime
         self._heads = {
-            form: [[encode(form, make_family(metric, ())) for metric in metrics] for metrics in TARGET_GROUPS]
+            form: [
+                [encode(form, make_family(metric, ())) for metric in metrics]
+                for metrics in (*TARGET_GROUPS, *ACCOUNT_GROUPS)
+            ]
             for form in FORMATS
         }
-        self._blocks: dict[PollKey, tuple[Block, ...]] = {}
+        self._rendered: dict[PollKey | str, Rendered] = {}
+        """The samples of each target, and those of each account under its name."""
 
     def prerender(self, view: TargetView) -> None:
         """Renders a target whose poll has ended, so that the next scrape finds its samples rendered."""
-        self._current_blocks(view, self._instruments.counts.get(view.key))
+        self._target_samples(view, self._instruments.counts.get(view.key))
+        account = view.key.account
+        if account in self._instruments.waits:
+            self._account_samples(account, self._instruments.waits[account])
 
     def page(self, form: Format) -> bytes:
         """Returns the page of this moment."""
-        return self._make_page(self._capture(), form)
+        return b"".join(self._parts(self._capture(), form))
 
     async def scrape(self, form: Format, *, is_gzip: bool) -> bytes:
         """Returns the page of this moment, in gzip if asked for; many targets do not hold up the event loop."""
@@ -130,57 +154,70 @@ class Exposition:
         return Moment(
             targets=[(view, counts.get(view.key)) for view in self._views()],
             oldest_fresh=self._now() - self._stale_after_seconds(),
-            waits=dict(self._instruments.waits),
+            waits=list(self._instruments.waits.items()),
             process=self._process(),
         )
 
     def _make_body(self, moment: Moment, form: Format, *, is_gzip: bool) -> bytes:
-        page = self._make_page(moment, form)
-        return isal_zlib.compress(page, GZIP_LEVEL, GZIP_WINDOW) if is_gzip else page
+        parts = self._parts(moment, form)
+        return compress(parts) if is_gzip else b"".join(parts)
 
-    def _make_page(self, moment: Moment, form: Format) -> bytes:
-        """Joins the page family by family, as a family must not be interrupted; any thread may call it."""
-        targets = [(view, self._current_blocks(view, counts)) for view, counts in moment.targets]
-        if len(self._blocks) > len(targets):
-            self._drop_blocks({view.key for view, _ in targets})
+    def _parts(self, moment: Moment, form: Format) -> list[bytes]:
+        """Returns the page in pieces, family by family, as no other family may come between the samples of one.
+
+        Any thread may call it.
+        """
+        targets = [self._target_samples(view, counts) for view, counts in moment.targets]
+        accounts = [self._account_samples(name, seconds) for name, seconds in moment.waits]
+        if len(self._rendered) > len(targets) + len(accounts):
+            self._drop_all_but({view.key for view, _ in moment.targets} | {name for name, _ in moment.waits})
+        fresh = [
+            samples
+            for samples, (view, _) in zip(targets, moment.targets, strict=True)
+            if view.snapshot and view.snapshot.taken_at >= moment.oldest_fresh
+        ]
+        jobs, health, counted, waited = self._heads[form]
+        groups = ((jobs, fresh, 0), (health, targets, 1), (counted, targets, 2), (waited, accounts, 0))
         parts: list[bytes] = []
-        for group, heads in enumerate(self._heads[form]):
-            is_of_jobs = group == 0
-            shown = [
-                blocks[group].samples[form]
-                for view, blocks in targets
-                if not is_of_jobs or (view.snapshot and view.snapshot.taken_at >= moment.oldest_fresh)
-            ]
+        for heads, shown, group in groups:
+            of_sources = [samples[group][form] for samples in shown]
             for place, head in enumerate(heads):
                 parts.append(head)
-                parts.extend([samples[place] for samples in shown])
-        waits = [((account,), seconds) for account, seconds in moment.waits.items()]
-        own = [make_family(metric, waits) for metric in ACCOUNT_METRICS]
-        own += [make_family(metric, [((), moment.process)]) for metric in PROCESS_METRICS]
+                parts.extend([of_metrics[place] for of_metrics in of_sources])
+        own = [make_family(metric, [((), moment.process)]) for metric in PROCESS_METRICS]
         parts.append(form.encode(Families([*own, *self._runtime.collect()])))
-        return b"".join(parts)
+        return parts
 
-    def _current_blocks(self, view: TargetView, counts: TargetCounts | None) -> tuple[Block, ...]:
-        """Returns the blocks of a target, after rendering those whose source was replaced.
+    def _target_samples(self, view: TargetView, counts: TargetCounts | None) -> tuple[Samples, ...]:
+        key = view.key
+        labels = (key.account, key.region_id, key.job_kind)
+        return self._current_samples(key, labels, TARGET_GROUPS, (view.snapshot, view, counts))
 
-        Threads may render the same target at the same time: each returns what it was asked for, and whichever is stored
-        last is valid only for the sources it was read from.
+    def _account_samples(self, name: str, seconds: float) -> tuple[Samples, ...]:
+        return self._current_samples(name, (name,), ACCOUNT_GROUPS, (seconds,))
+
+    def _current_samples(
+        self, key: PollKey | str, labels: tuple[str, ...], groups: tuple[Group, ...], sources: tuple[object, ...]
+    ) -> tuple[Samples, ...]:
+        """Returns the samples of a target or account, after rendering those whose source was replaced.
+
+        Threads may render the same one at the same time: each returns what it was asked for, and whichever is stored
+        last is valid only for its own sources.
         """
-        sources = (view.snapshot, view, counts)
-        blocks = self._blocks.get(view.key)
-        if blocks is None or any(block.source is not source for block, source in zip(blocks, sources, strict=True)):
-            labels = (view.key.account, view.key.region_id, view.key.job_kind)
-            blocks = tuple(
-                blocks[group] if blocks and blocks[group].source is source else make_block(metrics, labels, source)
-                for group, (metrics, source) in enumerate(zip(TARGET_GROUPS, sources, strict=True))
-            )
-            self._blocks[view.key] = blocks
-        return blocks
+        before = self._rendered.get(key)
+        if before and all(map(is_, before.sources, sources)):
+            return before.samples
+        samples = tuple(
+            before.samples[place] if before and before.sources[place] is source else render(metrics, labels, source)
+            for place, (metrics, source) in enumerate(zip(groups, sources, strict=True))
+        )
+        self._rendered[key] = Rendered(sources, samples)
+        return samples
 
-    def _drop_blocks(self, live: set[PollKey]) -> None:
-        for key in list(self._blocks):
+    def _drop_all_but(self, live: set[PollKey | str]) -> None:
+        for key in list(self._rendered):
             if key not in live:
-                self._blocks.pop(key, None)
+                self._rendered.pop(key, None)
 
 
 def runtime_collector() -> CollectorRegistry:
@@ -197,8 +234,8 @@ def encode(form: Format, family: Family) -> bytes:
     return form.encode(Families([family])).removesuffix(END)
 
 
-def make_block(metrics: Sequence[Metric[Any]], labels: tuple[str, ...], source: object) -> Block:
-    """Renders a group of metrics of one target in both formats; a source of None has no samples."""
+def render(metrics: Group, labels: tuple[str, ...], source: object) -> Samples:
+    """Renders a group of metrics of one source in both formats; a source of None has no samples."""
     families = [make_family(metric, [] if source is None else [(labels, source)]) for metric in metrics]
     text = tuple(samples_of(TEXT, family) for family in families)
     # The formats differ in comments and exemplars only, so all other samples are rendered and kept once.
@@ -206,9 +243,16 @@ def make_block(metrics: Sequence[Metric[Any]], labels: tuple[str, ...], source: 
         samples_of(OPENMETRICS, family) if any(sample.exemplar for sample in family.samples) else samples
         for family, samples in zip(families, text, strict=True)
     )
-    return Block(source, {TEXT: text, OPENMETRICS: with_exemplars})
+    return {TEXT: text, OPENMETRICS: with_exemplars}
 
 
 def samples_of(form: Format, family: Family) -> bytes:
     """Returns the samples of a family, without the two comments above them (HELP and TYPE)."""
     return encode(form, family).split(b"\n", 2)[2]
+
+
+def compress(parts: list[bytes]) -> bytes:
+    """Returns the parts as one gzip stream."""
+    compressor = isal_zlib.compressobj(GZIP_LEVEL, wbits=GZIP_WINDOW)
+    chunks = (b"".join(parts[start : start + PARTS_PER_CHUNK]) for start in range(0, len(parts), PARTS_PER_CHUNK))
+    return b"".join([*map(compressor.compress, chunks), compressor.flush()])

@@ -309,9 +309,6 @@ PROCESS_METRICS: tuple[Metric[Process], ...] = (
 )
 """State of the process, whatever its targets."""
 
-TARGET_GROUPS: tuple[tuple[Metric[Any], ...], ...] = (JOB_METRICS, HEALTH_METRICS, COUNTED_METRICS)
-"""The metrics of each target, by what they are read from: its snapshot, view and counts."""
-
 METRICS: tuple[Metric[Any], ...] = (
     *JOB_METRICS,
     *HEALTH_METRICS,

@@ -95,13 +95,13 @@ class Shown:
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Returns the sources that are rendered from now on, one for each time."""
     found: list[object] = []
-    make_block = exposition_module.make_block
+    render = exposition_module.render
 
-    def noted(metrics: tuple[object, ...], labels: tuple[str, ...], source: object) -> exposition_module.Block:
+    def noted(metrics: exposition_module.Group, labels: tuple[str, ...], source: object) -> exposition_module.Samples:
         found.append(source)
-        return make_block(metrics, labels, source)  # type: ignore[arg-type] # passed on as they are
+        return render(metrics, labels, source)
 
-    monkeypatch.setattr(exposition_module, "make_block", noted)
+    monkeypatch.setattr(exposition_module, "render", noted)
     return found
 
 
@@ -209,7 +209,7 @@ def test_a_removed_target_vanishes_at_once() -> None:
     shown.instruments.remove_target(KEY)
 
     assert b"cn-shanghai" not in shown.exposition.page(TEXT)
-    assert list(shown.exposition._blocks) == [OTHER]  # noqa: SLF001 - what is kept shows nowhere else
+    assert list(shown.exposition._rendered) == [OTHER]  # noqa: SLF001 - what is kept shows nowhere else
 
 
 def test_a_target_that_is_no_longer_shown_is_not_counted() -> None:
