@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Group: TypeAlias = "tuple[Metric[Any], ...]"
 
-MAX_TARGETS_INLINE = 20
+MAX_TARGETS_INLINE = 100
 """Maximum number of targets for which a page is made in the event loop; for more it is made in a thread."""
 
 PARTS_PER_CHUNK = 128
