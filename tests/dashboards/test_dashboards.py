@@ -133,7 +133,7 @@ def test_links_lead_somewhere(name: str) -> None:
     linked = [link["url"] for panel in panels(board) for link in panel.get("links", [])]
     runbooks = [url.removeprefix(f"{RUNBOOK_BASE_URL}/") for url in linked if url.startswith(RUNBOOK_BASE_URL)]
 
-    assert [link["title"] for link in board["links"]] == ["IMS smart jobs", "Alerts", "Runbooks", "Failed jobs"]
+    assert [link["title"] for link in board["links"]] == ["IMS dashboards", "Alerts", "Runbooks", "Failed jobs"]
     assert board["links"][0]["tags"] == board["tags"]
     assert runbooks
     assert [page for page in runbooks if not (ROOT / "docs" / "runbooks" / page).is_file()] == []
@@ -196,8 +196,8 @@ def test_replicas_count_once_and_new_series_count_from_zero(suites: tuple[str, .
     }
     gone = {f'{FAILURES}error_code="{code}",instance="x"}}': "_x8 9x3" for code in ("unknown", "Old")}
     failures = "ims_job_failures_total"
-    over_range = promql.total("error_code", promql.risen(failures, "5m"))
-    in_step = promql.total("error_code", promql.risen(failures, "5m", known='error_code="unknown"'))
+    over_range = promql.total("error_code", promql.increase_with_new_series(failures, "5m"))
+    in_step = promql.total("error_code", promql.increase_with_new_series(failures, "5m", known='error_code="unknown"'))
     jobs = promql.total("", promql.value("ims_jobs"))
 
     rises = {'{error_code="unknown"}': 0, '{error_code="Old"}': 1, '{error_code="New"}': 2}

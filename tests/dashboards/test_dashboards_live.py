@@ -33,7 +33,7 @@ DEMO_LISTENS = re.compile(r"metrics +http://127\.0\.0\.1:(\d+)/metrics")
 SIMULATOR = re.compile(r"simulated IMS endpoint at (http://127\.0\.0\.1:\d+)")
 FAULTS = [{"kind": "throttle", "probability": 0.2}]
 """What makes the data of `NEEDS_FAULT`."""
-NEEDS_FAULT = {"Refused calls by code A"}
+NEEDS_FAULT = {"Failed requests by code A"}
 """Queries that have nothing to show while all is well."""
 
 

@@ -1,4 +1,4 @@
-"""The exporter's own health: polls, freshness, calls, throttling, rate budget, survey and ledger."""
+"""The dashboard of the exporter: polls, age of the data, API requests, throttling, survey and ledger."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING
 
 from tools.dashboards.frame import dashboard_json, target_variables
 from tools.dashboards.job_panels import LIMITS, QUANTILES, data_age
-from tools.dashboards.panels import GREEN, ORANGE, RED, YELLOW, About, Query, columns, graph, number, says, states
+from tools.dashboards.panels import (
+    GREEN,
+    ORANGE,
+    RED,
+    YELLOW,
+    About,
+    Query,
+    columns,
+    graph,
+    number,
+    states,
+    value_texts,
+)
 from tools.dashboards.promql import RANGE, age, own_increase, own_rate, quantile, total, value
 
 if TYPE_CHECKING:
@@ -30,12 +42,12 @@ def exporter_health() -> str:
     """Returns the dashboard as JSON."""
     return dashboard_json(
         UID,
-        "IMS smart jobs / Exporter health",
-        "Whether the exporter sees the jobs: polls, age of the data, calls of the service, throttling, ledger.",
+        "IMS / Exporter",
+        "Health of the IMS exporter: polls, age of the data, API requests, throttling, surveys and ledger.",
         {
             "Now": now(),
-            "Polls and freshness": polls(),
-            "Calls of the service": calls(),
+            "Polls and age of the data": polls(),
+            "API requests": requests(),
             "Survey, ledger and process": process(),
         },
         target_variables(),
@@ -43,16 +55,16 @@ def exporter_health() -> str:
 
 
 def now() -> list[Panel]:
-    """Returns the numbers to look at first."""
-    return [targets_down(), data_age(), failed_polls(), throttled(), calls_a_day(), reload_result()]
+    """Returns the most important current values."""
+    return [targets_down(), data_age(), failed_polls(), throttled(), requests_per_day(), reload_result()]
 
 
 def targets_down() -> Panel:
-    """Returns how many targets cannot be polled."""
+    """Returns the number of poll targets whose polls fail."""
     return number(
         About(
             "Targets down",
-            "Targets (account and region) whose last poll failed in every replica.",
+            "Poll targets (account, region and job kind) whose last poll failed in every replica.",
             "short",
             4,
             4,
@@ -64,11 +76,11 @@ def targets_down() -> Panel:
 
 
 def failed_polls() -> Panel:
-    """Returns how many polls failed."""
+    """Returns the number of failed polls."""
     return number(
         About(
             "Failed polls",
-            "Polls that failed in the shown time range.",
+            "Polls that failed within the time range.",
             "short",
             4,
             4,
@@ -80,14 +92,14 @@ def failed_polls() -> Panel:
 
 
 def throttled() -> Panel:
-    """Returns the throttled share of the calls."""
+    """Returns the share of throttled API requests."""
     all_calls = total("", own_increase(REQUESTS))
     refused = total("", own_increase(REQUESTS, 'code=~"Throttling.*"'))
     return number(
         About(
-            "Throttled calls",
-            "Share of the calls in the shown time range that the service refused as too many; the limit is shared "
-            "by everything that uses the account.",
+            "Throttled requests",
+            "Share of the API requests within the time range that IMS throttled. All applications that use the account "
+            "share the limit.",
             "percentunit",
             4,
             4,
@@ -98,12 +110,12 @@ def throttled() -> Panel:
     )
 
 
-def calls_a_day() -> Panel:
-    """Returns what the polls cost."""
+def requests_per_day() -> Panel:
+    """Returns the number of API requests per day."""
     return number(
         About(
-            "Calls a day",
-            "What the calls of the last 10 minutes make in a day; `ims-exporter plan` tells the expected number.",
+            "Requests per day",
+            "Extrapolated from the API requests of the last 10 minutes; `ims-exporter plan` shows the expected number.",
             "short",
             4,
             4,
@@ -113,33 +125,33 @@ def calls_a_day() -> Panel:
 
 
 def reload_result() -> Panel:
-    """Returns whether the configuration in the file is the one in use."""
+    """Returns whether the last reload of the configuration succeeded."""
     return number(
         About(
             "Configuration",
-            "Whether the last reading of the configuration succeeded in every replica; if not, the one before is "
-            "still in use.",
+            "Whether the last reload of the configuration succeeded in every replica. Otherwise the previous "
+            "configuration is still used.",
             "short",
             4,
             4,
         ),
         Query(f"min({value('ims_exporter_config_last_reload_successful')})"),
-        says(is_1=("as in the file", GREEN), is_0=("refused", RED)),
+        value_texts(is_1=("loaded", GREEN), is_0=("rejected", RED)),
     )
 
 
 def polls() -> list[Panel]:
-    """Returns whether polls succeed, how fresh they keep the data, and what they take."""
+    """Returns results, age and durations of polls."""
     return [
         states(
             About("Last poll", "Whether the last poll of each target succeeded.", "short", 12, alerts=FAILING),
             Query(value("ims_exporter_target_up"), TARGET),
-            says(is_1=("up", GREEN), is_0=("down", RED)),
+            value_texts(is_1=("up", GREEN), is_0=("down", RED)),
         ),
         graph(
             About(
                 "Age of the data",
-                "Time since the last good poll of each target. The line is where the alert begins.",
+                "Time since the last successful poll of each target. The line is the threshold of the alert.",
                 "s",
                 12,
                 alerts=("ImsExporterDataStale",),
@@ -148,13 +160,13 @@ def polls() -> list[Panel]:
             Query(age(value("ims_exporter_last_success_timestamp_seconds")), TARGET),
         ),
         graph(
-            About("Polls", "Polls that ended, failed ones included, a minute, all replicas together.", "cpm"),
+            About("Polls", "Polls per minute, including failed ones, of all replicas.", "cpm"),
             Query(f"60 * {total(BY_TARGET, own_rate('ims_exporter_polls_total'))}", TARGET),
         ),
         graph(
             About(
                 "Failed polls by reason",
-                "Polls that failed, a minute; the status page of the exporter tells what to do.",
+                "Failed polls per minute. The status page of the exporter names the action to take.",
                 "cpm",
                 alerts=FAILING,
             ),
@@ -162,7 +174,7 @@ def polls() -> list[Panel]:
             bars=True,
         ),
         graph(
-            About("Poll duration", "Quantiles of the time that polls took, failed ones included.", "s"),
+            About("Poll duration", "Quantiles of the duration of polls, including failed ones.", "s"),
             *latencies("ims_exporter_poll_duration_seconds"),
             names=QUANTILES,
         ),
@@ -170,23 +182,23 @@ def polls() -> list[Panel]:
 
 
 def latencies(histogram: str) -> list[Query]:
-    """Returns the median and the slowest of what a histogram has seen."""
+    """Returns the quantiles of a histogram of durations."""
     return [Query(quantile(share, own_rate(histogram)), f"p{share * 100:g}") for share in (0.5, 0.9, 0.99)]
 
 
-def calls() -> list[Panel]:
-    """Returns how many calls are made, how they end and what holds them up."""
+def requests() -> list[Panel]:
+    """Returns rates, errors and durations of API requests."""
     return [
         graph(
-            About("Calls by action", "Requests a second, retries included, all replicas together.", "reqps", 6),
+            About("Requests by action", "Requests per second, including retries, of all replicas.", "reqps", 6),
             Query(total("action", own_rate(REQUESTS)), "{{action}}"),
             stacked=True,
         ),
         graph(
             About(
-                "Refused calls by code",
-                "Requests a second that did not end in OK, by the service's error code. Throttling: slow down with "
-                "max_requests_per_second. No data: none.",
+                "Failed requests by code",
+                "Failed requests per second, by error code. If requests are throttled, lower max_requests_per_second. "
+                "No data: no request failed.",
                 "reqps",
                 6,
                 alerts=THROTTLED,
@@ -196,9 +208,9 @@ def calls() -> list[Panel]:
         ),
         graph(
             About(
-                "Waiting for the rate budget",
-                "Share of the time that requests of an account wait for max_requests_per_second; above 100 % "
-                "several wait at once. High for long: polls and survey are slowed down by it.",
+                "Rate limit wait",
+                "Share of the time that requests of an account wait for max_requests_per_second; above 100% several "
+                "requests wait at once. If it stays high, the limit slows down polls and surveys.",
                 "percentunit",
                 6,
                 alerts=THROTTLED,
@@ -207,9 +219,7 @@ def calls() -> list[Panel]:
             Query(total("account", own_rate("ims_exporter_rate_limit_wait_seconds_total")), "{{account}}"),
         ),
         graph(
-            About(
-                "Call duration", "Quantiles of the time that requests took, without the wait for the budget.", "s", 6
-            ),
+            About("Request duration", "Quantiles of the duration of requests, without the rate limit wait.", "s", 6),
             *latencies("ims_exporter_api_request_duration_seconds"),
             names=QUANTILES,
         ),
@@ -217,31 +227,31 @@ def calls() -> list[Panel]:
 
 
 def process() -> list[Panel]:
-    """Returns what the exporter knows and keeps."""
+    """Returns surveys, ledger and versions."""
     return [
         graph(
             About(
-                "Survey progress", "How much of the current or last survey of the lookback is done.", "percentunit", 6
+                "Survey progress", "Completed share of the current or last survey of the lookback.", "percentunit", 6
             ),
             Query(value("ims_exporter_survey_progress_ratio"), TARGET),
         ),
         graph(
             About(
                 "Jobs in the ledger",
-                "Jobs held one by one: open, or ended a moment ago. Grows with the open jobs, not with history.",
+                "Jobs stored individually: open or recently ended. The number grows with open jobs, not with history.",
                 "short",
                 6,
             ),
             Query(value("ims_exporter_ledger_jobs"), TARGET),
         ),
         graph(
-            About("Ledger size", "Bytes on disk, of each replica.", "bytes", 6),
+            About("Ledger size", "Size on disk by replica.", "bytes", 6),
             Query(value("ims_exporter_ledger_size_bytes"), "{{instance}}"),
         ),
         graph(
             About(
-                "Calls a day by target",
-                "What the calls of 10 minutes make in a day: the cost of each target.",
+                "Requests per day by target",
+                "Extrapolated from the API requests of 10 minutes.",
                 "short",
                 6,
             ),
@@ -250,8 +260,8 @@ def process() -> list[Panel]:
         columns(
             About(
                 "Targets",
-                "Whether the survey is complete (1), whether the exporter was away for too long to count every end "
-                "(truncated, 1), polls and failed polls in the shown time range.",
+                "Whether the survey is complete (1), whether an outage was too long to count every ended job "
+                "(truncated, 1), polls and failed polls within the time range.",
                 "short",
                 12,
                 6,
@@ -265,12 +275,18 @@ def process() -> list[Panel]:
             },
         ),
         columns(
-            About("Exporters", "Versions of each replica, and when it last read its configuration.", "short", 12, 6),
+            About(
+                "Exporters",
+                "Versions by replica, and the time of the last reload.",
+                "short",
+                12,
+                6,
+            ),
             {
-                "Configuration read": f"1000 * {value('ims_exporter_config_last_reload_success_timestamp_seconds')}"
+                "Configuration loaded": f"1000 * {value('ims_exporter_config_last_reload_success_timestamp_seconds')}"
                 " * on (instance) group_right () "
                 "max by (instance, version, python_version) (ims_exporter_build_info)"
             },
-            {"Configuration read": "dateTimeFromNow"},
+            {"Configuration loaded": "dateTimeFromNow"},
         ),
     ]

@@ -1,4 +1,4 @@
-"""What the dashboards have in common: variables, links, time range, and how they become JSON."""
+"""Common parts of the dashboards: variables, links, time range, and the JSON that Grafana loads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TAG = "ims"
 ALERTS = "/alerting/list?search=Ims"
 TYPES = 'ims_jobs_created_total{account=~"$account",region_id=~"$region_id",job_kind=~"$job_kind"}'
-"""The series whose job types are the ones to choose from."""
+"""The series whose job types can be selected."""
 SOURCE = model.DataSourceRef("prometheus", "${datasource}")
 
 
@@ -33,7 +33,7 @@ def dashboard_json(
     rows: Mapping[str, Sequence[Panel]],
     variables: Sequence[dashboard.QueryVariable],
 ) -> str:
-    """Returns a dashboard as Grafana loads it, with its variables, and its panels under the titles of their rows."""
+    """Returns the JSON of a dashboard with its variables, and its panels in titled rows."""
     board = dashboard.Dashboard(title).uid(uid).description(description).tags([TAG]).editable()
     board = board.time("now-3h", "now").refresh("30s").tooltip(model.DashboardCursorSync.CROSSHAIR)
     board = board.variables([_source(), *variables, _exporter_url()]).links(_links())
@@ -45,22 +45,22 @@ def dashboard_json(
 
 
 def target_variables() -> list[dashboard.QueryVariable]:
-    """Returns the choice of accounts and of their regions, all at first."""
+    """Returns the variables for accounts, regions and job kinds; initially all are selected."""
     up = "ims_exporter_target_up"
     return [
         _any("account", "Account", up),
         _any("region_id", "Region", f'{up}{{account=~"$account"}}'),
-        _any("job_kind", "Kind", f'{up}{{account=~"$account",region_id=~"$region_id"}}'),
+        _any("job_kind", "Job kind", f'{up}{{account=~"$account",region_id=~"$region_id"}}'),
     ]
 
 
 def types_variable() -> dashboard.QueryVariable:
-    """Returns the choice of job types, all at first."""
+    """Returns the variable for several job types; initially all are selected."""
     return _any("job_type", "Job type", TYPES)
 
 
 def type_variable() -> dashboard.QueryVariable:
-    """Returns the choice of one job type."""
+    """Returns the variable for a single job type."""
     return _choice("job_type", "Job type", TYPES)
 
 
@@ -87,7 +87,7 @@ def _source() -> dashboard.DatasourceVariable:
 
 
 def _exporter_url() -> dashboard.TextBoxVariable:
-    """Returns where a browser finds the exporter, for the links to its pages."""
+    """Returns the variable for the URL of the exporter in a browser, for the links to its pages."""
     option = model.VariableOption(selected=True, text=EXPORTER_BASE_URL, value=EXPORTER_BASE_URL)
     return (
         dashboard.TextBoxVariable("exporter_url")
@@ -99,7 +99,7 @@ def _exporter_url() -> dashboard.TextBoxVariable:
 
 
 def _links() -> list[Builder[model.DashboardLink]]:
-    others = dashboard.DashboardLink("IMS smart jobs").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
+    others = dashboard.DashboardLink("IMS dashboards").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
     return [
         others.as_dropdown(as_dropdown=True).keep_time(keep_time=True).include_vars(include_vars=True),
         link("Alerts", ALERTS),
@@ -109,7 +109,7 @@ def _links() -> list[Builder[model.DashboardLink]]:
 
 
 def _numbered(board: model.Dashboard) -> model.Dashboard:
-    """Gives every panel a number, so that links to single panels last."""
+    """Numbers the panels, so that links to single panels stay valid."""
     for number, panel in enumerate(board.panels or [], start=1):
         panel.id_val = number
     return board

@@ -1,24 +1,26 @@
-"""The panels about jobs that more than one dashboard shows."""
+"""The panels about jobs that several dashboards show."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.jobs.kinds import SMART
+from exporter.jobs.states import CREATED, EXECUTING
 from exporter.rules import Thresholds
 from tools.dashboards.panels import ORANGE, RED, YELLOW, About, Query, graph, heat, number, ranking
 from tools.dashboards.promql import (
     FAILED,
     FINISHED,
+    JOB_TYPES,
+    OPEN_STATES,
     RANGE,
     STEP,
     age,
     increase,
+    increase_with_new_series,
     lowest,
     quantile,
     rate,
     ratio,
-    risen,
     total,
     value,
 )
@@ -38,12 +40,11 @@ FLOWS = ("created", "finished", "failed", "deleted")
 
 
 def failed_now(width: int) -> Panel:
-    """Returns how many jobs failed in the last hour."""
+    """Returns the number of jobs that failed during the last hour."""
     return number(
         About(
             "Failed in the last hour",
-            "Jobs whose end in state Failed is less than an hour ago; falls by itself. No data until the first "
-            "survey is complete.",
+            "Jobs that failed during the last hour. No data until the first survey is complete.",
             "short",
             width,
             4,
@@ -56,12 +57,12 @@ def failed_now(width: int) -> Panel:
 
 
 def ratio_now(width: int) -> Panel:
-    """Returns the failed share of the last hour."""
+    """Returns the failure ratio of the last hour."""
     return number(
         About(
             "Failure ratio, last hour",
-            "Failed share of the jobs that ended in the last hour; no data if none ended. Red from where the "
-            "alert fires.",
+            "Failed share of the jobs that ended during the last hour; no data if none ended. Red above the "
+            "threshold of the alert.",
             "percentunit",
             width,
             4,
@@ -74,14 +75,14 @@ def ratio_now(width: int) -> Panel:
 
 
 def open_now(width: int) -> list[Panel]:
-    """Returns how many jobs wait, and how many run."""
-    texts = {"Created": ("Waiting", "wait for their start"), "Executing": ("Running", "run")}
+    """Returns the number of waiting jobs and of running jobs."""
+    titles = {CREATED: "Waiting", EXECUTING: "Running"}
     return [
         number(
-            About(title, f"Jobs in state {state}, of any age, that {what}.", "short", width, 4),
+            About(title, f"Jobs in state {state}, of any age.", "short", width, 4),
             Query(total("", value("ims_jobs", f'job_state="{state}"'))),
         )
-        for state, (title, what) in texts.items()
+        for state, title in titles.items()
     ]
 
 
@@ -90,7 +91,7 @@ def oldest_now(width: int) -> Panel:
     return number(
         About(
             "Oldest open job",
-            "Age of the job that has been waiting or running longest, since its creation; no data if none is open.",
+            "Age of the oldest job that is waiting or running, since its creation; no data if none is open.",
             "s",
             width,
             4,
@@ -102,12 +103,11 @@ def oldest_now(width: int) -> Panel:
 
 
 def data_age() -> Panel:
-    """Returns the age of the oldest data."""
+    """Returns the age of the oldest data of all targets."""
     return number(
         About(
             "Oldest data",
-            "Time since the last good poll of the target that has waited longest for one. Job series are withdrawn "
-            "when it is too long.",
+            "Maximum time since the last successful poll of a target. Stale job series are withdrawn.",
             "s",
             4,
             4,
@@ -119,12 +119,12 @@ def data_age() -> Panel:
 
 
 def failures_over_time(by: str, legend: str, width: int = 8) -> Panel:
-    """Returns the failures, with the failed jobs as exemplars."""
+    """Returns the failures over time, with the failed jobs as exemplars."""
     return graph(
         About(
             "Failures",
-            "Jobs that failed in each step. The diamonds are exemplars: each names a failed job by its job_id "
-            "(needs Prometheus with --enable-feature=exemplar-storage).",
+            "Failed jobs per step. The diamonds are exemplars with the job_id of a failed job "
+            "(Prometheus needs --enable-feature=exemplar-storage).",
             "short",
             width,
             alerts=("ImsJobFailed",),
@@ -137,11 +137,11 @@ def failures_over_time(by: str, legend: str, width: int = 8) -> Panel:
 
 
 def ratio_over_time(by: str, legend: str, width: int = 8) -> Panel:
-    """Returns the failed share over time."""
+    """Returns the failure ratio over time."""
     return graph(
         About(
             "Failure ratio",
-            "Failed share of the jobs that ended, in a window that moves along; a gap is where none ended.",
+            "Failed share of the jobs that ended within the last 10 minutes; no value if none ended.",
             "percentunit",
             width,
             alerts=RATIO_ALERTS,
@@ -154,13 +154,13 @@ def ratio_over_time(by: str, legend: str, width: int = 8) -> Panel:
 
 
 def reasons(width: int = 8) -> Panel:
-    """Returns why jobs failed."""
+    """Returns the most frequent error codes."""
+    failures = total("error_code", increase_with_new_series("ims_job_failures_total", RANGE))
     return ranking(
         About(
-            "Reasons",
-            "Failures by the service's error code in the shown time range (or since the first start, where "
-            "Prometheus knows nothing older): the ten most frequent. Unknown: not fetched, because failure_details "
-            "is off or ice:GetSmartHandleJob not granted.",
+            "Error codes",
+            "The ten most frequent error codes within the time range, or since the first start if Prometheus has "
+            "no older data. Unknown: failure_details is off, or the permission to read job details is missing.",
             "short",
             width,
             alerts=("ImsJobFailureReasonDominates",),
@@ -168,19 +168,19 @@ def reasons(width: int = 8) -> Panel:
             steps={1: ORANGE},
         ),
         Query(
-            f"sort_desc(topk(10, {total('error_code', risen('ims_job_failures_total', RANGE))} > 0))",
+            f"sort_desc(topk(10, {failures} > 0))",
             "{{error_code}}",
         ),
     )
 
 
 def flow(width: int = 6) -> Panel:
-    """Returns jobs created, ended and deleted."""
+    """Returns the rates at which jobs are created, end and are deleted."""
     return graph(
         About(
             "Created and ended",
-            "Jobs created, ended well, ended in an error and deleted while open, a minute. More created than ended "
-            "for long means a growing backlog.",
+            "Jobs created, finished, failed, and deleted while open, per minute. If more jobs are created than end, "
+            "the backlog grows.",
             "cpm",
             width,
         ),
@@ -193,16 +193,16 @@ def flow(width: int = 6) -> Panel:
 
 
 def per_minute(by: str) -> str:
-    """Returns the ended jobs a minute."""
+    """Returns the ended jobs per minute."""
     return f"60 * {total(by, rate('ims_jobs_ended_total'))}"
 
 
 def quantiles(matcher: str, title: str, width: int = 8) -> Panel:
-    """Returns the quantiles of durations."""
+    """Returns the quantiles of job durations."""
     return graph(
         About(
             title,
-            "Quantiles of the time from creation to end, estimated from the histogram; a gap is where none ended.",
+            "Quantiles of the time from creation to end, estimated from the histogram; no value if no job ended.",
             "s",
             width,
         ),
@@ -212,13 +212,13 @@ def quantiles(matcher: str, title: str, width: int = 8) -> Panel:
 
 
 def heat_of_durations(width: int = 8) -> Panel:
-    """Returns the heatmap of durations."""
+    """Returns the heatmap of job durations."""
     return heat(
-        About("Durations of ended jobs", "How many jobs took how long from creation to end.", "s", width),
+        About("Durations of ended jobs", "Number of jobs by the time from creation to end.", "s", width),
         total("le", increase(DURATION, window=STEP)),
     )
 
 
 def names(by: str) -> tuple[str, ...]:
-    """Returns the values of a label that have colours of their own."""
-    return {"job_type": SMART.job_types, "job_state": SMART.open_states}.get(by, ())
+    """Returns the values of a label that have fixed colours."""
+    return {"job_type": JOB_TYPES, "job_state": OPEN_STATES}.get(by, ())

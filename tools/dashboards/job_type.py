@@ -1,10 +1,9 @@
-"""The drill-down: one job type, its states, failures, reasons and durations."""
+"""The dashboard of one job type: states, failures, error codes and durations."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.jobs.kinds import SMART
 from tools.dashboards.frame import dashboard_json, target_variables, type_variable
 from tools.dashboards.job_panels import (
     LIMITS,
@@ -23,7 +22,19 @@ from tools.dashboards.job_panels import (
     reasons,
 )
 from tools.dashboards.panels import ORANGE, RED, About, Query, columns, graph, number
-from tools.dashboards.promql import FAILED, FINISHED, OPEN, STEP, age, lowest, rate, risen, total, value
+from tools.dashboards.promql import (
+    FAILED,
+    FINISHED,
+    OPEN,
+    OPEN_STATES,
+    STEP,
+    age,
+    increase_with_new_series,
+    lowest,
+    rate,
+    total,
+    value,
+)
 
 if TYPE_CHECKING:
     from tools.dashboards.panels import Panel
@@ -31,37 +42,37 @@ if TYPE_CHECKING:
 UID = "ims-type"
 TARGET = "{{account}} / {{region_id}} / {{job_kind}}"
 UNKNOWN = 'error_code="unknown"'
-"""The reason that is there from the first poll on."""
+"""The error code whose series exists from the first poll on."""
 
 
 def job_type() -> str:
     """Returns the dashboard as JSON."""
     return dashboard_json(
         UID,
-        "IMS smart jobs / Job type",
-        "One type of smart jobs: where its jobs are, which of them fail and why, how long they wait and run.",
+        "IMS / Job type",
+        "One job type: states, failures and error codes, backlog and durations.",
         {
             "$job_type now": now(),
             "Failures": failures(),
             "Throughput and backlog": throughput(),
             "Durations": durations(),
-            "Accounts and regions": targets(),
+            "Targets": targets(),
         },
         [*target_variables(), type_variable()],
     )
 
 
 def now() -> list[Panel]:
-    """Returns the numbers to look at first."""
+    """Returns the most important current values."""
     return [failed_now(4), failed_today(), ratio_now(4), *open_now(4), oldest_now(4)]
 
 
 def failed_today() -> Panel:
-    """Returns how many jobs failed in the last day."""
+    """Returns the number of jobs that failed during the last day."""
     return number(
         About(
             "Failed in the last day",
-            "Jobs whose end in state Failed is less than 24 hours ago. No data until the first survey is complete.",
+            "Jobs that failed during the last 24 hours. No data until the first survey is complete.",
             "short",
             4,
             4,
@@ -73,21 +84,21 @@ def failed_today() -> Panel:
 
 
 def failures() -> list[Panel]:
-    """Returns what fails, how often, why and which job."""
+    """Returns failures, failure ratios and error codes."""
     return [
         failures_over_time("account, region_id, job_kind", TARGET, 6),
         ratio_over_time("account, region_id, job_kind", TARGET, 6),
         graph(
             About(
-                "Reasons over time",
-                "Failures in each step by the service's error code.",
+                "Error codes over time",
+                "Failed jobs per step by error code.",
                 "short",
                 6,
                 alerts=("ImsJobFailureReasonDominates",),
                 failures=True,
             ),
             Query(
-                f"{total('error_code', risen('ims_job_failures_total', STEP, known=UNKNOWN))} > 0",
+                f"{total('error_code', increase_with_new_series('ims_job_failures_total', STEP, known=UNKNOWN))} > 0",
                 "{{error_code}}",
             ),
             bars=True,
@@ -97,33 +108,33 @@ def failures() -> list[Panel]:
 
 
 def throughput() -> list[Panel]:
-    """Returns what comes, what goes and what is left."""
+    """Returns created, ended and open jobs."""
     stuck = LIMITS.stuck_other_seconds
     return [
         flow(8),
         graph(
-            About("Backlog by state", "Jobs that wait (Created) or run (Executing).", "short", alerts=QUEUE_ALERTS),
+            About("Backlog by state", "Waiting (Created) and running (Executing) jobs.", "short", alerts=QUEUE_ALERTS),
             Query(total("job_state", value("ims_jobs", OPEN)), "{{job_state}}"),
             stacked=True,
-            names=SMART.open_states,
+            names=OPEN_STATES,
         ),
         graph(
             About(
                 "Oldest open job by state",
-                "Age since creation of the oldest job that waits and of the oldest that runs. The line is the limit "
-                "for types that have none of their own.",
+                "Age of the oldest waiting and of the oldest running job, since creation. The line is the threshold of "
+                "job types without a threshold of their own.",
                 "s",
                 alerts=QUEUE_ALERTS,
                 steps={stuck: RED},
             ),
             Query(age(f"min by (job_state) ({lowest(OLDEST)})"), "{{job_state}}"),
-            names=SMART.open_states,
+            names=OPEN_STATES,
         ),
     ]
 
 
 def durations() -> list[Panel]:
-    """Returns how long jobs take."""
+    """Returns the durations of jobs."""
     return [
         quantiles(FINISHED, "Duration of finished jobs"),
         quantiles(FAILED, "Duration of failed jobs"),
@@ -132,13 +143,13 @@ def durations() -> list[Panel]:
 
 
 def targets() -> list[Panel]:
-    """Returns the type's jobs and failures in each account and region."""
+    """Returns the jobs and failures of the type by target."""
     by = "account, region_id, job_kind"
     return [
         columns(
             About(
-                "By account and region",
-                "Open jobs, failures of the last hour and day, and when the newest failure was.",
+                "By target",
+                "Open jobs, failures of the last hour and day, and the time of the last failure.",
                 "short",
                 12,
                 alerts=("ImsJobFailed",),
@@ -153,7 +164,7 @@ def targets() -> list[Panel]:
             {"Last failure": "dateTimeFromNow"},
         ),
         graph(
-            About("Ended by account and region", "Jobs that ended, well or not, a minute.", "cpm", 12),
+            About("Ended by target", "Jobs that ended per minute, by account, region and job kind.", "cpm", 12),
             Query(f"60 * {total(by, rate('ims_jobs_ended_total'))}", TARGET),
             stacked=True,
         ),

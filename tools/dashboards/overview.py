@@ -1,10 +1,9 @@
-"""The overview: how the jobs of all accounts, regions and types fare."""
+"""The overview dashboard of the jobs of all targets and job types."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.jobs.kinds import SMART
 from tools.dashboards.frame import dashboard_json, target_variables, types_variable
 from tools.dashboards.job_panels import (
     DURATION,
@@ -29,6 +28,7 @@ from tools.dashboards.job_panels import (
 from tools.dashboards.panels import RED, YELLOW, About, Query, columns, graph, ranking
 from tools.dashboards.promql import (
     FINISHED,
+    JOB_TYPES,
     OPEN,
     STATES,
     age,
@@ -49,11 +49,11 @@ def overview() -> str:
     """Returns the dashboard as JSON."""
     return dashboard_json(
         UID,
-        "IMS smart jobs / Overview",
-        "Smart jobs of Alibaba Cloud Intelligent Media Services: states, failures, backlog, throughput, durations.",
+        "IMS / Overview",
+        "Jobs of Alibaba Cloud Intelligent Media Services (IMS): states, failures, backlog, throughput and durations.",
         {
             "Now": now(),
-            "Accounts, regions and types": targets(),
+            "Targets and job types": targets(),
             "Failures": failures(),
             "Throughput and backlog": throughput(),
             "Durations": durations(),
@@ -63,12 +63,12 @@ def overview() -> str:
 
 
 def now() -> list[Panel]:
-    """Returns the numbers to look at first."""
+    """Returns the most important current values."""
     return [failed_now(4), ratio_now(4), *open_now(4), oldest_now(4), data_age()]
 
 
 def targets() -> list[Panel]:
-    """Returns the table of everything, and what happens in each account and region."""
+    """Returns the jobs of all targets and job types."""
     by = "account, region_id, job_kind, job_type"
     exprs = {state: total(by, value("ims_jobs", f'job_state="{state}"')) for state in STATES}
     exprs["Failed in 1 h"] = total(by, value(RECENT, 'window="1h"'))
@@ -76,9 +76,9 @@ def targets() -> list[Panel]:
     return [
         columns(
             About(
-                "Jobs by account, region and type",
-                "Jobs in each state (Finished and Failed: created within the lookback), failures of the last hour, "
-                "and the age of the oldest open job.",
+                "Jobs by target and type",
+                "Jobs by state (ended jobs: created within the lookback), failures of the last hour, and the age of "
+                "the oldest open job.",
                 "short",
                 16,
                 11,
@@ -89,7 +89,7 @@ def targets() -> list[Panel]:
             {"Oldest open": "s"},
         ),
         graph(
-            About("Ended by account and region", "Jobs that ended, well or not, a minute.", "cpm", 8, 11),
+            About("Ended by target", "Jobs that ended per minute, by account, region and job kind.", "cpm", 8, 11),
             Query(per_minute("account, region_id, job_kind"), "{{account}} / {{region_id}} / {{job_kind}}"),
             stacked=True,
         ),
@@ -97,22 +97,22 @@ def targets() -> list[Panel]:
 
 
 def failures() -> list[Panel]:
-    """Returns what fails, how often, why and which job."""
+    """Returns failures, failure ratios and error codes."""
     return [failures_over_time("job_type", "{{job_type}}"), ratio_over_time("job_type", "{{job_type}}"), reasons()]
 
 
 def throughput() -> list[Panel]:
-    """Returns what comes, what goes and what is left."""
+    """Returns created, ended and open jobs."""
     return [flow(), throughput_by_type(), backlog("job_type"), oldest_by_type()]
 
 
 def throughput_by_type() -> Panel:
-    """Returns how many jobs of each type end."""
+    """Returns the ended jobs by job type."""
     return graph(
-        About("Throughput by type", "Jobs that ended, well or not, a minute.", "cpm", 6),
+        About("Throughput by type", "Jobs that ended per minute.", "cpm", 6),
         Query(per_minute("job_type"), "{{job_type}}"),
         stacked=True,
-        names=SMART.job_types,
+        names=JOB_TYPES,
     )
 
 
@@ -121,7 +121,7 @@ def backlog(by: str, width: int = 6) -> Panel:
     return graph(
         About(
             "Backlog",
-            "Jobs that wait (Created) or run (Executing).",
+            "Waiting (Created) and running (Executing) jobs.",
             "short",
             width,
             alerts=QUEUE_ALERTS,
@@ -133,11 +133,11 @@ def backlog(by: str, width: int = 6) -> Panel:
 
 
 def oldest_by_type() -> Panel:
-    """Returns the age of the oldest open job of each type, red where its alert fires."""
+    """Returns the age of the oldest open job by type, red above the threshold of the alert."""
     return ranking(
         About(
             "Oldest open job by type",
-            "Age since creation; red from where the alert of the type fires.",
+            "Age since creation; red above the threshold of the alert for the type.",
             "s",
             6,
             alerts=QUEUE_ALERTS,
@@ -149,16 +149,16 @@ def oldest_by_type() -> Panel:
 
 
 def durations() -> list[Panel]:
-    """Returns how long jobs take."""
+    """Returns the durations of jobs."""
     return [
         graph(
             About(
                 "Duration by type, 90th percentile",
-                "Nine of ten jobs that finished took less, from creation to end; a gap is where none finished.",
+                "90% of the finished jobs took less time from creation to end; no value if no job finished.",
                 "s",
             ),
             Query(quantile(0.9, rate(DURATION, FINISHED), "job_type"), "{{job_type}}"),
-            names=SMART.job_types,
+            names=JOB_TYPES,
         ),
         quantiles(FINISHED, "Duration of finished jobs"),
         heat_of_durations(),

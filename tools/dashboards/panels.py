@@ -1,4 +1,4 @@
-"""Panels as the dashboards use them, one function for each kind, all dressed alike."""
+"""The kinds of panels of the dashboards, one function per kind, with a common style."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ TYPE_PAGE = (
     "/d/ims-type?${datasource:queryparam}&${__url_time_range}&var-account=${__data.fields.account}"
     "&var-region_id=${__data.fields.region_id}&var-job_kind=${__data.fields.job_kind}&var-job_type=${__data.fields.job_type}"
 )
-"""The drill-down into the type of a table's row."""
+"""The link from a row of a table to the dashboard of its job type."""
 MIN_STEP = "1m"
-"""The least step of a graph: the default interval of the polls, between which nothing changes."""
+"""Minimum step of a graph: the default poll interval, because values do not change between polls."""
 
 GREEN, YELLOW, ORANGE, RED = "green", "yellow", "orange", "red"
 TYPE_COLORS = ("blue", "orange", "purple", "green", "yellow", "red")
@@ -56,13 +56,13 @@ COLORS = {
     "p90": "yellow",
     "p99": "orange",
 }
-"""The colours of series that are known by name, the same in every panel."""
+"""Colours of series with known names, the same in every panel."""
 LABELS_FIRST = ("account", "region_id", "job_kind", "job_type", "instance", "version", "python_version")
-"""The order of a table's labels."""
+"""The order of the label columns of a table."""
 WIDTHS = {"region_id": 130, "job_type": 140}
-"""The widths in pixels of labels that are long."""
+"""Widths of columns with long values, in pixels."""
 Steps: TypeAlias = "Mapping[float, str]"
-"""From which value on which colour; green below."""
+"""Colours by the value from which they apply; green below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a panel says of itself, and its place: 24 wide fill a line."""
+    """Title, description and size of a panel; a row is 24 units wide."""
 
     title: str
     description: str
@@ -84,15 +84,15 @@ class About:
     width: int = 8
     height: int = 8
     alerts: tuple[str, ...] = ()
-    """The alerts that watch the same; each one's runbook is linked to."""
+    """The alerts about the same data; the panel links to their runbooks."""
     failures: bool = False
-    """Whether to link to the exporter's page of failed jobs."""
+    """Whether the panel links to the /failures page of the exporter."""
     steps: Steps = field(default_factory=dict)
 
 
 def number(about: About, query: Query, mappings: Sequence[model.ValueMapping] = ()) -> stat.Panel:
-    """Returns one number as it is now; without data it says so rather than show an old one."""
-    panel = dress(stat.Panel(), about, [_now(query)]).mappings(list(mappings))
+    """Returns a panel with the current value of a query; without data it shows `no data`, not an old value."""
+    panel = styled(stat.Panel(), about, [_now(query)]).mappings(list(mappings))
     mode = style.BigValueColorMode.BACKGROUND if about.steps or mappings else style.BigValueColorMode.NONE
     panel = panel.graph_mode(style.BigValueGraphMode.NONE).color_mode(mode)
     return panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -101,11 +101,11 @@ def number(about: About, query: Query, mappings: Sequence[model.ValueMapping] = 
 def graph(
     about: About, *queries: Query, stacked: bool = False, bars: bool = False, names: Sequence[str] = ()
 ) -> timeseries.Panel:
-    """Returns lines over time, or stacked areas or bars; steps are drawn as dashed lines.
+    """Returns a panel of lines over time, or of stacked areas or bars; steps are dashed lines.
 
-    The series in `names` have their own colours.
+    `names` are the series with colours of their own.
     """
-    panel = dress(timeseries.Panel(), about, [_over_time(query) for query in queries]).min(0).interval(MIN_STEP)
+    panel = styled(timeseries.Panel(), about, [_over_time(query) for query in queries]).min(0).interval(MIN_STEP)
     panel = panel.fill_opacity(70 if bars else 30 if stacked else 10).line_width(1)
     panel = panel.show_points(style.VisibilityMode.AUTO)
     panel = panel.tooltip(
@@ -131,8 +131,8 @@ def graph(
 
 
 def ranking(about: About, query: Query, limits: Mapping[str, Steps] | None = None) -> bargauge.Panel:
-    """Returns bars, one for each series, as they are now; `limits` are the steps of single series by name."""
-    panel = dress(bargauge.Panel(), about, [_now(query)]).min(0)
+    """Returns a panel with a bar per series; `limits` are the steps of single series by name."""
+    panel = styled(bargauge.Panel(), about, [_now(query)]).min(0)
     panel = panel.orientation(style.VizOrientation.HORIZONTAL).display_mode(style.BarGaugeDisplayMode.BASIC)
     panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"])).name_placement(
         style.BarGaugeNamePlacement.LEFT
@@ -143,24 +143,24 @@ def ranking(about: About, query: Query, limits: Mapping[str, Steps] | None = Non
 
 
 def heat(about: About, buckets: str) -> heatmap.Panel:
-    """Returns a heatmap over time of a histogram's bucket rises."""
+    """Returns a heatmap of a histogram over time, from the increases of its buckets."""
     query = _over_time(Query(buckets, "{{le}}")).format(PromQueryFormat.HEATMAP)
-    panel = dress(heatmap.Panel(), about, [query]).calculate(calculate=False).interval(MIN_STEP)
+    panel = styled(heatmap.Panel(), about, [query]).calculate(calculate=False).interval(MIN_STEP)
     panel = panel.y_axis(heatmap.YAxisConfig().unit(about.unit)).cell_gap(1).show_legend()
     panel = panel.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(32))
     return panel.filter_values(heatmap.FilterValueRange().le(1e-9))
 
 
 def states(about: About, query: Query, mappings: Sequence[model.ValueMapping]) -> statetimeline.Panel:
-    """Returns a band for each series that shows its states over time."""
-    panel = dress(statetimeline.Panel(), about, [_over_time(query)]).mappings(list(mappings))
+    """Returns a panel with the states of each series over time."""
+    panel = styled(statetimeline.Panel(), about, [_over_time(query)]).mappings(list(mappings))
     return panel.show_value(style.VisibilityMode.NEVER).row_height(0.8).merge_values(merge_values=True)
 
 
 def columns(about: About, exprs: Mapping[str, str], units: Mapping[str, str] | None = None) -> table.Panel:
-    """Returns a table: the labels of the results, then a column for each expression by its name."""
+    """Returns a table with a column per label, followed by a column per expression."""
     queries = [_now(Query(expr)).format(PromQueryFormat.TABLE) for expr in exprs.values()]
-    panel = dress(table.Panel(), about, queries)
+    panel = styled(table.Panel(), about, queries)
     names = {("Value" if len(exprs) == 1 else f"Value #{_ref(place)}"): name for place, name in enumerate(exprs)}
     panel = panel.with_transformation(model.DataTransformerConfig("merge", options={}))
     order = {name: place for place, name in enumerate((*LABELS_FIRST, *names))}
@@ -174,8 +174,8 @@ def columns(about: About, exprs: Mapping[str, str], units: Mapping[str, str] | N
     return panel.override_by_name("job_type", [drill_down])
 
 
-def says(**texts: tuple[str, str]) -> list[model.ValueMapping]:
-    """Returns the mapping of values, named `is_0` for 0, to text and colour."""
+def value_texts(**texts: tuple[str, str]) -> list[model.ValueMapping]:
+    """Returns the mapping from values, such as `is_0` for 0, to a text and a colour."""
     options = {
         name.removeprefix("is_"): model.ValueMappingResult(text=text, color=color, index=place)
         for place, (name, (text, color)) in enumerate(texts.items())
@@ -183,8 +183,8 @@ def says(**texts: tuple[str, str]) -> list[model.ValueMapping]:
     return [model.ValueMap(options)]
 
 
-def dress(panel: Any_, about: About, queries: Sequence[prometheus.Dataquery]) -> Any_:
-    """Gives a panel what every panel has."""
+def styled(panel: Any_, about: About, queries: Sequence[prometheus.Dataquery]) -> Any_:
+    """Adds title, size, data source, links and queries to a panel."""
     panel = panel.title(about.title).description(about.description).unit(about.unit)
     panel = panel.datasource(model.DataSourceRef("prometheus", "${datasource}"))
     panel = panel.span(about.width).height(about.height).thresholds(_thresholds(about.steps)).no_value("no data")
@@ -216,9 +216,9 @@ def _failures() -> dashboard.DashboardLink:
 
 
 def link(title: str, url: str) -> dashboard.DashboardLink:
-    """Returns a link that opens beside the dashboard."""
-    beside = dashboard.DashboardLink(title).type(model.DashboardLinkType.LINK).icon("external link").url(url)
-    return beside.target_blank(target_blank=True)
+    """Returns a link that opens in a new tab."""
+    new = dashboard.DashboardLink(title).type(model.DashboardLinkType.LINK).icon("external link").url(url)
+    return new.target_blank(target_blank=True)
 
 
 def _ref(place: int) -> str:
