@@ -63,9 +63,19 @@ def _expanded_size(node: yaml.Node, known: dict[yaml.Node, float]) -> float:
 def read_settings_file(path: str) -> dict[object, object]:
     """Returns the mapping in the file, empty for an empty file; raises SettingsError with the problem."""
     try:
-        found = yaml.load(_text(path), Loader=_Loader)  # noqa: S506 - is safe
+        with Path(path).expanduser().open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SettingsError(f"cannot be read ({error.strerror}); check the path and its permissions") from error
+    return parse_settings(content)
+
+
+def parse_settings(content: bytes) -> dict[object, object]:
+    """Returns the mapping in the content of a file, empty for no content; raises SettingsError with the problem."""
+    if len(content) > MAX_BYTES:
+        raise SettingsError(f"is larger than {MAX_BYTES} bytes")
+    try:
+        found = yaml.load(content.decode(), Loader=_Loader)  # noqa: S506 - is safe
     except UnicodeDecodeError:
         raise SettingsError("is not UTF-8 text") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -73,14 +83,6 @@ def read_settings_file(path: str) -> dict[object, object]:
     if found is not None and not isinstance(found, dict):
         raise SettingsError("must be a mapping of settings, like `region_id: cn-shanghai`")
     return found or {}
-
-
-def _text(path: str) -> str:
-    with Path(path).expanduser().open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise SettingsError(f"is larger than {MAX_BYTES} bytes")
-    return content.decode()
 
 
 def _where(error: Exception) -> str:

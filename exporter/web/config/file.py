@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from exporter.config.problems import FileValues, Problem, explain, refusal
-from exporter.config.yaml_file import read_settings_file
+from exporter.config.yaml_file import parse_settings
 from exporter.errors import SettingsError
 from exporter.web.config.model import HttpServerConfig, RateLimit, TlsServerConfig, WebConfig, conflicts
 from exporter.web.tls import TlsMaterial, chain_problem, client_ca_problem, server_context
@@ -85,8 +85,7 @@ def load_web_config(path: str, files: FileReader | None = None) -> WebSecurity:
 def _read_config(path: Path, files: FileReader) -> tuple[dict[str, object], list[Problem]]:
     """Returns the mapping of the file without its empty keys, and the problems."""
     try:
-        files.read(path)
-        found = read_settings_file(str(path))
+        found = parse_settings(files.read(path))
     except OSError as error:
         return {}, [Problem(str(path), f"cannot be read ({error.strerror}); check web_config_file")]
     except SettingsError as error:

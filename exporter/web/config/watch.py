@@ -7,9 +7,9 @@ A worked example: a new certificate and its key are written one after the other.
     1 s   `server.key` is replaced. The next request finds the change, the load succeeds, `web_config_loaded` is logged.
           New handshakes show the new certificate; open connections are drained.
 
-A load is all or nothing. Certificate, key and CA are read once; the checks and the TLS context use the bytes that were
-read, not the files. One assignment makes the result current. A file that changes after it was read differs from its
-digest, so the next check finds it.
+A load is all or nothing. Each file is read once; the checks and the TLS context use the bytes that were read, not the
+files. One assignment makes the result current. A file that changes after it was read differs from its digest, so the
+next check finds it.
 """
 
 from __future__ import annotations
