@@ -6,9 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import requests
-import schemathesis
-from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from hypothesis import strategies as st
 
 from tests.fuzz.fuzzed_server import fuzzed_server
 from tests.fuzz.target import Target
@@ -28,6 +26,9 @@ NEEDS_BOTH = "/targets"
 
 def cases() -> SearchStrategy[Case[Any]]:
     """Draws valid and invalid requests of every documented operation."""
+    import schemathesis  # noqa: PLC0415 - takes a second, which no other test should wait for
+    from schemathesis import GenerationMode  # noqa: PLC0415 - as above
+
     schema = schemathesis.openapi.from_path(DOCUMENT)
     return schema.as_strategy(generation_mode=GenerationMode.POSITIVE) | schema.as_strategy(
         generation_mode=GenerationMode.NEGATIVE
@@ -37,6 +38,8 @@ def cases() -> SearchStrategy[Case[Any]]:
 @contextmanager
 def ready() -> Iterator[Callable[[Case[Any]], None]]:
     """Yields the check, with a running server."""
+    from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: PLC0415 - as above
+
     with fuzzed_server() as (server, errors), requests.Session() as session:
         session.trust_env = False
 
@@ -51,4 +54,4 @@ def ready() -> Iterator[Callable[[Case[Any]], None]]:
         yield check
 
 
-OPENAPI = Target("openapi", cases(), ready)
+OPENAPI = Target("openapi", st.deferred(cases), ready)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.support.measurements import Measured
 
+pytestmark = pytest.mark.property
+
 VM_STEPS = 15
 """SQLite is stopped for a copy each so many steps within a statement, too."""
 WAL_HEADER, FRAME = 32, 24 + 4096

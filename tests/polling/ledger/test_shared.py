@@ -9,7 +9,7 @@ import pytest
 
 from exporter.errors import LedgerError
 from exporter.jobs.snapshot import PollKey
-from exporter.polling.ledger import Ledger
+from exporter.polling.ledger import Ledger, store
 from exporter.polling.ledger.schema import MIGRATIONS, migrate
 from exporter.polling.pagination import Row
 from exporter.polling.reconcile import Observed, reconcile
@@ -69,8 +69,9 @@ def test_page_of_a_survey_stored_twice(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_kept_to_itself(tmp_path: Path) -> None:
+def test_kept_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ledger that is kept cannot be opened beside, has no shared memory, and is as good as any other afterwards."""
+    monkeypatch.setattr(store, "LOCK_WAIT_SECONDS", 0.1)
     path = tmp_path / "ledger.db"
     ours = Ledger(str(path), kept=True)
     ours.load(KEY, ())
