@@ -65,6 +65,8 @@ class SearchIndex:
         self._now = now or store.now
         self._habits = OFF
         self._stopped_at = 0.0
+        self._chances: list[tuple[str, float]] = []
+        self._broken: dict[str, str] = {}
         self._copy: _DelayedLists | None = None
         self._single: _DelayedJobs | None = None
         self.habits = habits
@@ -82,6 +84,11 @@ class SearchIndex:
         if habits.stopped and not self._habits.stopped:
             self._stopped_at = self._indexed_until()
         self._habits = habits
+        self._chances = _defect_chances(habits)
+        self._broken = {
+            **dict.fromkeys(habits.row_without_id_ids, "row_without_id_ids"),
+            **dict.fromkeys(habits.null_row_ids, "null_row_ids"),
+        }
         if not habits.delays_lists:
             self._copy = None
         elif self._copy is None:
@@ -116,7 +123,7 @@ class SearchIndex:
                 jobs = self._fresh(jobs)
         total = self.total(job_type, job_state)
         following = offset + limit
-        return ListPage(list(self._rows(jobs)), following if following < total else None, total)
+        return ListPage(self._rows(jobs), following if following < total else None, total)
 
     def total(self, job_type: str | None = None, job_state: str | None = None) -> int:
         """Returns the number of jobs in a list."""
@@ -170,17 +177,28 @@ class SearchIndex:
         begin = self._habits.stall_start(now)
         return now if begin is None else math.nextafter(begin, -math.inf)
 
-    def _rows(self, jobs: Iterable[Job]) -> Iterator[Job | None]:
-        habits = self._habits
+    def _rows(self, jobs: Iterable[Job]) -> list[Job | None]:
+        rows: list[Job | None] = []
+        can_break, can_lack_error = bool(self._chances or self._broken), bool(self._habits.error_late_seconds)
         for job in jobs:
-            if self._strikes("left_out_probability"):
-                continue
-            if self._strikes("null_row_probability") or self._names("null_row_ids", job):
-                yield None
-            elif self._strikes("row_without_id_probability") or self._names("row_without_id_ids", job):
-                yield replace(job, job_id="")
-            else:
-                yield self._without_late_error(job) if habits.error_late_seconds else job
+            defect = self._defect(job) if can_break else ""
+            if defect.startswith("null_row"):
+                rows.append(None)
+            elif defect.startswith("row_without_id"):
+                rows.append(replace(job, job_id=""))
+            elif not defect:
+                rows.append(self._without_late_error(job) if can_lack_error else job)
+        return rows
+
+    def _defect(self, job: Job) -> str:
+        """Returns the habit that leaves out or breaks the row of a job in this answer, empty for none."""
+        name = self._broken.get(job.job_id, "")
+        if not name and self._chances:
+            chance = self._random.random()
+            name = next((name for name, bound in self._chances if chance < bound), "")
+        if name:
+            self.seen[name] += 1
+        return name
 
     def _fresh(self, jobs: Iterable[Job]) -> Iterator[Job]:
         for listed in jobs:
@@ -201,11 +219,19 @@ class SearchIndex:
         self.seen[name] += 1
         return True
 
-    def _names(self, name: str, job: Job) -> bool:
-        if job.job_id not in getattr(self._habits, name):
-            return False
-        self.seen[name] += 1
-        return True
+
+def _defect_chances(habits: Habits) -> list[tuple[str, float]]:
+    """Returns the habits that break rows by chance, each with the bound below which a number from 0 to 1 selects it.
+
+    Each is tried on the rows that the ones before it have let through: with 0.2 and 0.5, the bounds are 0.2 and 0.6.
+    """
+    bounds: list[tuple[str, float]] = []
+    bound = 0.0
+    for name in ("left_out_probability", "null_row_probability", "row_without_id_probability"):
+        if probability := getattr(habits, name):
+            bound += (1 - bound) * probability
+            bounds.append((name, bound))
+    return bounds
 
 
 class _Schedule:
@@ -309,10 +335,9 @@ class _DelayedLists:
         self, key: Filter, offset: int, limit: int, *, ascending: bool, random: random_module.Random | None
     ) -> Iterator[Job]:
         view = self._views[key != (None, None)]
-        for order in self._lists.page(key, offset, limit, ascending=ascending, random=random):
-            job = view.kept.get((key, order[1])) if view.kept else None
-            job = job or view.rows.get(order[1])
-            if job is not None:
+        for _, sequence, _ in self._lists.page(key, offset, limit, ascending=ascending, random=random):
+            job = (view.kept and view.kept.get((key, sequence))) or view.rows.get(sequence)
+            if job:
                 yield job
 
     def note(
