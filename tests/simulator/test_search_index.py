@@ -299,6 +299,18 @@ def test_a_moved_job_is_in_two_lists_for_a_while() -> None:
     assert bench.ids(None, "Executing") == [job]
 
 
+def test_a_job_that_comes_back_to_a_list_is_shown_as_it_is() -> None:
+    """The row of a job that returns to an earlier state after an overlap is the new one."""
+    bench = Bench(Habits(overlap_seconds=30))
+    job = bench.store.create("ASR")
+    bench.store.move(job, "Paused")
+    bench.now += 60
+
+    bench.store.move(job, "Created")
+
+    assert bench.row(job, "Created") == bench.store.get(job)
+
+
 def test_a_move_has_a_gap_or_an_overlap() -> None:
     """With both on, each job is for a while in no list or in two."""
     bench = Bench(Habits(gap_seconds=30, overlap_seconds=30))
@@ -342,6 +354,8 @@ def test_rows_of_late_lists_can_be_fresh() -> None:
     assert bench.ids(None, "Finished") == []
     assert bench.ids(None, "Created") == [job]
     assert bench.row(job, "Created") == bench.store.get(job)
+    bench.store.create("ASR", job_id=deleted)
+    assert bench.ids(None, "Created") == [job]
 
 
 def test_delays_can_vary() -> None:
