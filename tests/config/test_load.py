@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
 from exporter.config.load import load_settings, undocumented_job_types
+from exporter.config.settings import Settings
+from exporter.config.sources import unknown_variables
+from exporter.errors import SettingsError
 from exporter.jobs.target import Credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 CANARY = "LTAI5tCanaryCanary"
 ONE_TARGET = {"IMS_EXPORTER_REGION_ID": "cn-shanghai"}
@@ -97,3 +102,33 @@ def test_undocumented_job_types_are_polled_with_a_warning(tmp_path: Path) -> Non
         f"job_types: VideoTranslate is not documented; {known}; did you mean VideoTranslation?",
         f"targets[1].job_types: Xyzzy is not documented; {known}",
     ]
+
+
+JSON_TEXTS = st.recursive(
+    st.sampled_from(["1", "null", "true", "NaN", "[", '{"', '"cn-a"']),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]"),
+        st.dictionaries(st.sampled_from(["region_id", "0", "credentials", "file"]), inner, max_size=3).map(
+            lambda items: "{" + ",".join(f'"{key}":{value}' for key, value in items.items()) + "}"
+        ),
+    ),
+    max_leaves=6,
+)
+VALUES = st.one_of(JSON_TEXTS, st.text(max_size=5), st.just("[" * 3000))
+NAMES = st.builds(
+    lambda setting, keys: "IMS_EXPORTER_" + "__".join([setting.upper(), *keys]),
+    st.sampled_from([*Settings.model_fields]),
+    st.lists(st.sampled_from(["0", "1", "x", "REGION_ID", "CREDENTIALS", "FILE", "JOB_TYPES", ""]), max_size=3),
+)
+
+
+@pytest.mark.property
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(st.dictionaries(NAMES, VALUES, max_size=6))
+def test_any_environment_is_loaded_or_refused(environ: dict[str, str]) -> None:
+    """Whatever the variables contain, the result is settings, or an error with the problems; never another error."""
+    unknown_variables(environ)
+    try:
+        load_settings({}, environ)
+    except SettingsError as error:
+        assert str(error).startswith("the configuration has ")
