@@ -59,7 +59,7 @@ class FlagSource(CliSettingsSource[Any]):
         def add_flag(group: argparse._ActionsContainer, *names: str, dest: str, **options: Any) -> None:  # noqa: ANN401 - argparse's own
             if dest not in FLAG_SETTINGS:
                 return
-            schema = properties[dest]
+            schema = {**properties[dest].get("anyOf", [{}])[0], **properties[dest]}
             options["metavar"] = "|".join(schema.get("enum", ())) or METAVARS.get(schema.get("type", ""), dest.upper())
             options["help"] = schema["description"].replace("`", "").replace("%", "%%")
             group.add_argument(*names, dest=dest, **options)

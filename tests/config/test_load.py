@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -128,7 +129,5 @@ NAMES = st.builds(
 def test_any_environment_is_loaded_or_refused(environ: dict[str, str]) -> None:
     """Whatever the variables contain, the result is settings, or an error with the problems; never another error."""
     unknown_variables(environ)
-    try:
-        load_settings({}, environ)
-    except SettingsError as error:
-        assert str(error).startswith("the configuration has ")
+    with suppress(SettingsError):
+        assert load_settings({}, environ).all_targets
