@@ -11,7 +11,7 @@ PYTHONS := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 ARGS :=
 MINUTES := 2
 WORKERS := 4
-PYTEST = $(RUN) -m pytest --dist loadgroup --no-loadscope-reorder
+PYTEST = $(RUN) -m pytest -n $(WORKERS)
 
 .DELETE_ON_ERROR:
 .PHONY: help python install dev tools demo check test unit bench soak fuzz docs dist sbom audit lock clean
@@ -41,10 +41,10 @@ tools: dev ## get the real Prometheus, helm, browser, ... that tests use
 	$(RUN) -m tests.support.prepare_tools || test "$$CI" != true
 
 test: tools ## run all tests (ARGS="tests/ims -k retry" selects some)
-	$(PYTEST) -n $(WORKERS) $(ARGS)
+	$(PYTEST) $(ARGS)
 
 unit: dev ## run the unit tests only, in half a minute
-	$(PYTEST) -n $(WORKERS) -m unit $(ARGS)
+	$(PYTEST) -m unit $(ARGS)
 
 bench: dev ## measure the figures that the documents name
 	$(RUN) -m benchmarks $(ARGS)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.command_line import CommandLine
 from tests.support.measurements import PROPERTY
+from tests.support.repository import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,11 +32,31 @@ hypothesis.settings.load_profile("suite")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Makes a test without a marker a unit test, keeps the tests of its file together, and sorts by kind."""
+    """Makes a test without a marker a unit test, and sorts by kind."""
     for item in items:
         if not any(item.get_closest_marker(kind) for kind in KINDS):
             item.add_marker("unit")
     items.sort(key=lambda item: next(place for place, kind in enumerate(KINDS) if item.get_closest_marker(kind)))
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
+    """Gives each test to the next free worker; a file whose tests share a costly fixture goes to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return path if shares_fixture(path) else nodeid
+
+
+@functools.cache
+def shares_fixture(path: str) -> bool:
+    """Whether a file of tests has a fixture that is made once for the file."""
+    return '(scope="module")' in (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:  # noqa: ANN401 - xdist's logger
+    """Returns the scheduler of parallel runs."""
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.tools, pytest.mark.xdist_group("dashboards")]
+pytestmark = pytest.mark.tools
 
 
 PATIENCE_SECONDS = 120.0

@@ -23,8 +23,9 @@ pytestmark = pytest.mark.process
 
 LOST = 40
 """More targets than an event loop has threads for lookups."""
-TIMEOUT_SECONDS = 5
-LATE_SECONDS = 4.0
+TIMEOUT_SECONDS = 15
+LATE_SECONDS = 12.0
+"""Maximum time between two polls of the good target, and for the exit: less than one lookup takes."""
 POLLS = 10
 SLOW_RESOLVER = """
 import socket, time
@@ -68,4 +69,4 @@ def test_names_that_are_not_resolved(tmp_path: Path, measured: Measured) -> None
     measured(f"unresolved names: polls never more than {pause:.2f} s apart; exit after {seconds:.1f} s")
     assert pause < LATE_SECONDS
     assert code == 0
-    assert seconds < 5
+    assert seconds < LATE_SECONDS

@@ -35,7 +35,7 @@ SIMULATOR_LISTENS = re.compile(r"simulated IMS endpoint: http://127\.0\.0\.1:(\d
 EXPORTER_LISTENS = re.compile(r"event=listening url=http://127\.0\.0\.1:([1-9]\d*)")
 QUICK = Thresholds(failed_window_seconds=10)
 FAILED = 'ims_jobs_ended_total{job_type="ASR",job_state="Failed"}'
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)

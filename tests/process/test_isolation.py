@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 INTERVAL_SECONDS = 0.5
-TIMEOUT_SECONDS = 5
+TIMEOUT_SECONDS = 15
 POLLS = 12
 """Minimum number of polls of every target."""
 BROKEN_POLLS = 2
-LATE_SECONDS = 4.0
+LATE_SECONDS = 12.0
 """Maximum time between two polls of the good target: less than one call of the silent target."""
 HOUR = 3600.0
 

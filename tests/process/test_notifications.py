@@ -40,7 +40,7 @@ ALERTS = {
 TARGET = {"account": "prod", "region_id": "cn-shanghai", "job_kind": "smart"}
 ASR = {**TARGET, "job_type": "ASR"}
 QUICK = {"group_wait": "1s", "group_interval": "2s"}
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tests.support.secrets_run import MARK, PATHS, Scene, played, polled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("secrets")]
+pytestmark = pytest.mark.process
 
 CODES = {
     "secret": "SignatureDoesNotMatch",

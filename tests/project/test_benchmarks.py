@@ -12,7 +12,7 @@ from benchmarks.figure import HEAD, Figure, milliseconds, ratios
 from tests.support.repository import ROOT
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
 UNITS = {"calls", "ms", "ratio", "pages", "pages/s", "KiB", "MiB", "s"}
 
 
@@ -40,7 +40,6 @@ def names(text: str) -> set[str]:
 
 
 @pytest.mark.process
-@pytest.mark.xdist_group("benchmarks")
 def test_every_benchmark_runs(printed: str) -> None:
     """A quick run measures figures of every unit, an idle poll of 3 calls among them, and meets the goal."""
     found = {name: (median, unit, goal) for name, median, _, unit, goal in rows(printed)}
@@ -52,7 +51,6 @@ def test_every_benchmark_runs(printed: str) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.xdist_group("benchmarks")
 def test_the_document_shows_every_figure(printed: str) -> None:
     """The table in docs/benchmarks.md has exactly the figures that a run prints."""
     assert names(DOCUMENT.read_text()) == names(printed)

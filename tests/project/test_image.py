@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.support.measurements import Measured
 
-pytestmark = [pytest.mark.tools, pytest.mark.xdist_group("image")]
+pytestmark = pytest.mark.tools
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 DOCUMENT = (ROOT / "docs" / "install-kubernetes.md").read_text(encoding="utf-8")

@@ -23,11 +23,11 @@ from tests.support.repository import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("packages")]
+pytestmark = pytest.mark.process
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NAME = f"ims_exporter-{__version__}"
-LONGEST_SECONDS = 300
+LONGEST_SECONDS = 900
 LISTENS = re.compile(r"event=listening url=(http://127\.0\.0\.1:\d+)")
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 

@@ -59,7 +59,7 @@ def written(folder: Path, selector: str = "") -> list[Path]:
 def promtool(suites: tuple[str, ...], *arguments: str) -> None:
     """Runs promtool and shows what it says if it is not content."""
     done = subprocess.run(  # noqa: S603 - a tool of our own choice
-        [str(need("promtool", suites)), *arguments], capture_output=True, text=True, timeout=300, check=False
+        [str(need("promtool", suites)), *arguments], capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

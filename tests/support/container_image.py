@@ -34,7 +34,7 @@ PROGRAMS = ("podman", "runc", "debootstrap")
 SUITE = "trixie"
 BASE = f"localhost/python-of-{SUITE}"
 IMAGE = "localhost/ims-exporter:test"
-BUILD_SECONDS = 600
+BUILD_SECONDS = 1200
 STATE = Path("/run/ims-exporter-tests")
 """State of podman until the next boot; it needs a short path."""
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 Value = TypeVar("Value")
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
+"""Maximum time to wait for a process, long enough for a busy machine."""
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.05
 LISTENING = re.compile(r'msg="Listening on".* address=127\.0\.0\.1:(\d+)')

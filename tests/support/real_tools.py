@@ -41,7 +41,7 @@ PACKAGES = ("prometheus", "prometheus-alertmanager", "promtool")
 """In older suites the last one is part of the first one."""
 
 APT = Path("/etc/apt")
-CALL_SECONDS = 300
+CALL_SECONDS = 900
 BUILT_IN_PATH = b"/usr/share/prometheus/alertmanager"
 RELATIVE_PATH = b"usr/share/prometheus//alertmanager"
 ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>[^]]*)]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)$")

@@ -252,7 +252,7 @@ def _sts(here: SimulatorThread, folder: Path) -> Iterator[FakeSts]:
         here.run(manager.__aexit__(None, None, None))
 
 
-PATIENCE_SECONDS = 100.0
+PATIENCE_SECONDS = 300.0
 DEVELOPING = ("-X", "dev")
 """Development mode of Python: asyncio logs more, warnings are shown, and a crash dumps all threads."""
 LISTENS = re.compile(r'"event": "listening", "url": "https?://127\.0\.0\.1:([1-9]\d*)"')

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.tools, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.tools
 
 
 ATTACK = (
