@@ -1,4 +1,4 @@
-"""The bundled Grafana dashboards: JSON files that are part of the package."""
+"""The bundled Grafana dashboards, JSON files of the package."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def dashboard_files(runbook_base_url: str = RUNBOOK_BASE_URL) -> dict[str, str]:
-    """Returns the text of each dashboard by the name of its file, with links to the runbooks at this address."""
+    """Returns the text of each dashboard by its file name, with links to the runbooks at this base URL."""
     found = [entry for entry in files(__name__).iterdir() if entry.name.endswith(".json")]
     texts = {entry.name: entry.read_text(encoding="utf-8") for entry in sorted(found, key=lambda entry: entry.name)}
     return {name: text.replace(RUNBOOK_BASE_URL, runbook_base_url.rstrip("/")) for name, text in texts.items()}
 
 
 def write_dashboards(folder: Path, texts: dict[str, str]) -> list[Path]:
-    """Writes dashboards into a folder, which is made if missing, and returns their paths."""
+    """Writes dashboards to a folder, creates the folder if it is missing, and returns the paths of the files."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The bundled dashboards are complete, name only what there is, and show data of a real Prometheus."""
+"""The bundled dashboards are complete, refer only to existing metrics and pages, and have valid queries."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 def test_every_alert_is_linked_to() -> None:
-    """The runbook of every alert is a click away from a panel that shows what the alert is about."""
+    """Every alert has a panel that links to its runbook."""
     linked = {link["url"] for board in BOARDS.values() for panel in panels(board) for link in panel.get("links", [])}
 
     assert {path.name for path in (ROOT / "docs" / "runbooks").glob("Ims*.md")} <= {
@@ -162,7 +162,7 @@ def test_command_writes_the_bundled_files(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_runbooks_of_ones_own(tmp_path: Path) -> None:
-    """The panels lead to the runbooks where the command is told they are, and nowhere else."""
+    """The panels link to the runbooks at the base URL of the command only."""
     with pytest.raises(SystemExit):
         main(["dashboards", str(tmp_path), "--runbook-base-url=https://wiki.example/ims/"])
 
@@ -172,7 +172,7 @@ def test_runbooks_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_command_says_where_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder that cannot be made is a message and exit code 1, not a traceback."""
+    """A folder that cannot be created results in a message and exit code 1, not in a traceback."""
     (tmp_path / "file").write_text("")
 
     with pytest.raises(SystemExit) as ended:
@@ -185,7 +185,7 @@ def test_command_says_where_it_cannot_write(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.tools
 @pytest.mark.parametrize("suites", [NEWEST, OLDEST], ids=["newest", "oldest"])
 def test_replicas_count_once_and_new_series_count_from_zero(suites: tuple[str, ...], tmp_path: Path) -> None:
-    """Two replicas and a redeploy double nothing; a reason's first failure counts, a gap in the scrapes does not."""
+    """Two replicas and a redeploy double nothing; the first failure with an error code counts, a gap does not."""
     series = {
         f'{JOBS}instance="x"}}': "3x10",
         f'{JOBS}instance="y",node="n"}}': "3x10",
@@ -201,9 +201,9 @@ def test_replicas_count_once_and_new_series_count_from_zero(suites: tuple[str, .
     jobs = promql.total("", promql.value("ims_jobs"))
 
     rises = {'{error_code="unknown"}': 0, '{error_code="Old"}': 1, '{error_code="New"}': 2}
-    told = [(series, jobs, {"{}": 3}), (series, over_range, rises), (series, in_step, rises), (gone, in_step, {})]
+    cases = [(series, jobs, {"{}": 3}), (series, over_range, rises), (series, in_step, rises), (gone, in_step, {})]
     (tmp_path / "test.yaml").write_text(
-        yaml.safe_dump({"rule_files": [], "tests": [promtool_case(*one) for one in told]})
+        yaml.safe_dump({"rule_files": [], "tests": [promtool_case(*one) for one in cases]})
     )
     done = subprocess.run(  # noqa: S603 - a tool of our own choice
         [str(need("promtool", suites)), "test", "rules", str(tmp_path / "test.yaml")],
@@ -230,7 +230,7 @@ def promtool_case(series: dict[str, str], expr: str, expected: dict[str, int]) -
 
 @each_board
 def test_files_are_plain_json(name: str) -> None:
-    """A dashboard has no number of its own that could clash with another's in Grafana, and no machine's data source."""
+    """A dashboard has no id that could conflict in Grafana, and no fixed data source."""
     text = dashboard_files()[name]
 
     assert "id" not in json.loads(text)

@@ -1,4 +1,4 @@
-"""Helm takes the chart, Kubernetes and the Prometheus operator take what it renders, over all sets of values."""
+"""Helm accepts the chart, and Kubernetes and the Prometheus operator accept its manifests, for all sets of values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.tools
 OLDEST, NEWEST = "1.25", "1.37"
 OPERATOR = ("PodMonitor", "PrometheusRule", "ServiceMonitor")
 MUTABLE = {"replicas", "template", "updateStrategy", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}
-"""What Kubernetes lets an upgrade change in the spec of a StatefulSet."""
+"""Fields of the spec of a StatefulSet that an upgrade can change."""
 
 IMMUTABLE = """
 name: ims-ims-exporter
@@ -41,7 +41,7 @@ volumeClaimTemplates:
     metadata: { name: ledger, labels: *labels }
     spec: { accessModes: [ReadWriteOnce], resources: { requests: { storage: 1Gi } } }
 """
-"""What no version of the chart may change: else an upgrade is refused, or begins with an empty ledger."""
+"""Fields that no version of the chart may change: an upgrade would be rejected, or start with an empty ledger."""
 
 each_set = pytest.mark.parametrize("name", sorted(VALUE_SETS))
 each_helm = pytest.mark.parametrize("major", ["3", "4"])
@@ -66,7 +66,7 @@ def immutable(manifests: list[Manifest]) -> dict[str, Any]:
 
 
 def test_there_are_enough_sets() -> None:
-    """The sets of values between them set every value that there is."""
+    """The sets of values together set every value of the chart."""
     set_by = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in VALUE_SETS.values()]
 
     assert len(VALUE_SETS) >= 8
@@ -87,13 +87,13 @@ def test_lint(name: str, major: str) -> None:
 
 
 def test_lint_without_values() -> None:
-    """Lint takes the chart alone, as those do who look at it before they know the values."""
+    """Lint accepts the chart without values."""
     assert helm("lint", "--strict").returncode == 0
 
 
 @each_set
 def test_both_major_versions_render_the_same(name: str) -> None:
-    """Helm 3 and helm 4 make the same manifests."""
+    """Helm 3 and Helm 4 render the same manifests."""
     assert of_set(name, "3") == of_set(name, "4")
 
 
@@ -136,14 +136,14 @@ def test_every_value_is_used() -> None:
 
 
 def test_long_names_fit() -> None:
-    """A name that is too long is cut so that Kubernetes takes it, with what is put behind it."""
+    """A long name is truncated so that Kubernetes accepts it with every suffix."""
     manifests = rendered(*REGION, "--set", f"fullnameOverride={'a' * 80}")
 
     assert max(len(each["metadata"]["name"]) for each in manifests) <= 63
 
 
 def test_upgrade_keeps_the_ledger(tmp_path: Path) -> None:
-    """What an upgrade cannot change is the same over versions and values, so that the claim stays the same."""
+    """Immutable fields are the same for all versions and values, so an upgrade keeps the volume."""
     newer = shutil.copytree(CHART, tmp_path / "chart")
     text = (newer / "Chart.yaml").read_text(encoding="utf-8")
     (newer / "Chart.yaml").write_text(text.replace("0.1.0", "9.9.9"), encoding="utf-8")
@@ -157,7 +157,7 @@ def test_upgrade_keeps_the_ledger(tmp_path: Path) -> None:
 
 
 def test_one_replica_with_the_ledger_where_it_is_written() -> None:
-    """There is one replica, whose ledger stands on the volume."""
+    """There is one replica, with its ledger on the volume."""
     manifests = rendered(*REGION)
     mounts = {each["name"]: each["mountPath"] for each in exporter_of(manifests)["volumeMounts"]}
 

@@ -1,4 +1,4 @@
-"""What an installation says: wrong values are refused, notes tell what to do next, `helm test` tells if it works."""
+"""An installation rejects wrong values, its notes name the next steps, and `helm test` reports whether it works."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8
     ],
 )
 def test_wrong_values_are_refused(values: str, said: str) -> None:
-    """What is misspelt, of a wrong type or contradictory is refused, and the message says what it is."""
+    """Unknown, mistyped and contradictory values are rejected, and the message names them."""
     assert said in refusal("--set", values)
 
 
 @pytest.mark.parametrize("name", sorted(VALUE_SETS))
 def test_notes(name: str) -> None:
-    """What helm says after the installation names the service, and what is still missing."""
+    """The notes after the installation name the Service and missing configuration."""
     done = helm("install", "--dry-run=client", "--values", str(VALUE_SETS[name]))
     notes = done.stdout.partition("\nNOTES:\n")[2]
 
@@ -78,7 +78,7 @@ def test_notes(name: str) -> None:
 
 
 def test_helm_test_waits_for_a_real_exporter() -> None:
-    """The program of `helm test` finds a real exporter ready, and says so."""
+    """The program of `helm test` reports that a real exporter is ready."""
     container = only(rendered(*REGION), "Pod")["spec"]["containers"][0]
     program, url = container["args"]
     command = [sys.executable, "-m", "exporter", "demo", "--listen-address", "127.0.0.1:0", "--history", "10"]
@@ -95,7 +95,7 @@ def test_helm_test_waits_for_a_real_exporter() -> None:
 
 
 def test_helm_test_says_what_is_wrong() -> None:
-    """The program of `helm test` fails where nobody answers, and names the address."""
+    """The program of `helm test` fails if nothing answers, and names the URL."""
     program, _ = only(rendered(*REGION), "Pod")["spec"]["containers"][0]["args"]
 
     done = probe(program.replace("READY_SECONDS = 120", "READY_SECONDS = 0"), "http://127.0.0.1:1")
@@ -141,7 +141,7 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 
 
 def test_the_package_renders_the_same(tmp_path: Path) -> None:
-    """The packed chart holds all that it needs, and renders what the folder does."""
+    """The packaged chart is complete, and renders the same manifests as the folder."""
     subprocess.run(  # noqa: S603 - a tool of our own choice
         [str(need_helm()), "package", str(CHART), "--destination", str(tmp_path)],
         capture_output=True,

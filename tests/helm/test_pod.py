@@ -1,4 +1,4 @@
-"""What runs in the pod: settings that the exporter takes, credentials, volumes, probes, policies."""
+"""The pod has valid settings, credentials, volumes, probes and policies."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_hardened(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "scheme"), [("region", "HTTP"), ("web-config", "HTTPS")])
 def test_probes(name: str, scheme: str) -> None:
-    """Kubernetes asks the paths that are meant for it, over TLS where the web config has it."""
+    """The probes request the paths for probes, by HTTPS if the web config enables TLS."""
     container = exporter_of(of_set(name))
     asked = {key: container[f"{key}Probe"]["httpGet"] for key in ("startup", "liveness", "readiness")}
 
@@ -107,7 +107,7 @@ def test_probes(name: str, scheme: str) -> None:
 
 
 def test_a_probe_of_ones_own() -> None:
-    """A probe with a way of its own asks in that way only, with the times that are left as they were."""
+    """A probe with its own handler uses only this handler, and keeps the default times."""
     probe = exporter_of(of_set("everything"))["readinessProbe"]
 
     assert "httpGet" not in probe
@@ -116,7 +116,7 @@ def test_a_probe_of_ones_own() -> None:
 
 
 def test_existing_secret() -> None:
-    """The key comes from an existing secret, of which the chart makes none of its own."""
+    """The key comes from the existing Secret, and the chart creates none."""
     manifests = of_set("targets")
     found = variables(manifests)
 
@@ -130,7 +130,7 @@ def test_existing_secret() -> None:
 
 
 def test_plain_key() -> None:
-    """A key in the values stands in a secret, not in the pod."""
+    """A key in the values is stored in a Secret, not in the pod."""
     manifests = of_set("key")
     secret = only(manifests, "Secret")
     found = variables(manifests)
@@ -142,7 +142,7 @@ def test_plain_key() -> None:
 
 
 def test_role_by_webhook() -> None:
-    """For the webhook the service account has the annotation, beside those of the user."""
+    """For the webhook the service account has its annotation, in addition to those of the values."""
     account = only(of_set("rrsa-webhook"), "ServiceAccount")
 
     assert account["metadata"]["annotations"] == {
@@ -172,7 +172,7 @@ def test_role_by_token() -> None:
     [("demo", {"emptyDir": {}}), ("key", {"persistentVolumeClaim": {"claimName": "old-ledger"}}), ("region", None)],
 )
 def test_volume_of_the_ledger(name: str, volume: dict[str, Any] | None) -> None:
-    """The ledger stands on a claim of the StatefulSet, on one's own, or on nothing that stays."""
+    """The ledger is on a claim of the StatefulSet, on an existing claim, or on an ephemeral volume."""
     manifests = of_set(name)
     volumes = {each.pop("name"): each for each in pod_of(manifests)["spec"]["volumes"]}
 
@@ -181,7 +181,7 @@ def test_volume_of_the_ledger(name: str, volume: dict[str, Any] | None) -> None:
 
 
 def test_network_policy() -> None:
-    """Only who may scrape comes in, and only names, API and STS go out; the node's metadata for its role, too."""
+    """The policy allows ingress for scrapes, and egress for DNS, API, STS and the metadata of a node role."""
     open_to_all = only(of_set("ecs-role"), "NetworkPolicy")["spec"]
     chosen = only(of_set("everything"), "NetworkPolicy")["spec"]
 
@@ -222,7 +222,7 @@ def test_the_monitor_meets_one_service() -> None:
 
 
 def test_labels_do_not_collide(tmp_path: Path) -> None:
-    """The same label given twice stands there once, and none replaces one that selects."""
+    """A label that is set twice occurs once, and no label overrides a selector label."""
     both = {"team": "a", "app.kubernetes.io/name": "other"}
     values = {"config": {"region_id": "cn-shanghai"}, "commonLabels": both, "podLabels": {"team": "b"}}
 
@@ -232,7 +232,7 @@ def test_labels_do_not_collide(tmp_path: Path) -> None:
 
 
 def test_shards() -> None:
-    """Pods share the targets by their names; their volumes stay, also when all are scaled away to be changed."""
+    """Pods derive their shard from their names; their volumes are kept, even if the StatefulSet is scaled to zero."""
     manifests = of_set("shards")
     stateful_set = only(manifests, "StatefulSet")["spec"]
     environ = variables(manifests)
@@ -244,7 +244,7 @@ def test_shards() -> None:
 
 
 def test_one_pod_needs_no_shards() -> None:
-    """By default there is one pod, which is told nothing of shards, and whose volume stays."""
+    """By default there is one pod without shard settings, and its volume is kept."""
     manifests = rendered(*REGION)
     stateful_set = only(manifests, "StatefulSet")["spec"]
 

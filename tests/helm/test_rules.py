@@ -85,8 +85,8 @@ def test_every_threshold_can_be_changed(tmp_path: Path, by: float) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(chart_rules.DEFAULTS))
-def test_each_threshold_has_a_mark(name: str) -> None:
-    """No threshold is a number that was written into the chart's files for good."""
+def test_each_threshold_has_a_placeholder(name: str) -> None:
+    """No threshold is a fixed number in the files of the chart."""
     wanted = f"<<each {name}>>" if name in chart_rules.BY_TYPE else name
 
     assert any(wanted in text for text in chart_rules.rule_texts().values())
@@ -103,7 +103,7 @@ def test_each_threshold_has_a_mark(name: str) -> None:
     ids=["no waiting", "whole numbers", "small numbers", "large numbers"],
 )
 def test_odd_thresholds(tmp_path: Path, chosen: dict[str, Any]) -> None:
-    """Numbers that Go and Python write in different ways come out the same."""
+    """Numbers that Go and Python format differently have the same text."""
     assert of_chart(tmp_path, chosen) == of_command(chosen)
 
 
@@ -164,7 +164,7 @@ def test_links_lead_somewhere(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_values_are_refused(value: str, said: str) -> None:
-    """A threshold, alert, selector or address that cannot be is refused, and the message says which."""
+    """An invalid threshold, alert, selector or URL is rejected, and the message names it."""
     assert said in refusal(*REGION, "--set", f"prometheusRule.{value}")
 
 
@@ -175,7 +175,7 @@ def test_files_are_those_that_are_generated() -> None:
 
 
 def test_a_way_to_use_thresholds_that_the_chart_does_not_know() -> None:
-    """A rule that computes with thresholds in a new way does not get into the chart unnoticed."""
+    """A rule that calculates with thresholds in an unsupported way is an error."""
     numbers = chart_rules.unique_numbers()
 
     with pytest.raises(ValueError, match="in a way that the chart does not support"):
@@ -183,7 +183,7 @@ def test_a_way_to_use_thresholds_that_the_chart_does_not_know() -> None:
 
 
 def test_dashboards_are_the_bundled_ones() -> None:
-    """The sidecar's ConfigMaps hold the dashboards letter by letter, with the address of the runbooks and its label."""
+    """The ConfigMaps for the sidecar contain the bundled dashboards, the base URL of the runbooks, and the label."""
     maps = [
         each for each in of_set("monitored") if each["kind"] == "ConfigMap" and "-dashboard" in each["metadata"]["name"]
     ]

@@ -1,4 +1,4 @@
-"""Pods that stand by: one volume, one Lease and the right to it, series that go on from whichever pod."""
+"""Standby pods share a volume and a Lease with its permissions, and their job series have the same labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.tools
 
 
 def test_standby() -> None:
-    """Two pods share one volume and may read and write one Lease; apart from that they are as ever."""
+    """Two pods share one volume, and have the permission to read and write one Lease."""
     manifests = of_set("standby")
     stateful_set, claim = only(manifests, "StatefulSet")["spec"], only(manifests, "PersistentVolumeClaim")
     environ, role = variables(manifests), only(manifests, "Role")
@@ -30,7 +30,7 @@ def test_standby() -> None:
 
 
 def test_standby_by_the_lock_alone() -> None:
-    """Without a Lease, nothing of the cluster's API is asked for, and a claim of one's own is as good."""
+    """Without a Lease the pods do not use the Kubernetes API, and an existing claim can be used."""
     own = "persistence.existingClaim=shared,standby.mode=ledger,standby.replicas=3"
     manifests = rendered(*REGION, "--set", own)
     spec = only(manifests, "StatefulSet")["spec"]["template"]["spec"]
@@ -43,7 +43,7 @@ def test_standby_by_the_lock_alone() -> None:
 
 @pytest.mark.parametrize("kind", ["serviceMonitor", "podMonitor"])
 def test_counters_go_on_over_a_takeover(kind: str) -> None:
-    """The series of the jobs have no label that tells the pods apart, before anything that the user relabels."""
+    """Job series have no label that differs between pods, before the relabelings of the values apply."""
     shared = "persistence.existingClaim=shared,standby.mode=ledger"
     own = f"{kind}.metricRelabelings[0].action=labeldrop,{kind}.metricRelabelings[0].regex=x"
     manifests = rendered(*REGION, "--set", shared, "--set", f"{kind}.enabled=true", "--set", own)
@@ -64,5 +64,5 @@ def test_counters_go_on_over_a_takeover(kind: str) -> None:
     ],
 )
 def test_standby_refused(values: str, said: str) -> None:
-    """Pods that cannot share a ledger are refused, with what to set."""
+    """Standby without a shared ledger is rejected, and the message names the value to set."""
     assert said in refusal(*REGION, "--set", f"standby.mode=lease,{values}")

@@ -1,4 +1,4 @@
-"""The alerts tell the truth: each kind of incident is played to the real promtool, minute by minute."""
+"""Each incident of the catalogue fires exactly its alerts in the real promtool, to the minute."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.tools
 DOCUMENT = ROOT / "docs" / "alerts.md"
 DETECTED_WITHIN, CLEARED_WITHIN = 5, 10
 LONG = 500
-"""Incidents of more minutes are played apart."""
+"""Incidents that last more minutes have a test of their own."""
 
 BOOK = incidents()
 SHORT_ONES = [incident for incident in BOOK if incident.lasts <= LONG]
@@ -59,7 +59,7 @@ def checks(incident: Incident, late: int) -> list[dict[str, Any]]:
 
 
 def play(played: list[Incident], suites: tuple[str, ...], folder: Path) -> None:
-    """Plays incidents to promtool."""
+    """Runs incidents in promtool."""
     files = [path.name for path in written(folder)]
     for interval in {incident.interval for incident in played}:
         tests = [
@@ -72,19 +72,19 @@ def play(played: list[Incident], suites: tuple[str, ...], folder: Path) -> None:
 
 @each_version
 def test_incidents(suites: tuple[str, ...], tmp_path: Path) -> None:
-    """Every incident fires what it should, at the minute it should, nothing else, and clears."""
+    """Every incident fires its alerts at their minutes and no other alert, and all resolve."""
     play(SHORT_ONES, suites, tmp_path)
 
 
 @each_version
 def test_long_incidents(suites: tuple[str, ...], tmp_path: Path) -> None:
-    """The same holds for what lasts a day or a month."""
+    """The same applies to incidents of a day or a month."""
     play(LONG_ONES, suites, tmp_path)
 
 
 @each_incident
 def test_goals(incident: Incident) -> None:
-    """An incident is detected within five minutes, or so long after its threshold, and cleared within ten."""
+    """An incident is detected within five minutes after its threshold, and resolved within ten minutes."""
     assert not incident.fires or min(incident.fires.values()) <= incident.threshold + DETECTED_WITHIN
     assert (incident.clears is not None) == (bool(incident.fires) and incident.ends < incident.lasts)
     assert (incident.clears or 0) <= CLEARED_WITHIN
@@ -92,13 +92,13 @@ def test_goals(incident: Incident) -> None:
 
 @each_incident
 def test_only_urgent_incidents_page(incident: Incident) -> None:
-    """Who is woken stands in the catalogue: no incident pages that does not say so."""
+    """An incident pages if and only if the catalogue says so."""
     assert bool(PAGING & {*incident.fires}) == incident.pages
 
 
 @each_incident
 def test_pages_come_in_time(incident: Incident) -> None:
-    """What pages does so within five minutes too, unless the catalogue says why a warning has to do until then."""
+    """Critical alerts fire within five minutes, unless the catalogue gives the reason for a later page."""
     paged = incident.first_of(PAGING)
 
     is_late = paged is not None and paged > incident.threshold + DETECTED_WITHIN
@@ -106,7 +106,7 @@ def test_pages_come_in_time(incident: Incident) -> None:
 
 
 def test_catalogue_is_complete() -> None:
-    """There are twenty kinds of incidents at least, each once, and every alert is seen to fire in one."""
+    """There are at least twenty different incidents, and every alert fires in one."""
     assert len({incident.kind for incident in BOOK}) == len(BOOK) >= 20
     assert {name for incident in BOOK for name in incident.fires} == {alert.name for alert in ALERTS}
 

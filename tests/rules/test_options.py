@@ -1,4 +1,4 @@
-"""The options of the rules take what gives rules that Prometheus loads, and refuse the rest in words that help."""
+"""Valid options result in rules that Prometheus loads; invalid ones are rejected with a message that names the fix."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ SELECTORS = {
     r'team="a\"b,\\",x=~"\\(a\\)"': r'team="a\"b,\\",x=~"\\(a\\)"',
     'x=~"[[:alpha:]]+",y="{}"': 'x=~"[[:alpha:]]+",y="{}"',
 }
-"""What people write, and what stands in the rules."""
+"""Selectors as given, and as written to the rules."""
 
 
 @pytest.mark.parametrize(("text", "expected"), SELECTORS.items())
 def test_selector(text: str, expected: str) -> None:
-    """Label matchers are taken in every form that PromQL has for them."""
+    """Label matchers are accepted in every form of PromQL."""
     assert matchers("--selector", text) == expected
 
 
 @pytest.mark.tools
 def test_selectors_load(tmp_path: Path) -> None:
-    """Prometheus takes the rules with each of them."""
+    """Prometheus loads the rules with each selector."""
     paths = [
         path
         for number, selector in enumerate(SELECTORS.values())
@@ -70,7 +70,7 @@ def test_selectors_load(tmp_path: Path) -> None:
     ],
 )
 def test_no_selector(text: str) -> None:
-    """What would not be label matchers of PromQL is refused, with an example of what would."""
+    """Invalid label matchers are rejected, with an example of a valid one."""
     with pytest.raises(SettingsError, match=r'--selector: .+ is not a label matcher: write namespace="media"'):
         matchers("--selector", text)
 
@@ -79,14 +79,14 @@ def test_no_selector(text: str) -> None:
     "label", ["account", "region_id", "job_type", "job_state", "version", "instance", "pod", "__name__"]
 )
 def test_label_that_not_all_series_have(label: str) -> None:
-    """A label of some metrics only would silence an alert, or raise a false one: it is refused by name."""
+    """A label that some metrics lack would cause missing or false alerts: it is rejected by name."""
     with pytest.raises(SettingsError, match=f"has the label {label}; choose a label of the scrape target"):
         matchers("--selector", f'{label}="x"')
 
 
 @pytest.mark.parametrize("pattern", ['"("', '"*"', "`(?!x)`", '"(?<=a)b"'])
 def test_no_regular_expression(pattern: str) -> None:
-    """A pattern that Prometheus could not use is refused."""
+    """A regular expression that Prometheus does not support is rejected."""
     with pytest.raises(SettingsError, match="is not a regular expression: "):
         matchers("--selector", f"namespace=~{pattern}")
     assert matchers("--selector", f"namespace={pattern}")
@@ -97,7 +97,7 @@ def test_no_regular_expression(pattern: str) -> None:
     ["http://localhost:3000/d", "https://grafana.example.com/a/d/", "http://[::1]:9912", rules.RUNBOOK_BASE_URL],
 )
 def test_address(url: str) -> None:
-    """An address that paths can be put behind is taken as it is."""
+    """A URL to which paths can be appended is accepted unchanged."""
     assert base_url("--x", url) == url
 
 
@@ -119,7 +119,7 @@ def test_address(url: str) -> None:
     ],
 )
 def test_no_address(url: str, problem: str) -> None:
-    """What is no beginning of a link is refused by the option's name, without repeating what may hold a password."""
+    """An invalid base URL is rejected by the name of the option, without the URL, which may contain a password."""
     with pytest.raises(SettingsError, match=f"--x: the URL {problem}") as refused:
         base_url("--x", url)
     assert "canary" not in str(refused.value)
@@ -127,6 +127,6 @@ def test_no_address(url: str, problem: str) -> None:
 
 @pytest.mark.parametrize("key", ['A"B', "A B", "a|b", "1", "x" * 65])
 def test_no_job_type(key: str) -> None:
-    """A threshold for what cannot be a job type is refused, as it would not stand in a rule."""
+    """A threshold for an invalid job type is rejected."""
     with pytest.raises(SettingsError, match=re.escape(f"{key!r} is not a valid job type")):
         rules.changed(rules.Thresholds(), [f"stuck_seconds.{key}=60"])

@@ -1,4 +1,4 @@
-"""The bundled rules load, fire, stay quiet and clear in the real promtool, and all that they name exists."""
+"""The bundled rules load, fire and resolve in the real promtool, and refer only to existing metrics and pages."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def written(folder: Path, selector: str = "") -> list[Path]:
 
 
 def promtool(suites: tuple[str, ...], *arguments: str) -> None:
-    """Runs promtool and shows what it says if it is not content."""
+    """Runs promtool, and shows its output if it fails."""
     done = subprocess.run(  # noqa: S603 - a tool of our own choice
         [str(need("promtool", suites)), *arguments], capture_output=True, text=True, timeout=900, check=False
     )
@@ -68,7 +68,7 @@ def promtool(suites: tuple[str, ...], *arguments: str) -> None:
 @each_version
 @pytest.mark.parametrize("selector", ["", 'namespace="media",job=~"ims.*"'])
 def test_rules_load(suites: tuple[str, ...], selector: str, tmp_path: Path) -> None:
-    """Prometheus takes the rule files without a lint finding, with and without a selector."""
+    """Prometheus accepts the rule files without a lint finding, with and without a selector."""
     paths = written(tmp_path, selector)
 
     promtool(suites, "check", "rules", "--lint=all", "--lint-fatal", *map(str, paths))
@@ -78,7 +78,7 @@ def test_rules_load(suites: tuple[str, ...], selector: str, tmp_path: Path) -> N
 @each_version
 @each_case
 def test_rules_fire_and_clear(suites: tuple[str, ...], case: Path, tmp_path: Path) -> None:
-    """Each alert fires when it should, never else, and clears."""
+    """Each alert fires only when it should, and resolves."""
     written(tmp_path)
     (tmp_path / case.name).write_text(case.read_text())
 
@@ -138,7 +138,7 @@ def test_runbooks_name_what_exists(page: Path) -> None:
 @pytest.mark.tools
 @each_version
 def test_runbook_queries_are_valid(suites: tuple[str, ...], tmp_path: Path) -> None:
-    """Prometheus can parse every query of every runbook, and none aggregates job kinds of a region away."""
+    """Prometheus can parse every query of every runbook, and every query keeps job kinds apart."""
     texts = [path.read_text() for path in RUNBOOKS.glob("*.md")]
     blocks = [block for text in texts for block in re.findall(r"```promql\n(.*?)```", text, re.DOTALL)]
     lines = sorted({query for block in blocks for query in block.splitlines()})
@@ -197,7 +197,7 @@ def test_no_recording_is_left_over() -> None:
     ],
 )
 def test_wrong_threshold_is_refused(assignment: str, problem: str) -> None:
-    """A threshold that is not one is refused in words that help."""
+    """An invalid threshold is rejected with a message that names the fix."""
     with pytest.raises(SettingsError, match=re.escape(problem)):
         rules.changed(rules.Thresholds(), [assignment])
 

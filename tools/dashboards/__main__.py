@@ -1,4 +1,4 @@
-"""Writes the dashboards into the package: `python -m tools.dashboards`."""
+"""Writes the dashboards to the package: `python -m tools.dashboards`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PACKAGE = Path(__file__).parents[2] / "exporter" / "dashboards"
 
 
 def built() -> dict[str, str]:
-    """Returns the JSON of every dashboard by the name of its file."""
+    """Returns the JSON of every dashboard by its file name."""
     boards = {OVERVIEW: overview, TYPE: job_type, EXPORTER: exporter_health}
     return {f"{uid}.json": build() for uid, build in boards.items()}
 
 
 def main() -> None:
-    """Writes every dashboard, and says which."""
+    """Writes every dashboard, and prints its path."""
     for name, text in built().items():
         (PACKAGE / name).write_text(text, encoding="utf-8")
         sys.stdout.write(f"{PACKAGE / name}\n")

@@ -1,10 +1,10 @@
 {{- /*
-The rules of files/rules, in which marks stand for what the values may change:
+The rules of files/rules contain placeholders for everything that values can change:
   <<name>> <<name:float>> <<name:duration>> <<name:percent>>                 a threshold
-  <<one+other>> <<one*other:product>>                                        the sum or product of two
-  <<each name>> ... <<type>> ... <<seconds>> ... <<end>>                     once for each job type of a threshold
-  <<name:types>>                                                             these job types as a regular expression
-  <<selector>> <<runbooks>> <<dashboards>> <<exporter>>                      matchers, addresses
+  <<one+other>> <<one*other:product>>                                        the sum or product of two thresholds
+  <<each name>> ... <<type>> ... <<seconds>> ... <<end>>                     repeated per job type of a threshold
+  <<name:types>>                                                             the job types as a regular expression
+  <<selector>> <<runbooks>> <<dashboards>> <<exporter>>                      label matchers and base URLs
 */}}
 
 {{- /* A group of rules as YAML: (list root path) */}}
@@ -36,14 +36,14 @@ The rules of files/rules, in which marks stand for what the values may change:
 {{- $text = $text | replace "<<runbooks>>" (regexReplaceAll "/+$" $values.runbookBaseUrl "") -}}
 {{- $text = $text | replace "<<dashboards>>" (regexReplaceAll "/+$" $values.dashboardBaseUrl "") -}}
 {{- $text = $text | replace "<<exporter>>" (include "ims-exporter.exporterBaseUrl" $root) -}}
-{{- range $mark := regexFindAll "<<[a-z_:*+]+>>" $text -1 | uniq -}}
-{{- $text = replace $mark (include "ims-exporter.marked" (list $thresholds $mark)) $text -}}
+{{- range $placeholder := regexFindAll "<<[a-z_:*+]+>>" $text -1 | uniq -}}
+{{- $text = replace $placeholder (include "ims-exporter.placeholder" (list $thresholds $placeholder)) $text -}}
 {{- end -}}
 {{ $text }}
 {{- end }}
 
-{{- /* The text that a mark stands for, as the command `rules` writes it: (list thresholds mark) */}}
-{{- define "ims-exporter.marked" -}}
+{{- /* The text that replaces a placeholder, as the command `rules` writes it: (list thresholds placeholder) */}}
+{{- define "ims-exporter.placeholder" -}}
 {{- $thresholds := index . 0 -}}
 {{- $parts := index . 1 | trimPrefix "<<" | trimSuffix ">>" | splitList ":" -}}
 {{- $form := index (append $parts "whole") 1 -}}
@@ -66,7 +66,7 @@ The rules of files/rules, in which marks stand for what the values may change:
 {{- end -}}
 {{- end }}
 
-{{- /* Whole seconds as PromQL has them, in the largest unit that fits. */}}
+{{- /* Whole seconds as a PromQL duration, in the largest unit that fits. */}}
 {{- define "ims-exporter.duration" -}}
 {{- $seconds := int64 . -}}
 {{- if eq (mod $seconds 86400) 0 }}{{ div $seconds 86400 }}d
