@@ -36,16 +36,17 @@ def _problem(name: str, value: object) -> str:
     if name.endswith("_probability"):
         return "" if _is_number(value, 1) else "must be a number from 0 to 1"
     if name.endswith("_ids"):
-        is_good = isinstance(value, tuple) and all(isinstance(part, str) and part for part in value)
-        return "" if is_good else "must be a list of job ids"
+        return "" if isinstance(value, tuple) and all(map(_is_text, value)) else "must be a list of job ids"
     if name == "get_words":
-        is_good = isinstance(value, Mapping) and all(
-            isinstance(word, str) and word for pair in value.items() for word in pair
-        )
+        is_good = isinstance(value, Mapping) and all(map(_is_text, [*value.keys(), *value.values()]))
         return "" if is_good else "must be an object of texts that are not empty"
     if name == "stalls":
         return "" if isinstance(value, tuple) and all(map(_is_period, value)) else "must be a list of [begin, end]"
     return "" if isinstance(value, bool) else "must be true or false"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _is_number(value: object, most: float) -> bool:
