@@ -64,9 +64,9 @@ def configured(folder: Path, endpoint: str, targets: int) -> Path:
 
 def hold(folder: Path, targets: int, *, is_idle: bool) -> Held:
     """Lets an exporter on one core poll so many targets; once all are surveyed, measures for one interval."""
-    life = ["--no-workload"] if is_idle else []
+    workload = ["--no-workload"] if is_idle else []
     with (
-        simulator("--history", str(HISTORY), *life) as endpoint,
+        simulator("--history", str(HISTORY), *workload) as endpoint,
         exporter(
             folder,
             f"{targets}-{is_idle}",

@@ -1,1 +1,1 @@
-"""A simulated IMS endpoint with its jobs, faults and a believable life: for the demo, tests and trials."""
+"""A simulated IMS endpoint with jobs, a realistic workload and faults, for the demo and the tests."""

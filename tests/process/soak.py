@@ -92,7 +92,7 @@ class Workload:
         """Maximum number of events between two calls."""
         self._store, self._dice, self._book = store, dice, book
 
-    def go_on(self) -> None:
+    def step(self) -> None:
         """Makes some events happen."""
         for _ in range(self._dice.randrange(self.events + 1)):
             if self._dice.random() < 0.3 and sum(map(self._open, SMART.open_states)) < OPEN_JOBS:
@@ -206,9 +206,9 @@ class Soak:
         for number in range(HISTORY):
             state = SMART.ended_states[number % 9 == 0]
             self.jobs.create(SMART.job_types[number % 4], state=state, created_at=START - (HISTORY - number) * 40)
-        self.life = Workload(self.jobs, self.dice, self.book)
-        self.wire = FaultyTransport(Simulator(account=account, seed=seed), self.dice, self.life.go_on)
-        self._http = httpx.AsyncClient(base_url=BASE_URL, transport=self.wire)
+        self.workload = Workload(self.jobs, self.dice, self.book)
+        self.transport = FaultyTransport(Simulator(account=account, seed=seed), self.dice, self.workload.step)
+        self._http = httpx.AsyncClient(base_url=BASE_URL, transport=self.transport)
         self._instruments = Instruments()
         self._instruments.add_target(KEY)
         self._path = f"{folder}/ledger.db"
@@ -244,10 +244,10 @@ class Soak:
         """Polls until `faulted_calls` calls were struck, then without faults; measures after each tenth."""
         asyncio.get_running_loop().set_default_executor(InlineExecutor())
         await self.poller.run()  # what has ended by now is history
-        self.life.events = 1
-        self.wire.start_faults()
+        self.workload.events = 1
+        self.transport.start_faults()
         for tenth in range(1, TENTHS + 1):
-            while self.wire.struck.total() < faulted_calls * tenth / TENTHS:
+            while self.transport.struck.total() < faulted_calls * tenth / TENTHS:
                 await self._cycle()
             self._take_measure()
         await self._rest()
@@ -255,8 +255,8 @@ class Soak:
         return self.record
 
     async def _rest(self) -> None:
-        self.wire.stop_faults()
-        self.life.events = 0
+        self.transport.stop_faults()
+        self.workload.events = 0
         for _ in range(REST_POLLS):
             await asyncio.sleep(INTERVAL)
             await self.poller.run()
@@ -335,11 +335,12 @@ def is_good(soak: Soak) -> bool:
     return soak.record.is_exact and not (soak.book.lost or soak.book.doubled or soak.record.tracebacks)
 
 
-def told(soak: Soak) -> str:
+def text_of(soak: Soak) -> str:
     """Returns the text of the result."""
-    record, book, wire = soak.record, soak.book, soak.wire
+    record, book, transport = soak.record, soak.book, soak.transport
     lines = {
-        "calls": f"{wire.calls:,}, of which {wire.struck.total():,} struck: {dict(wire.struck.most_common())}",
+        "calls": f"{transport.calls:,}, of which {transport.struck.total():,} struck: "
+        f"{dict(transport.struck.most_common())}",
         "polls": f"{record.polls.total():,}: {dict(record.polls.most_common())}",
         "beside": f"{record.restarts} restarts, {record.surveys} surveys, {record.outages} outages, "
         f"{dict(record.ledger_faults)}",
@@ -361,7 +362,7 @@ def main() -> None:
     sys.stdout.write(f"seed {seed}\n")
     with tempfile.TemporaryDirectory() as folder:
         soak = soaked(folder, calls, seed)
-    sys.stdout.write(told(soak) + soak.record.tracebacks)
+    sys.stdout.write(text_of(soak) + soak.record.tracebacks)
     sys.exit(not is_good(soak))
 
 
@@ -388,4 +389,4 @@ def soak_in_process(folder: str, faulted_calls: int, seed: int) -> SoakResult:
 
 def _summary(folder: str, faulted_calls: int, seed: int) -> SoakResult:
     soak = soaked(folder, faulted_calls, seed)
-    return SoakResult(soak.record, soak.book.ends, frozenset(soak.wire.struck), is_good(soak), told(soak))
+    return SoakResult(soak.record, soak.book.ends, frozenset(soak.transport.struck), is_good(soak), text_of(soak))

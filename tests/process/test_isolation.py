@@ -15,7 +15,7 @@ from exporter.simulator.authentication import Key
 from exporter.simulator.faults import Fault
 from exporter.simulator.job_store import Account, JobStore
 from exporter.simulator.server import Simulator
-from tests.support.expected_counts import Truth, wait_for_counts
+from tests.support.expected_counts import ExpectedCounts, wait_for_counts
 from tests.support.exporter_process import Exporter, Scrape, environment, exporter
 from tests.support.simulator_thread import running_simulators
 
@@ -154,7 +154,7 @@ def test_broken_targets_neither_delay_nor_hide_the_good_one(tmp_path: Path, meas
         )
         with exporter(env, tmp_path / "exporter.log") as running:
             running.wait_for("the good one", lambda scrape: scrape.total("ims_exporter_survey_complete") == 1)
-            truth = here.do(lambda: Truth(store))
+            truth = here.do(lambda: ExpectedCounts(store))
             for _ in range(POLLS):
                 here.do(lambda: live(store))
                 running.wait_for_polls(1, account="good")

@@ -13,7 +13,7 @@ import pytest
 
 from exporter.jobs.kinds import SMART
 from exporter.simulator.server import Simulator
-from tests.support.expected_counts import Truth, told, wait_for_counts
+from tests.support.expected_counts import ExpectedCounts, shown_counts, wait_for_counts
 from tests.support.exporter_process import Scrape, environment, exporter
 from tests.support.real_servers import READY_SECONDS, poll
 from tests.support.simulator_thread import running_simulators
@@ -38,7 +38,7 @@ COUNTERS = (
 REASONS = (("InputFile.DownloadFailed", "no such object"), ("Timeout", "took too long"))
 
 
-class Life:
+class Workload:
     """Creates, moves and ends jobs, some of them between two polls; deletes none."""
 
     def __init__(self, store: JobStore, dice: random.Random) -> None:
@@ -124,13 +124,13 @@ def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, measured: Measure
     seed = secrets.randbits(32)
     measured(f"kills: seed {seed}")
     dice, watch, simulator = random.Random(seed), Watch(), Simulator()
-    life = Life(simulator.jobs, random.Random(seed + 1))
+    workload = Workload(simulator.jobs, random.Random(seed + 1))
 
     with running_simulators(simulator) as here:
         env = environment(tmp_path, endpoint=simulator.url, poll_interval_seconds=0.2, survey_interval_hours=0.001)
         pace = max(0.3, first_poll(env, tmp_path / "first.log"))
-        truth = here.do(lambda: Truth(simulator.jobs))
-        with here.in_background(life.run()):
+        truth = here.do(lambda: ExpectedCounts(simulator.jobs))
+        with here.in_background(workload.run()):
             for number in range(KILLS):
                 live_and_die(env, tmp_path / f"{number}.log", dice, pace, watch)
                 time.sleep(dice.uniform(0, 0.5))  # nobody is there, and nothing to wait for
@@ -144,5 +144,5 @@ def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, measured: Measure
     polls = sum(log.read_text().count('"event": "poll"') for log in tmp_path.glob("[0-9]*.log"))
     measured(f"kills: {KILLS}, {polls} polls, {watch.scrapes} scrapes, {ended} ends, none lost, none doubled")
     assert polls > KILLS / 4
-    assert told(last) == expected
+    assert shown_counts(last) == expected
     assert watch.setbacks == []

@@ -10,7 +10,7 @@ import pytest
 from exporter.jobs.kinds import SMART
 from exporter.simulator.faults import Fault
 from exporter.simulator.server import Simulator
-from tests.support.expected_counts import Truth, told, wait_for_counts
+from tests.support.expected_counts import ExpectedCounts, shown_counts, wait_for_counts
 from tests.support.exporter_process import Exporter, environment, exporter
 from tests.support.real_servers import READY_SECONDS, poll
 from tests.support.simulator_thread import running_simulators
@@ -66,7 +66,7 @@ def assert_goes_on(env: Mapping[str, str], log: Path, expected: Counts) -> None:
     with exporter(env, log) as running:
         wait_for_counts(running, expected)
         later = running.wait_for_polls(3)
-        assert told(later) == expected
+        assert shown_counts(later) == expected
         assert later.total("ims_job_failures_total", error_code=REASON[0]) == 2
 
 
@@ -80,7 +80,7 @@ def test_stops_in_mid_poll(number: signal.Signals, fault: Fault, tmp_path: Path,
         env = environment(tmp_path, endpoint=simulator.url, request_timeout_seconds=CALL_SECONDS)
         with exporter(env, tmp_path / "first.log") as running:
             running.wait_until_up()
-            truth = here.do(lambda: Truth(simulator.jobs))
+            truth = here.do(lambda: ExpectedCounts(simulator.jobs))
             here.do(lambda: simulator.faults.add(fault))
             here.do(lambda: changes(simulator.jobs, running_ids))
             poll(READY_SECONDS, lambda: simulator.faults.struck[fault.kind], "a call goes unanswered")
@@ -107,7 +107,7 @@ def test_stops_during_a_survey(number: signal.Signals, tmp_path: Path, measured:
         simulator.faults.add(Fault("delay", action="ListSmartJobs", seconds=0.05))
         with exporter(env, tmp_path / "first.log") as running:
             running.wait_until_up()
-            truth = here.do(lambda: Truth(simulator.jobs))
+            truth = here.do(lambda: ExpectedCounts(simulator.jobs))
             poll(READY_SECONDS, lambda: simulator.lists[None, "Finished"] >= 20, "the survey has read 20 pages")
             here.do(lambda: changes(simulator.jobs, running_ids))
             seconds = stopped(running, number)
@@ -128,7 +128,7 @@ def test_stops_when_idle(number: signal.Signals, tmp_path: Path, measured: Measu
         idle = environment(tmp_path, endpoint=simulator.url, poll_interval_seconds=3600, stale_after_seconds=7200)
         with exporter(idle, tmp_path / "first.log") as running:
             running.wait_for("a survey", lambda scrape: scrape.total("ims_exporter_survey_complete") == 1)
-            truth = here.do(lambda: Truth(simulator.jobs))
+            truth = here.do(lambda: ExpectedCounts(simulator.jobs))
             here.do(lambda: changes(simulator.jobs, running_ids))
             seconds = stopped(running, number)
         busy = environment(tmp_path, endpoint=simulator.url)

@@ -16,8 +16,8 @@ import pytest
 
 from exporter.simulator.server import Simulator
 from exporter.standby.ledger_lock import LedgerLock
-from tests.process.test_kill import Life, Watch
-from tests.support.expected_counts import Truth, told, wait_for_counts
+from tests.process.test_kill import Watch, Workload
+from tests.support.expected_counts import ExpectedCounts, shown_counts, wait_for_counts
 from tests.support.exporter_process import Exporter, Scrape, environment, exporter, parsed, refused_start
 from tests.support.lease_server import LeaseServer
 from tests.support.real_servers import READY_SECONDS, poll
@@ -52,7 +52,7 @@ class Place:
     env: dict[str, str]
     folder: Path
     stack: ExitStack
-    lives: Life
+    workload: Workload
 
     def start(self, name: str) -> Exporter:
         """Starts an exporter, which ends at the end of the test at the latest."""
@@ -65,10 +65,10 @@ class Place:
         return running
 
     @contextmanager
-    def life(self) -> Iterator[Truth]:
+    def running_workload(self) -> Iterator[ExpectedCounts]:
         """Runs a workload within the block; yields the counts to expect."""
-        truth = self.here.do(lambda: Truth(self.simulator.jobs))
-        with self.here.in_background(self.lives.run()):
+        truth = self.here.do(lambda: ExpectedCounts(self.simulator.jobs))
+        with self.here.in_background(self.workload.run()):
             yield truth
 
 
@@ -83,8 +83,8 @@ def place(folder: Path, way: str) -> Iterator[Place]:
             config = {"KUBECONFIG": str(leases.config(folder))}
             env = environment(folder, config, endpoint=simulator.url, standby=way, lease_seconds=LEASE_SECONDS)
             with ExitStack() as stack:
-                lives = here.do(lambda: Life(simulator.jobs, random.Random(seed)))
-                yield Place(here, simulator, leases, env, folder, stack, lives)
+                workload = here.do(lambda: Workload(simulator.jobs, random.Random(seed)))
+                yield Place(here, simulator, leases, env, folder, stack, workload)
         finally:
             here.run(leases.__aexit__())
 
@@ -118,13 +118,13 @@ def ended(scrape: Scrape) -> float:
     return scrape.total("ims_jobs_ended_total")
 
 
-def comes_to_the_truth(here: Place, running: Exporter, truth: Truth, before: Scrape) -> None:
+def comes_to_the_truth(here: Place, running: Exporter, truth: ExpectedCounts, before: Scrape) -> None:
     """The exporter shows the true counts, keeps them, and shows no counter lower than before."""
     expected = here.here.do(truth.now)
     watch = Watch()
     watch.see(before)
     watch.see(wait_for_counts(running, expected))
-    assert told(running.wait_for_polls(3)) == expected
+    assert shown_counts(running.wait_for_polls(3)) == expected
     assert watch.setbacks == []
     assert sum(expected["ended"].values()) > ended(before)
 
@@ -142,7 +142,7 @@ def test_takeover(way: str, number: signal.Signals, tmp_path: Path, measured: Me
         status, text = seen_standing_by(second, "/failures")
         assert (status, text.startswith("this exporter stands by")) == (503, True)
 
-        with here.life() as truth:
+        with here.running_workload() as truth:
             before = first.wait_for("some ends", lambda scrape: ended(scrape) > 5)
             code, _ = first.end(number)
             started = time.monotonic()
@@ -181,7 +181,7 @@ def test_lease_not_renewed(outage: str, tmp_path: Path) -> None:
         first.wait_until_up()
         second = here.wait_until_standing_by("second")
 
-        with here.life() as truth:
+        with here.running_workload() as truth:
             before = first.wait_for("some ends", lambda scrape: ended(scrape) > 5)
             here.leases.outage = outage
             started = time.monotonic()
@@ -204,7 +204,7 @@ def test_lease_stolen(tmp_path: Path) -> None:
         first.wait_until_up()
         second = here.wait_until_standing_by("second")
 
-        with here.life() as truth:
+        with here.running_workload() as truth:
             before = first.wait_for("some ends", lambda scrape: ended(scrape) > 5)
             here.here.do(lambda: here.leases.steal(LEASE, "somebody"))
             code = first.process.wait(READY_SECONDS)
@@ -222,7 +222,7 @@ def test_frozen(tmp_path: Path) -> None:
         first.wait_until_up()
         second = here.wait_until_standing_by("second")
 
-        with here.life() as truth:
+        with here.running_workload() as truth:
             before = first.wait_for("some ends", lambda scrape: ended(scrape) > 5)
             holder = here.leases.holder(LEASE)
             first.process.send_signal(signal.SIGSTOP)

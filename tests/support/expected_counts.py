@@ -13,7 +13,7 @@ Counts = dict[str, dict[Any, float]]
 """Numbers other than zero, by what is counted and by label values."""
 
 
-class Truth:
+class ExpectedCounts:
     """The true counts of a store since this was created, right after the first poll; deletions are not supported."""
 
     def __init__(self, store: JobStore) -> None:
@@ -34,7 +34,7 @@ class Truth:
         }
 
 
-def told(scrape: Scrape) -> Counts:
+def shown_counts(scrape: Scrape) -> Counts:
     """Returns the counts that a scrape shows, with the failures of all reasons added up."""
     failures: Counter[tuple[str]] = Counter()
     for (job_type, _), number in scrape.by("ims_job_failures_total", "job_type", "error_code").items():
@@ -53,14 +53,14 @@ def wait_for_counts(running: Exporter, expected: Counts) -> Scrape:
     """Returns the first scrape with the expected counts; fails with the differences if there is none in time."""
     last: list[Counts] = []
 
-    def is_told(scrape: Scrape) -> bool:
-        last[:] = [told(scrape)]
+    def is_expected(scrape: Scrape) -> bool:
+        last[:] = [shown_counts(scrape)]
         return last == [expected]
 
     try:
-        return running.wait_for("the counts are the world's", is_told)
+        return running.wait_for("the counts are the expected ones", is_expected)
     except AssertionError:
         differences = {
             name: (last[0][name], expected[name]) for name in expected if last and last[0][name] != expected[name]
         }
-        raise AssertionError(f"told, and expected: {differences}") from None
+        raise AssertionError(f"shown, and expected: {differences}") from None
