@@ -1,4 +1,4 @@
-# All that is run on this project, by people and by CI alike. It needs make and Python 3.11 or newer, nothing else.
+# Every task of this project, for people and for CI. It needs only make and Python 3.11 or newer.
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -19,17 +19,17 @@ PYTEST = $(RUN) -m pytest -n $(WORKERS)
 help: ## list the targets
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$NF }' $(firstword $(MAKEFILE_LIST))
 
-python: ## tell which Python will be used, or what is missing
+python: ## print the Python that will be used, or what is missing
 	@$(choose_python); echo "$$python"
 
-install: $(VENV)/installed ## make .venv with the exporter and exactly the locked packages
+install: $(VENV)/installed ## create .venv with the exporter and the locked packages
 
-dev: $(VENV)/installed-dev ## the same, with the packages for development
+dev: $(VENV)/installed-dev ## create .venv with the packages for development too
 
-demo: install ## run the exporter on a simulated endpoint (ARGS="--speed 5")
+demo: install ## run the exporter on a simulated IMS endpoint (ARGS="--speed 5")
 	@$(VENV)/bin/ims-exporter demo $(ARGS)
 
-check: dev ## lint, format, types, imports, complexity, generated files
+check: dev ## check lint, format, types, imports, complexity and generated files
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
@@ -37,22 +37,22 @@ check: dev ## lint, format, types, imports, complexity, generated files
 	$(RUN) -m tools.complexity
 	$(RUN) -m tools.generated --check
 
-tools: dev ## get the real Prometheus, helm, browser, ... that tests use
+tools: dev ## fetch the real tools of the tests (Prometheus, helm, a browser, ...)
 	$(RUN) -m tests.support.prepare_tools || test "$$CI" != true
 
 test: tools ## run all tests (ARGS="tests/ims -k retry" selects some)
 	$(PYTEST) $(ARGS)
 
-unit: dev ## run the unit tests only, in half a minute
+unit: dev ## run only the unit tests, in half a minute
 	$(PYTEST) -m unit $(ARGS)
 
-bench: dev ## measure the figures that the documents name
+bench: dev ## measure the figures of docs/benchmarks.md
 	$(RUN) -m benchmarks $(ARGS)
 
-soak: dev ## let 100,000 calls go wrong, and see that nothing is lost (ARGS="CALLS SEED")
+soak: dev ## make 100,000 calls fail, and check that no job is lost (ARGS="CALLS SEED")
 	$(RUN) -m tests.process.soak $(ARGS)
 
-fuzz: dev ## feed every reader of outside input with odd ones (MINUTES=2 each; ARGS="TARGET ...", ARGS="--seed N TARGET")
+fuzz: dev ## fuzz every reader of outside input (MINUTES=2 each; ARGS="TARGET ...", ARGS="--seed N TARGET")
 	$(RUN) -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
 docs: dev ## write the generated files
@@ -64,10 +64,10 @@ dist: dev ## build wheel and source archive into dist
 sbom: dev ## write the bill of materials (CycloneDX) into dist
 	$(RUN) -m tools.sbom dist
 
-audit: dev ## look for known vulnerabilities of the locked packages (ARGS=--online for those of today)
+audit: dev ## check the locked packages for known vulnerabilities (ARGS=--online for those of today)
 	$(RUN) -m tools.audit $(ARGS)
 
-lock: dev ## renew all locks (UPGRADE= keeps the versions that still fit)
+lock: dev ## update all locks (UPGRADE= keeps versions that still fit)
 	$(COMPILE) --output-file requirements/run.txt pyproject.toml
 	$(COMPILE) --output-file requirements/kubernetes.txt --extra kubernetes pyproject.toml \
 		--constraints requirements/run.txt
@@ -79,9 +79,9 @@ clean: ## remove .venv and all caches; ledgers and real tools stay
 	rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks exporter tests tools -name __pycache__ -exec rm -rf {} +
 
-# --no-build-isolation: what is built from source is built by the locked packages of requirements/build.txt.
+# --no-build-isolation: source packages are built by the locked packages of requirements/build.txt.
 $(VENV)/installed: requirements/run.txt requirements/build.txt pyproject.toml exporter/__init__.py
-	@$(choose_python); echo "making $(VENV) with $$python"; \
+	@$(choose_python); echo "creating $(VENV) with $$python"; \
 	$(RUN) -m pip --version >/dev/null 2>&1 || "$$python" -m venv --clear $(VENV)
 	@$(PIP) --require-hashes --requirement requirements/build.txt
 	@$(LOCKED) --requirement requirements/run.txt
