@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks`: measures everything, prints one table, exits 1 if a goal is missed."""
+"""Measures everything and prints one table: `python -m benchmarks`; exits with 1 if a goal is missed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Measures and prints; exits 1 if a goal is missed."""
+    """Measures and prints; exits with 1 if a goal is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="only see that every benchmark runs; no figures to quote")
-    parser.add_argument("--changes", type=int, metavar="N", help="births, starts and ends between two polls, in all")
+    parser.add_argument("--quick", action="store_true", help="only check that every benchmark runs")
+    parser.add_argument(
+        "--changes", type=int, metavar="N", help="number of changes between two polls: creations, starts and ends"
+    )
     arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else FULL
     configure_logging("error", "logfmt")

@@ -1,4 +1,4 @@
-"""The two accounts that are measured: a busy one, whose jobs come and go all the time, and a quiet one."""
+"""The two measured accounts: a busy one, whose jobs change all the time, and a quiet one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Busy:
         self.chance = random.Random(self.seed)  # noqa: S311 - a simulated life
 
     def begin(self, history: int, open_jobs: int, changes_per_minute: int) -> None:
-        """Creates the past: ended jobs, and the open ones after them."""
+        """Creates the ended jobs, and then the open ones."""
         pause = MINUTE / max(1, changes_per_minute // 3)
         start = self.jobs.now() - pause * (history + open_jobs)
         for place in range(history):

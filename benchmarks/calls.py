@@ -1,4 +1,4 @@
-"""Calls of a poll in a busy account, beside those of a plain loop over the official SDK."""
+"""API calls of a poll of a busy account, compared with a plain loop over the official SDK."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 INTERVAL_SECONDS = 60.0
 WARM_UP_POLLS = 5
-"""At first only the oldest jobs run; after so many polls any job may be old."""
+"""Number of polls before the measured ones: at first only the oldest jobs run, later any job can be old."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one poll, or one plain loop, took."""
+    """Calls and cost of one poll or one plain loop."""
 
     list_calls: int
     get_calls: int
@@ -38,12 +38,12 @@ class Work:
 
     @property
     def calls(self) -> int:
-        """Calls of both kinds."""
+        """Number of all calls."""
         return self.list_calls + self.get_calls
 
 
 async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
-    """Makes polls a minute apart, and counts after each the pages of the plain loop; one such loop is really run."""
+    """Polls once a minute and counts the pages that the plain loop would read; runs that loop once to confirm."""
     polls, pages, news = [], [], []
     with opened(folder, "busy") as ledger:
         async with connected(service, BUSY_KEY) as client:
@@ -62,7 +62,7 @@ async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
 
 
 async def poll_all(service: Service, polling: Poller) -> None:
-    """Makes a poll; raises AssertionError if it did not see all open jobs."""
+    """Polls; raises AssertionError if the poll missed an open job."""
     jobs = (await polling.poll()).jobs
     found = sum(number for (_, state), number in jobs.items() if state in SMART.open_states)
     if found != service.standing.open_jobs:
@@ -70,7 +70,7 @@ async def poll_all(service: Service, polling: Poller) -> None:
 
 
 async def worked(service: Service, work: Callable[[], object]) -> Work:
-    """Does the work, and returns what it took, its calls as the service has counted them."""
+    """Runs the work, and returns its cost and its calls as the service counted them."""
     before = service.standing
     took = await cost(work)
     after = service.pass_time()
@@ -78,7 +78,7 @@ async def worked(service: Service, work: Callable[[], object]) -> Work:
 
 
 def figures(polls: list[Work], pages: list[int], news: list[int], loop: Work, sizes: Sizes) -> list[Figure]:
-    """Returns what the polls took, beside the plain loop."""
+    """Returns the figures of the polls, compared with the plain loop."""
     lists = tuple(poll.list_calls for poll in polls)
     calls = tuple(poll.calls for poll in polls)
     return [

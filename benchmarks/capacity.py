@@ -1,4 +1,4 @@
-"""What one process on one core holds: `python -m benchmarks.capacity` prints the table in docs/sizing.md."""
+"""Capacity of one process on one core: `python -m benchmarks.capacity` prints the table in docs/sizing.md."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ INTERVAL_SECONDS = 60
 SCRAPE_SECONDS = 15
 SETTLING_SECONDS = 600
 ROWS = ((1, True), (100, True), (500, True), (1000, True), (100, False), (500, False), (1000, False))
-"""So many targets, and whether nothing happens in them."""
+"""Number of targets, and whether they are idle."""
 HISTORY = 300
-"""Ended jobs of each target, which are surveyed first."""
+"""Number of ended jobs of each target, which are surveyed first."""
 HEAD = (
     "| targets | jobs of each | CPU of one core | memory | scrape | page | calls/s | polls late |\n"
     "|---:|---|---:|---:|---:|---:|---:|---:|\n"
@@ -30,7 +30,7 @@ HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What an exporter took while it polled and was scraped for an interval."""
+    """Cost of an exporter that is polled and scraped for one interval."""
 
     targets: int
     is_idle: bool
@@ -40,11 +40,11 @@ class Held:
     page_mib: float
     calls_per_second: float
     late: int
-    """Targets without a poll for longer than an interval and a half."""
+    """Number of targets without a poll for longer than one and a half intervals."""
 
     def row(self) -> str:
-        """Returns it as a row of the table under `HEAD`."""
-        jobs = "idle" if self.is_idle else "32 born and ended a minute"
+        """Returns a row of the table under `HEAD`."""
+        jobs = "idle" if self.is_idle else "32 created and ended per minute"
         return (
             f"| {self.targets:,} | {jobs} | {100 * self.cpu_share:.1f} % | {self.memory_mib:.0f} MiB"
             f" | {1000 * self.scrape_seconds:.0f} ms | {self.page_mib:.1f} MiB"
@@ -53,7 +53,7 @@ class Held:
 
 
 def configured(folder: Path, endpoint: str, targets: int) -> Path:
-    """Writes a configuration with so many targets, each an account of its own; returns its path."""
+    """Writes a configuration in which every target is an account of its own; returns its path."""
     path = folder / f"{targets}.json"
     each = [
         {"account": f"account-{number}", "region_id": "cn-shanghai", "endpoint": endpoint} for number in range(targets)
@@ -63,7 +63,7 @@ def configured(folder: Path, endpoint: str, targets: int) -> Path:
 
 
 def hold(folder: Path, targets: int, *, is_idle: bool) -> Held:
-    """Lets an exporter on one core poll so many targets; once all are surveyed, measures for one interval."""
+    """Runs an exporter on one core; measures one interval after all targets are surveyed."""
     workload = ["--no-workload"] if is_idle else []
     with (
         simulator("--history", str(HISTORY), *workload) as endpoint,
@@ -85,7 +85,7 @@ def hold(folder: Path, targets: int, *, is_idle: bool) -> Held:
 
 
 def measured(running: Running, targets: int, *, is_idle: bool) -> Held:
-    """Scrapes for one interval, and returns what that and the polls took."""
+    """Scrapes for one interval, and returns the cost of scrapes and polls."""
     calls, cpu, began = running.total("ims_exporter_api_requests_total"), running.cpu_seconds(), time.monotonic()
     scrapes = []
     for turn in range(1, INTERVAL_SECONDS // SCRAPE_SECONDS + 1):

@@ -1,4 +1,4 @@
-"""What a piece of work takes: seconds on the clock, and of this process's processors."""
+"""Cost of a piece of work: wall time, and CPU time of this process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a piece of work took in this process, all threads together."""
+    """Wall time and CPU time of a piece of work, all threads included."""
 
     wall_seconds: float
     cpu_seconds: float
 
 
 async def cost(work: Callable[[], object]) -> Cost:
-    """Does the work once, awaits it where it can be awaited, and returns what it took."""
+    """Runs the work once, awaits it if it is awaitable, and returns its cost."""
     gc.collect()
     wall, cpu = time.perf_counter(), time.process_time()
     doing = work()
@@ -31,6 +31,6 @@ async def cost(work: Callable[[], object]) -> Cost:
 
 
 async def interleaved(repetitions: int, *works: Callable[[], object]) -> list[list[Cost]]:
-    """Does the works in turn (A B A B), after a turn that is not measured; returns the costs of each."""
+    """Runs the works alternately (A B A B), after a round that is not measured; returns the costs of each."""
     turns = [[await cost(work) for work in works] for _ in range(1 + repetitions)]
     return [list(costs) for costs in zip(*turns[1:], strict=True)]

@@ -40,7 +40,7 @@ class Figure:
 
 
 def number(value: float) -> str:
-    """Returns a number to three digits, or whole where it has more."""
+    """Returns a number with three significant digits, or as a whole number from 100."""
     return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.3g}"
 
 
@@ -52,10 +52,10 @@ def ratios(
     *,
     at_most: float | None = None,
 ) -> Figure:
-    """Returns one repetition over the other, pair by pair: what slows the machine for a while slows both."""
+    """Returns the ratio of each pair of repetitions: a slow phase of the machine affects both values of a pair."""
     return Figure(name, "ratio", tuple(a / b for a, b in zip(above, below, strict=True)), at_least, at_most)
 
 
 def milliseconds(name: str, seconds: Iterable[float], pieces: int = 1, *, at_most: float | None = None) -> Figure:
-    """Returns a figure in milliseconds for each of so many pieces of work."""
+    """Returns a figure in milliseconds per piece of work."""
     return Figure(name, "ms", tuple(1000 * value / pieces for value in seconds), at_most=at_most)

@@ -1,4 +1,4 @@
-"""A very long history, surveyed by an exporter of its own: how fast, and in how much room."""
+"""Speed and size of a survey of a very long history, by a process of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 900.0
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Figure]:
-    """Lets an exporter survey the history, and looks at it when that is done."""
+    """Runs an exporter until the survey of the history is complete, and measures it."""
     name = f"survey of {sizes.long_history:,} jobs by a process"
     with (
         simulator("--no-workload", "--history", str(sizes.long_history)) as endpoint,
@@ -60,7 +60,7 @@ def measure(sizes: Sizes, folder: Path) -> list[Figure]:
 
 
 def seconds(running: Running) -> float:
-    """Returns how long the survey took, by the log."""
+    """Returns the duration of the survey according to the log."""
     log = running.log.read_text()
     began, ended = (
         datetime.fromisoformat(re.findall(rf"ts=(\S+) .*event=survey .*outcome={outcome}", log)[0])

@@ -1,4 +1,4 @@
-"""Ledgers as after a month of work, filled without a service."""
+"""Ledgers as after a month of polls, filled without a service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAILED_EVERY = 33
 
 
 def begin(ledger: Ledger, open_jobs: int) -> Snapshot:
-    """Fills a new ledger: so many open jobs, half of them running, and a month of counts of every type and state."""
+    """Fills a new ledger: open jobs, half of them running, and a month of counts of every type and state."""
     born = (new(place, "Executing" if place < open_jobs // 2 else "Created", NOW) for place in range(open_jobs))
     nothing = ledger.load(KEY, ())
     store(ledger, nothing, reconcile(nothing, Observed(NOW, list(born))), NOW)
@@ -36,7 +36,7 @@ def begin(ledger: Ledger, open_jobs: int) -> Snapshot:
 
 
 def following(known: Known, changes: int, now: int) -> Outcome:
-    """Returns the outcome of a poll that found so many births, starts and ends, in equal parts."""
+    """Returns the outcome of a poll with a number of changes: creations, starts and ends in equal parts."""
     share = changes // 3
     running = [job for job in known.open_jobs.values() if job.job_state == "Executing"]
     waiting = [job for job in known.open_jobs.values() if job.job_state == "Created"]
@@ -65,10 +65,10 @@ def month(job_state: str) -> Iterable[Row]:
 
 
 def new(place: int, job_state: str, now: int) -> Row:
-    """Returns a job born at that moment."""
+    """Returns a job created at that moment."""
     return Row(f"{now}-{place:032}", SMART.job_types[place % len(SMART.job_types)], job_state, now, now)
 
 
 def seen(job: OpenJob, job_state: str, now: int) -> Row:
-    """Returns a job that is known, seen in a state."""
+    """Returns a sighting of a known job in a state."""
     return Row(job.job_id, job.job_type, job_state, job.created_at, now)

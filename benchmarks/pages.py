@@ -1,4 +1,4 @@
-"""CPU per page of 100 jobs, ours beside the official SDK's two clients on the same pages."""
+"""CPU per page of 100 jobs, compared with both clients of the official SDK on the same pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from exporter.polling.pagination import Row
 
 NOTHING_KNOWN = Known(SMART, polls=1, horizon=0)
-"""To a ledger that knows nothing every job is new: the most that there is to reconcile."""
+"""State of an empty ledger, for which every job is new: the most work for `reconcile`."""
 
 
 async def measure(service: Service, sizes: Sizes) -> list[Figure]:
@@ -52,14 +52,14 @@ async def measure(service: Service, sizes: Sizes) -> list[Figure]:
 
 
 async def read(client: ImsClient, pages: int) -> None:
-    """Reads so many pages as the poller's client does."""
+    """Reads a number of pages with the exporter's client."""
     budget, token = RetryBudget(0), ""
     for _ in range(pages):
         token = (await client.list_jobs(size=PAGE_SIZE, token=token, budget=budget)).next_token
 
 
 async def read_and_reconcile(client: ImsClient, pages: int) -> None:
-    """Reads so many pages as the poller does, and reconciles them."""
+    """Reads a number of pages as the poller does, and reconciles them."""
     now = int(time.time())
     reader = Reader(client, RetryBudget(0), Labels(SMART), (), PAGE_SIZE, may_get=False, local_time=now)
 

@@ -1,4 +1,4 @@
-"""What a poll takes beside its calls: an idle one as a whole, and the ledger's part of a busy one."""
+"""Cost of polls: an idle poll as a whole, and the ledger's part of a busy poll."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def idle(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
 
 
 async def commits(sizes: Sizes, folder: Path) -> list[Figure]:
-    """Commits a poll's changes, again and again."""
+    """Commits the changes of a poll repeatedly."""
     costs = []
     with opened(folder, "commits") as ledger:
         ledgers.begin(ledger, sizes.open_jobs)

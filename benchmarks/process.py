@@ -1,4 +1,4 @@
-"""The exporter and a simulated service as processes of their own: what the one takes, and what a scrape of it shows."""
+"""The exporter and the simulator as separate processes, with the CPU time, memory and scrapes of the exporter."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0", "Accept-
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """An exporter that was started."""
+    """A running exporter process."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     @property
     def url(self) -> str:
-        """Where it listens; empty as long as it does not."""
+        """Address of the server; empty until it listens."""
         found = LISTENS.search(self.log.read_text())
         return found[1] if found else ""
 
     def cpu_seconds(self) -> float:
-        """Returns what it has used of processors, all threads together."""
+        """Returns the CPU time of the process, all threads included."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def memory_mib(self, of: str = "VmRSS") -> float:
-        """Returns what is resident of it; the most there ever was as `VmHWM`."""
+        """Returns the resident memory; `VmHWM` is its peak."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.findall(rf"{of}:\s+(\d+) kB", status)[0]) / 1024
 
     def scrape(self) -> tuple[str, float]:
-        """Returns the page as Prometheus asks for it, and the seconds until it was there."""
+        """Scrapes as Prometheus does; returns the page and the duration in seconds."""
         request = urllib.request.Request(f"{self.url}/metrics", headers=OPENMETRICS)  # noqa: S310 - loopback
         started = time.perf_counter()
         with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - loopback
@@ -59,12 +59,12 @@ class Running:
         return gzip.decompress(body).decode(), time.perf_counter() - started
 
     def total(self, name: str) -> float:
-        """Returns the sum of a metric over all its series, now."""
+        """Returns the current sum of a metric over all its series."""
         text, _ = self.scrape()
         return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)", text, re.MULTILINE))
 
     def wait(self, probe: Callable[[], bool], seconds: float = PATIENCE_SECONDS, pause: float = PAUSE_SECONDS) -> None:
-        """Waits until something is so; raises TimeoutError, or RuntimeError if the exporter ends before."""
+        """Waits until the probe is true; raises TimeoutError, or RuntimeError if the exporter exits."""
         deadline = time.monotonic() + seconds
         while not probe():
             if self.process.poll() is not None:
@@ -76,7 +76,7 @@ class Running:
 
 @contextmanager
 def exporter(folder: Path, name: str, key: Key, **settings: object) -> Iterator[Running]:
-    """Starts an exporter with a ledger of this name, gives it when it listens, and ends it."""
+    """Runs an exporter with a ledger of this name; yields it when it listens."""
     chosen = {
         "listen_address": "127.0.0.1:0",
         "ledger_path": folder / f"{name}.db",
@@ -101,7 +101,7 @@ def exporter(folder: Path, name: str, key: Key, **settings: object) -> Iterator[
 
 @contextmanager
 def simulator(*arguments: str) -> Iterator[str]:
-    """Runs a simulated service on another core than the first, and gives its address."""
+    """Runs the simulator on the other cores than the first; yields its address."""
     command = [sys.executable, "-m", "exporter.simulator", "--listen", "127.0.0.1:0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         try:

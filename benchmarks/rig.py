@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 KEY = PollKey("bench", "cn-shanghai", "smart")
 LOOKBACK_DAYS = 30
 UNLIMITED = 1e6
-"""Calls per second that no client makes."""
+"""Rate limit that no client reaches, in calls per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the service stands; the jobs are those of the busy account."""
+    """State of the service; the jobs are those of the busy account."""
 
     url: str
     clock_offset: float
@@ -43,7 +43,7 @@ class Standing:
     jobs: int
     open_jobs: int
     pages_of_news: int
-    """How many pages hold the open jobs, the new ones, and those that have ended since the last change."""
+    """Number of pages with open jobs, new jobs, and jobs that ended since the last change."""
 
 
 class Service:
@@ -55,7 +55,7 @@ class Service:
         self.standing = self._read()
 
     def pass_time(self, seconds: float = 0.0, changes: int = 0) -> Standing:
-        """Sets the service's clock forward, makes so many changes meanwhile, and returns where it then stands."""
+        """Sets the service's clock forward, makes a number of changes meanwhile, and returns its new state."""
         self._orders.write(f"{seconds} {changes}\n")
         self._orders.flush()
         self.standing = self._read()
@@ -71,7 +71,7 @@ class Service:
 
 @contextmanager
 def running_service(sizes: Sizes) -> Iterator[Service]:
-    """Runs the service, and gives it when it is ready."""
+    """Runs the service; yields it when it is ready."""
     numbers = map(str, (sizes.history, sizes.open_jobs, sizes.changes, sizes.quiet_history))
     command = [sys.executable, "-m", "benchmarks.service", *numbers]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own module
@@ -83,7 +83,7 @@ def running_service(sizes: Sizes) -> Iterator[Service]:
 
 @asynccontextmanager
 async def connected(service: Service, key: Key, calls_per_second: float = UNLIMITED) -> AsyncIterator[ImsClient]:
-    """Gives a client of an account."""
+    """Yields a client of an account."""
     environ = {"KEY_ID": key.key_id, "KEY_SECRET": key.secret}
     choice = Credentials(access_key_id_env="KEY_ID", access_key_secret_env="KEY_SECRET")  # noqa: S106 - a name
     async with endpoint_pool(service.standing.url, 10.0) as http:
@@ -93,7 +93,7 @@ async def connected(service: Service, key: Key, calls_per_second: float = UNLIMI
 
 @contextmanager
 def opened(folder: Path, name: str) -> Iterator[Ledger]:
-    """Gives a new ledger on the disk."""
+    """Yields a new ledger on disk."""
     ledger = Ledger(str(folder / f"{name}.db"))
     try:
         yield ledger
@@ -102,6 +102,6 @@ def opened(folder: Path, name: str) -> Iterator[Ledger]:
 
 
 def poller(service: Service, client: ImsClient, ledger: Ledger) -> Poller:
-    """Returns a poller that lives by the service's clock."""
+    """Returns a poller that uses the service's clock."""
     settings = PollSettings(interval_seconds=60.0, lookback_days=LOOKBACK_DAYS, failure_details=True)
     return Poller(KEY, client, ledger, settings, now=service.now)

@@ -31,7 +31,7 @@ class OfficialSdk:
         )
 
     def list_all(self, pages: int | None = None) -> int:
-        """Reads all jobs, or so many pages of them; returns how many jobs it saw."""
+        """Reads all jobs, or a maximum number of pages; returns the number of jobs."""
         request = models.ListSmartJobsRequest(max_results=PAGE_SIZE)
         seen = 0
         while request.next_token != "" and pages != 0:
@@ -42,7 +42,7 @@ class OfficialSdk:
         return seen
 
     async def list_pages(self, pages: int) -> None:
-        """Reads so many pages with the SDK's asynchronous client."""
+        """Reads a number of pages with the asynchronous client of the SDK."""
         request = models.ListSmartJobsRequest(max_results=PAGE_SIZE)
         for _ in range(pages):
             body = (await self._client.list_smart_jobs_with_options_async(request, RuntimeOptions())).body

@@ -21,11 +21,11 @@ from exporter.simulator.server import Simulator
 BUSY_KEY = Key("busy-key-id", "busy-key-secret")
 QUIET_KEY = Key("quiet-key-id", "quiet-key-secret")
 BEHIND_SECONDS = 840.0
-"""So far the clock starts behind the real one, within what the service tolerates: room for 14 polls a minute apart."""
+"""The clock starts this far behind the real one, which leaves room for 14 polls a minute apart."""
 
 
 def pass_time(simulator: Simulator, busy: Busy, seconds: float, changes: int) -> int:
-    """Sets the clock forward, with the changes spread over that time; returns the pages that hold what has happened."""
+    """Sets the clock forward and spreads the changes over that time; returns the pages that hold the changes."""
     before, since = busy.open_jobs(), simulator.clock() - SLACK_SECONDS
     for _ in range(changes):
         simulator.clock_offset += seconds / changes
@@ -36,7 +36,7 @@ def pass_time(simulator: Simulator, busy: Busy, seconds: float, changes: int) ->
 
 
 def state(simulator: Simulator, busy: Busy, pages_of_news: int = 0) -> str:
-    """Returns where things stand, as a line of JSON."""
+    """Returns the state of the service as a line of JSON."""
     counts = busy.jobs.counts()
     ended = sum(number for (_, state), number in counts.items() if state in SMART.ended_states)
     total = busy.jobs.total()

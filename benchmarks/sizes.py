@@ -1,4 +1,4 @@
-"""How much is measured: in full, or just enough to see that every benchmark still runs."""
+"""Sizes of the benchmarks: full, or just enough to check that every benchmark runs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Sizes:
     """Ended jobs of the busy account."""
     open_jobs: int
     changes: int
-    """Births, starts and ends between two polls of the busy account, taken together."""
+    """Creations, starts and ends between two polls of the busy account, in total."""
     pairs: int
-    """Repetitions of a poll beside the plain loop."""
+    """Repetitions of a poll and the plain loop."""
     fewer_calls: float
-    """The goal: a poll makes so many times fewer calls than the plain loop."""
+    """Goal: minimum ratio of the plain loop's list calls to those of a poll."""
     more_calls: float
-    """The goal: it makes at most so many times more calls than there are pages of what it has to know."""
+    """Goal: maximum ratio of a poll's calls to the pages that hold its news."""
     quiet_history: int
     """Ended jobs of the quiet account."""
     pages: int
@@ -35,14 +35,14 @@ class Sizes:
     scrapes: int
     fast_surveys: int
     survey_rate: float
-    """Calls per second allowed to the survey that is held to its share."""
+    """Rate limit of the survey that is measured with one, in calls per second."""
     long_history: int
     """Ended jobs of an account that is surveyed by a process of its own."""
     long_rate: float
-    """Calls per second allowed to that."""
+    """Rate limit of that process, in calls per second."""
     starts: int
     has_goals_of_time: bool
-    """Whether the sizes are such that times mean anything."""
+    """Whether the sizes are large enough for goals of time."""
 
 
 FULL = Sizes(

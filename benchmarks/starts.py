@@ -1,4 +1,4 @@
-"""How long the exporter takes from its start as a process to its first metrics."""
+"""Time from the start of the process to the first metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AT_MOST_SECONDS = 2.0
 
 
 def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
-    """Starts the exporter on a new ledger, again and again."""
+    """Starts the exporter repeatedly, each time on a new ledger."""
     seconds = tuple(first_metrics(service, folder, f"start-{turn}") for turn in range(sizes.starts))
     at_most = AT_MOST_SECONDS if sizes.has_goals_of_time else None
     return [Figure("start of the process until /metrics shows target_up 1", "s", seconds, at_most=at_most)]

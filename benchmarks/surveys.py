@@ -1,4 +1,4 @@
-"""How fast a survey reads a month of jobs, and how well it keeps to its half of the allowed rate."""
+"""Speed of a survey of a month of jobs, and how much of its half of the rate limit it uses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SURVEY_INTERVAL_SECONDS = 86400.0
 
 
 async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
-    """Surveys the quiet account without a limit, a few times, and once within a limit."""
+    """Surveys the quiet account several times without a rate limit, and once with one."""
     fast = [await survey(service, sizes, folder, f"fast-{turn}", UNLIMITED) for turn in range(sizes.fast_surveys)]
     pages, _ = fast[0]
     held, slow = await survey(service, sizes, folder, "held", sizes.survey_rate)
@@ -38,7 +38,7 @@ async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
 
 
 async def survey(service: Service, sizes: Sizes, folder: Path, name: str, rate: float) -> tuple[int, Cost]:
-    """Makes one survey into a new ledger; returns its pages and cost."""
+    """Runs one survey into a new ledger; returns its number of pages and its cost."""
     with opened(folder, name) as ledger:
         async with connected(service, QUIET_KEY, rate) as client:
             polls = poller(service, client, ledger)
