@@ -42,8 +42,10 @@ from exporter.jobs.snapshot import PollKey
 from exporter.jobs.target import Credentials, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Self
+
+    from exporter.jobs.kinds import JobKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,24 +368,29 @@ class Settings(BaseSettings):
             raise ValueError("settings without a target")
         kinds = self.job_kinds if given.job_kinds is None else given.job_kinds
         types = self.job_types if given.job_types is None else given.job_types
-        for kind in KINDS if ALL_KINDS in kinds else dict.fromkeys(kinds):
+        polled = [KINDS[kind] for kind in (KINDS if ALL_KINDS in kinds else dict.fromkeys(kinds))]
+        for kind in polled:
             yield Target(
-                key=PollKey(given.account, given.region_id, kind),
+                key=PollKey(given.account, given.region_id, kind.name),
                 endpoint=given.endpoint or f"https://ice.{given.region_id}.aliyuncs.com",
-                job_types=types_of_kind(kind, types),
+                job_types=types_of_kind(kind, types, polled),
                 credentials=Credentials(**given.credentials.model_dump()) if given.credentials else None,
             )
 
 
-def types_of_kind(kind: str, job_types: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns the job types to poll of a kind; empty means all.
+def types_of_kind(kind: JobKind, job_types: Iterable[str], polled: Sequence[JobKind]) -> tuple[str, ...]:
+    """Returns the job types to poll of a kind, while the kinds of `polled` are polled; empty means all.
 
-    These are the given types that the kind documents, and those that no kind documents.
+    These are the given types that the kind documents. Types that no kind documents can belong to any kind with types:
+    they are polled too if the kind has a documented one of the given types, or if no other kind in `polled` has types.
+
+    Example: `smart` documents ASR, and another kind documents Merge. Of ASR and New, `smart` polls both, and the other
+    kind polls all its types: none of them is given. Of New alone, `smart` polls New if the other kind is not polled.
     """
-    if not KINDS[kind].job_types:
-        return ()
-    others = {name for other in KINDS.values() if other.name != kind for name in other.job_types}
-    return tuple(name for name in dict.fromkeys(job_types) if name not in others)
+    others = {name for other in KINDS.values() if other.name != kind.name for name in other.job_types}
+    own = tuple(name for name in dict.fromkeys(job_types) if name not in others)
+    is_chosen = any(name in kind.job_types for name in own) or [each for each in polled if each.job_types] == [kind]
+    return own if is_chosen else ()
 
 
 def restart_settings() -> tuple[str, ...]:

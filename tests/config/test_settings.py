@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from exporter.config.load import load_settings
-from exporter.config.settings import CredentialSettings, Settings, TargetSettings
+from exporter.config.settings import CredentialSettings, Settings, TargetSettings, types_of_kind
+from exporter.jobs.kinds import SMART, JobKind
 from exporter.jobs.snapshot import PollKey
 from exporter.jobs.target import Credentials, Target
 
@@ -108,3 +110,31 @@ def test_targets_have_job_kinds_and_types_of_their_own(tmp_path: Path) -> None:
     targets = load_settings(flags, {}).all_targets
 
     assert [target.job_types for target in targets] == [("ASR",), ("DynamicChart",), ()]
+
+
+ENCODING = replace(SMART, name="encoding", job_types=("Merge", "Split"))
+UNTYPED = replace(SMART, name="untyped", job_types=())
+
+
+@pytest.mark.parametrize(
+    ("given", "polled", "types"),
+    [
+        ((), (SMART, ENCODING), [(), ()]),
+        (("ASR", "ASR"), (SMART, ENCODING), [("ASR",), ()]),
+        (("ASR", "New"), (SMART, ENCODING), [("ASR", "New"), ()]),
+        (("New", "Merge", "ASR"), (SMART, ENCODING), [("New", "ASR"), ("New", "Merge")]),
+        (("New",), (SMART, ENCODING), [(), ()]),
+        (("New",), (SMART, UNTYPED), [("New",), ()]),
+        (("Merge",), (SMART,), [()]),
+    ],
+)
+def test_the_types_of_each_kind(
+    given: tuple[str, ...],
+    polled: tuple[JobKind, ...],
+    types: list[tuple[str, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A kind polls the given types that are its own; one of which no type is given is polled whole."""
+    monkeypatch.setattr("exporter.config.settings.KINDS", {kind.name: kind for kind in (SMART, ENCODING, UNTYPED)})
+
+    assert [types_of_kind(kind, given, polled) for kind in polled] == types
