@@ -26,6 +26,7 @@ LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)\s]+)\)")
 MAKE = re.compile(r"\bmake ([a-z]+)\b")
 COMMAND = re.compile(r"\bims-exporter ([a-z]+)\b")
 METRIC = re.compile(r"\bims_(?:jobs\b|(?:jobs?|exporter)_[a-z_]*[a-z]\b)(?![*_])")
+FILE = re.compile(r"`((?:benchmarks|docs|examples|exporter|helm|requirements|tests|tools)/[\w./*-]+)`")
 SUFFIX = re.compile(r"_(bucket|sum|count)$")
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -105,6 +106,16 @@ def test_architecture_names_packages_and_files_that_exist() -> None:
 
     assert sorted(packages) == sorted(path.parent.name for path in ROOT.glob("exporter/*/__init__.py"))
     assert [name for name in files if not (ROOT / "exporter" / name).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "document", [path for path in DOCUMENTS if path.name != "CHANGELOG.md"], ids=lambda path: path.name
+)
+def test_every_file_named_exists(document: Path) -> None:
+    """A path of the repository that a document names exists; `*` and words in capitals stand for any name."""
+    named = FILE.findall(text_of(document))
+
+    assert [path for path in named if not [*ROOT.glob(re.sub(r"[A-Z]{3,}", "*", path))]] == []
 
 
 def test_decisions_are_all_listed() -> None:
