@@ -1,1 +1,1 @@
-"""What the exporter costs, measured against the simulator and the official SDK: `python -m benchmarks`."""
+"""Benchmarks of the exporter, against the simulator and the official SDK: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""The two measured accounts: a busy one, whose jobs change all the time, and a quiet one."""
+"""The two accounts that are polled: a busy one, whose jobs change all the time, and a quiet one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DAY = 86400.0
 QUIET_DAYS = 29.0
 FAILED_RATIO = 0.03
 MANY = 20_000
-"""More jobs than are new, or ended since an open one was created."""
+"""Maximum number of jobs that are searched for news."""
 
 
 @dataclass(slots=True)
-class Busy:
-    """An account with jobs without end: births, starts and ends in equal parts; jobs start in turn, and any may end.
+class BusyAccount:
+    """An account in which jobs are created, start and end in equal parts; jobs start in order, and any may end next.
 
     Its history is as dense as its present, and its jobs are of all types.
     """
@@ -34,13 +34,13 @@ class Busy:
     waiting: deque[str] = field(default_factory=deque)
     running: list[str] = field(default_factory=list)
     changes: int = 0
-    chance: random.Random = field(init=False)
+    random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
-        self.chance = random.Random(self.seed)  # noqa: S311 - a simulated life
+        self.random = random.Random(self.seed)  # noqa: S311 - simulated jobs
 
-    def begin(self, history: int, open_jobs: int, changes_per_minute: int) -> None:
-        """Creates the ended jobs, and then the open ones."""
+    def create_history(self, history: int, open_jobs: int, changes_per_minute: int) -> None:
+        """Creates ended jobs, and open jobs that are newer."""
         pause = MINUTE / max(1, changes_per_minute // 3)
         start = self.jobs.now() - pause * (history + open_jobs)
         for place in range(history):
@@ -50,7 +50,7 @@ class Busy:
             job_id = self._create(start + pause * place, "Executing" if is_running else "Created")
             (self.running if is_running else self.waiting).append(job_id)
 
-    def change(self) -> None:
+    def make_change(self) -> None:
         """Makes one change now."""
         kind = self.changes % 3
         self.changes += 1
@@ -59,7 +59,7 @@ class Busy:
         elif kind == 1:
             self.running.append(self._moved(self.waiting.popleft(), "Executing"))
         else:
-            place = self.chance.randrange(len(self.running))
+            place = self.random.randrange(len(self.running))
             self.running[place], self.running[-1] = self.running[-1], self.running[place]
             self._moved(self.running.pop(), "Failed" if self._fails() else "Finished")
 
@@ -69,9 +69,9 @@ class Busy:
         return [job for job in found if job is not None]
 
     def pages_of_news(self, before: list[Job], since: float) -> int:
-        """Returns how many pages hold the open jobs, those created since, and the ended ones among those open before.
+        """Returns the number of pages with the open jobs, the jobs created since, and the jobs that ended since.
 
-        These stand in the ended lists of their types, as far down as the oldest of them.
+        The last ones were open `before`; they are in the ended lists of their types, down to the oldest of them.
         """
         pages = sum(_pages(self.jobs.total(job_state=state)) for state in SMART.open_states)
         pages += self._pages_down_to(since)
@@ -87,15 +87,15 @@ class Busy:
         return _pages(sum(job.created_at >= moment for job in jobs))
 
     def _fails(self) -> bool:
-        return self.chance.random() < FAILED_RATIO
+        return self.random.random() < FAILED_RATIO
 
     def _moved(self, job_id: str, state: str) -> str:
         self.jobs.move(job_id, state, error=("InvalidFile", "no such file") if state == "Failed" else None)
         return job_id
 
     def _create(self, created_at: float, state: str) -> str:
-        modified_at = created_at + self.chance.uniform(1, MINUTE)
-        kind = self.chance.choice(SMART.job_types)
+        modified_at = created_at + self.random.uniform(1, MINUTE)
+        kind = self.random.choice(SMART.job_types)
         return self.jobs.create(kind, state=state, created_at=created_at, modified_at=modified_at)
 
 
@@ -103,8 +103,8 @@ def _pages(jobs: int) -> int:
     return max(1, math.ceil(jobs / PAGE_SIZE))
 
 
-def fill_quiet(store: JobStore, history: int) -> None:
-    """Creates ended jobs of four weeks, the last of them a day old."""
+def fill_quiet_account(store: JobStore, history: int) -> None:
+    """Creates ended jobs of four weeks, the newest of them one day old."""
     start = store.now() - QUIET_DAYS * DAY
     pause = (QUIET_DAYS - 1) * DAY / history
     for place in range(history):

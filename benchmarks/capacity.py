@@ -12,25 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.process import Running, exporter, simulator
+from benchmarks.process import RunningExporter, run_exporter, run_simulator
 from exporter.simulator.server import DEMO_KEY
 
 INTERVAL_SECONDS = 60
 SCRAPE_SECONDS = 15
 SETTLING_SECONDS = 600
 ROWS = ((1, True), (100, True), (500, True), (1000, True), (100, False), (500, False), (1000, False))
-"""Number of targets, and whether they are idle."""
+"""The number of targets of each row, and whether they are idle."""
 HISTORY = 300
-"""Number of ended jobs of each target, which are surveyed first."""
-HEAD = (
+"""Ended jobs of each target, which are surveyed before the measurement."""
+TABLE_HEADER = (
     "| targets | jobs of each | CPU of one core | memory | scrape | page | calls/s | polls late |\n"
     "|---:|---|---:|---:|---:|---:|---:|---:|\n"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """Cost of an exporter that is polled and scraped for one interval."""
+class Capacity:
+    """CPU, memory and scrapes of an exporter during one poll interval."""
 
     targets: int
     is_idle: bool
@@ -40,10 +40,10 @@ class Held:
     page_mib: float
     calls_per_second: float
     late: int
-    """Number of targets without a poll for longer than one and a half intervals."""
+    """Targets whose last successful poll is older than one and a half intervals."""
 
     def row(self) -> str:
-        """Returns a row of the table under `HEAD`."""
+        """Returns a row of the table under `TABLE_HEADER`."""
         jobs = "idle" if self.is_idle else "32 created and ended per minute"
         return (
             f"| {self.targets:,} | {jobs} | {100 * self.cpu_share:.1f} % | {self.memory_mib:.0f} MiB"
@@ -52,26 +52,26 @@ class Held:
         )
 
 
-def configured(folder: Path, endpoint: str, targets: int) -> Path:
-    """Writes a configuration in which every target is an account of its own; returns its path."""
+def write_config(folder: Path, endpoint: str, targets: int) -> Path:
+    """Writes a configuration in which each target is an account of its own; returns its path."""
     path = folder / f"{targets}.json"
-    each = [
+    settings = [
         {"account": f"account-{number}", "region_id": "cn-shanghai", "endpoint": endpoint} for number in range(targets)
     ]
-    path.write_text(json.dumps({"targets": each}))
+    path.write_text(json.dumps({"targets": settings}))
     return path
 
 
-def hold(folder: Path, targets: int, *, is_idle: bool) -> Held:
-    """Runs an exporter on one core; measures one interval after all targets are surveyed."""
-    workload = ["--no-workload"] if is_idle else []
+def measure_capacity(folder: Path, targets: int, *, is_idle: bool) -> Capacity:
+    """Runs an exporter on one core; when all targets are surveyed, measures one interval."""
+    life = ["--no-workload"] if is_idle else []
     with (
-        simulator("--history", str(HISTORY), *workload) as endpoint,
-        exporter(
+        run_simulator("--history", str(HISTORY), *life) as endpoint,
+        run_exporter(
             folder,
             f"{targets}-{is_idle}",
             DEMO_KEY,
-            config=configured(folder, endpoint, targets),
+            config=write_config(folder, endpoint, targets),
             poll_interval_seconds=INTERVAL_SECONDS,
             max_requests_per_second=100,
         ) as running,
@@ -81,10 +81,10 @@ def hold(folder: Path, targets: int, *, is_idle: bool) -> Held:
             lambda: running.total("ims_exporter_survey_complete") == targets, SETTLING_SECONDS, pause=SCRAPE_SECONDS
         )
         time.sleep(INTERVAL_SECONDS)
-        return measured(running, targets, is_idle=is_idle)
+        return measure_interval(running, targets, is_idle=is_idle)
 
 
-def measured(running: Running, targets: int, *, is_idle: bool) -> Held:
+def measure_interval(running: RunningExporter, targets: int, *, is_idle: bool) -> Capacity:
     """Scrapes for one interval, and returns the cost of scrapes and polls."""
     calls, cpu, began = running.total("ims_exporter_api_requests_total"), running.cpu_seconds(), time.monotonic()
     scrapes = []
@@ -96,7 +96,7 @@ def measured(running: Running, targets: int, *, is_idle: bool) -> Held:
     text = scrapes[-1][0]
     polled_at = re.findall(r"^ims_exporter_last_success_timestamp_seconds{[^}]*} (\S+)", text, re.MULTILINE)
     oldest = time.time() - 1.5 * INTERVAL_SECONDS
-    return Held(
+    return Capacity(
         targets,
         is_idle,
         cpu_seconds / seconds,
@@ -110,10 +110,10 @@ def measured(running: Running, targets: int, *, is_idle: bool) -> Held:
 
 def main() -> None:
     """Prints a row for each size."""
-    sys.stdout.write(HEAD)
+    sys.stdout.write(TABLE_HEADER)
     with tempfile.TemporaryDirectory() as folder:
         for targets, is_idle in ROWS:
-            sys.stdout.write(hold(Path(folder), targets, is_idle=is_idle).row())
+            sys.stdout.write(measure_capacity(Path(folder), targets, is_idle=is_idle).row())
             sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""CPU per page of 100 jobs, compared with both clients of the official SDK on the same pages."""
+"""CPU per page of 100 jobs: the exporter's client compared with both clients of the official SDK."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks.cost import interleaved
-from benchmarks.figure import Figure, milliseconds, ratios
-from benchmarks.rig import connected
+from benchmarks.fixtures import connect
+from benchmarks.results import Result, milliseconds, ratios
 from benchmarks.sdk import OfficialSdk
 from benchmarks.service import BUSY_KEY
+from benchmarks.timing import measure_in_turn
 from exporter.ims.client import RetryBudget
 from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import PAGE_SIZE, Labels
@@ -18,21 +18,24 @@ from exporter.polling.reading import Reader
 from exporter.polling.reconcile import Known, Observed, reconcile
 
 if TYPE_CHECKING:
-    from benchmarks.rig import Service
+    from benchmarks.service import Service
     from benchmarks.sizes import Sizes
     from exporter.ims.client import ImsClient
     from exporter.polling.pagination import Row
 
 NOTHING_KNOWN = Known(SMART, polls=1, horizon=0)
-"""State of an empty ledger, for which every job is new: the most work for `reconcile`."""
+"""An empty ledger: every job is new, which is the most work for `reconcile`."""
+
+MAX_CPU_RATIO = 0.95
+"""Goal: CPU per page of the exporter's client, divided by that of the SDK's synchronous client."""
 
 
-async def measure(service: Service, sizes: Sizes) -> list[Figure]:
-    """Reads the newest pages of the busy account in turn: client, client and reconcile, the SDK's clients."""
+async def measure(service: Service, sizes: Sizes) -> list[Result]:
+    """Reads the newest pages of the busy account in turn by the client, client and reconcile, and the SDK's clients."""
     number = sizes.pages
-    sdk = OfficialSdk(service.standing.url, BUSY_KEY)
-    async with connected(service, BUSY_KEY) as client:
-        costs = await interleaved(
+    sdk = OfficialSdk(service.state.url, BUSY_KEY)
+    async with connect(service, BUSY_KEY) as client:
+        costs = await measure_in_turn(
             sizes.repetitions,
             lambda: read(client, number),
             lambda: read_and_reconcile(client, number),
@@ -45,21 +48,26 @@ async def measure(service: Service, sizes: Sizes) -> list[Figure]:
         milliseconds("exporter's client, rows and reconcile: CPU per page", reconciled, number),
         milliseconds("SDK, synchronous: CPU per page", blocking, number),
         milliseconds("SDK, asynchronous: CPU per page", asynchronous, number),
-        ratios("CPU per page, exporter's client / SDK, synchronous", ours, blocking),
+        ratios(
+            "CPU per page, exporter's client / SDK, synchronous",
+            ours,
+            blocking,
+            at_most=MAX_CPU_RATIO if sizes.has_time_goals else None,
+        ),
         ratios("CPU per page, exporter's client / SDK, asynchronous", ours, asynchronous),
         ratios("CPU per page, exporter's client, rows and reconcile / SDK, synchronous", reconciled, blocking),
     ]
 
 
 async def read(client: ImsClient, pages: int) -> None:
-    """Reads a number of pages with the exporter's client."""
+    """Reads pages as the poller's client does."""
     budget, token = RetryBudget(0), ""
     for _ in range(pages):
         token = (await client.list_jobs(size=PAGE_SIZE, token=token, budget=budget)).next_token
 
 
 async def read_and_reconcile(client: ImsClient, pages: int) -> None:
-    """Reads a number of pages as the poller does, and reconciles them."""
+    """Reads pages as the poller does, and reconciles them."""
     now = int(time.time())
     reader = Reader(client, RetryBudget(0), Labels(SMART), (), PAGE_SIZE, may_get=False, local_time=now)
 

@@ -1,4 +1,4 @@
-"""Cost of polls: an idle poll as a whole, and the ledger's part of a busy poll."""
+"""Cost of an idle poll, and of the ledger in a busy poll."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks import ledgers
-from benchmarks.cost import cost, interleaved
-from benchmarks.figure import Figure, milliseconds
-from benchmarks.rig import KEY, connected, opened, poller
+from benchmarks import filled_ledger
+from benchmarks.fixtures import KEY, connect, make_poller, open_ledger
+from benchmarks.results import Result, milliseconds
 from benchmarks.service import QUIET_KEY
+from benchmarks.timing import measure_cost, measure_in_turn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.cost import Cost
-    from benchmarks.rig import Service
+    from benchmarks.service import Service
     from benchmarks.sizes import Sizes
+    from benchmarks.timing import Cost
 
-IDLE_CALLS = 3.0
+MAX_IDLE_CALLS = 3.0
+"""Goal: list calls of an idle poll."""
 
 
-async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
-    """Makes idle polls, commits and loads."""
+async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Result]:
+    """Measures idle polls, commits and loads."""
     return [
         *await idle(service, sizes, folder),
         *await commits(sizes, folder),
@@ -31,44 +32,45 @@ async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
     ]
 
 
-async def idle(service: Service, sizes: Sizes, folder: Path) -> list[Figure]:
-    """Polls the quiet account."""
+async def idle(service: Service, sizes: Sizes, folder: Path) -> list[Result]:
+    """Polls the quiet account repeatedly."""
     before = service.pass_time().list_calls
-    with opened(folder, "quiet") as ledger:
-        async with connected(service, QUIET_KEY) as client:
-            (costs,) = await interleaved(sizes.repetitions, poller(service, client, ledger).poll)
+    with open_ledger(folder, "quiet") as ledger:
+        async with connect(service, QUIET_KEY) as client:
+            (costs,) = await measure_in_turn(sizes.repetitions, make_poller(service, client, ledger).poll)
     calls = (service.pass_time().list_calls - before) / (1 + sizes.repetitions)
-    return [Figure("idle poll: list calls", "calls", (calls,), at_most=IDLE_CALLS), *both("idle poll", costs)]
+    idle_calls = Result("idle poll: list calls", "calls", (calls,), at_most=MAX_IDLE_CALLS)
+    return [idle_calls, *cpu_and_wall("idle poll", costs)]
 
 
-async def commits(sizes: Sizes, folder: Path) -> list[Figure]:
+async def commits(sizes: Sizes, folder: Path) -> list[Result]:
     """Commits the changes of a poll repeatedly."""
     costs = []
-    with opened(folder, "commits") as ledger:
-        ledgers.begin(ledger, sizes.open_jobs)
+    with open_ledger(folder, "commits") as ledger:
+        filled_ledger.fill(ledger, sizes.open_jobs)
         for turn in range(2, 2 + sizes.repetitions):
             known = ledger.load(KEY, ())
-            now = ledgers.NOW + ledgers.INTERVAL_SECONDS * turn
-            outcome = ledgers.following(known, sizes.changes, now)
-            costs.append(await cost(partial(ledgers.store, ledger, known, outcome, now)))
-    return both(f"commit of {sizes.changes} changes with {sizes.open_jobs:,} open jobs", costs)
+            now = filled_ledger.NOW + filled_ledger.INTERVAL_SECONDS * turn
+            outcome = filled_ledger.next_outcome(known, sizes.changes, now)
+            costs.append(await measure_cost(partial(filled_ledger.store, ledger, known, outcome, now)))
+    return cpu_and_wall(f"commit of {sizes.changes} changes with {sizes.open_jobs:,} open jobs", costs)
 
 
-async def loads(sizes: Sizes, folder: Path) -> list[Figure]:
+async def loads(sizes: Sizes, folder: Path) -> list[Result]:
     """Loads ledgers of several sizes in turn."""
     with ExitStack() as stack:
         works = []
         for open_jobs in sizes.ledger_jobs:
-            ledger = stack.enter_context(opened(folder, f"load-{open_jobs}"))
-            ledgers.begin(ledger, open_jobs)
+            ledger = stack.enter_context(open_ledger(folder, f"load-{open_jobs}"))
+            filled_ledger.fill(ledger, open_jobs)
             works.append(partial(ledger.load, KEY, ()))
-        costs = await interleaved(sizes.repetitions, *works)
+        costs = await measure_in_turn(sizes.repetitions, *works)
     names = (f"load of a ledger with {open_jobs:,} open jobs" for open_jobs in sizes.ledger_jobs)
-    return [figure for name, each in zip(names, costs, strict=True) for figure in both(name, each)]
+    return [result for name, each in zip(names, costs, strict=True) for result in cpu_and_wall(name, each)]
 
 
-def both(name: str, costs: list[Cost]) -> list[Figure]:
-    """Returns the two figures of a cost."""
+def cpu_and_wall(name: str, costs: list[Cost]) -> list[Result]:
+    """Returns the CPU and wall time of costs as results."""
     return [
         milliseconds(f"{name}: CPU", (each.cpu_seconds for each in costs)),
         milliseconds(f"{name}: wall", (each.wall_seconds for each in costs)),

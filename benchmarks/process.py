@@ -1,4 +1,4 @@
-"""The exporter and the simulator as separate processes, with the CPU time, memory and scrapes of the exporter."""
+"""The exporter and the simulated service as processes: CPU, memory and scrapes of the exporter."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0", "Accept-
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A running exporter process."""
+class RunningExporter:
+    """A running exporter."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     @property
     def url(self) -> str:
-        """Address of the server; empty until it listens."""
+        """The base URL; empty until it listens."""
         found = LISTENS.search(self.log.read_text())
         return found[1] if found else ""
 
     def cpu_seconds(self) -> float:
-        """Returns the CPU time of the process, all threads included."""
+        """Returns the CPU time of all its threads."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
-    def memory_mib(self, of: str = "VmRSS") -> float:
-        """Returns the resident memory; `VmHWM` is its peak."""
+    def memory_mib(self, field: str = "VmRSS") -> float:
+        """Returns its resident memory; `VmHWM` is the peak."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.findall(rf"{of}:\s+(\d+) kB", status)[0]) / 1024
+        return int(re.findall(rf"{field}:\s+(\d+) kB", status)[0]) / 1024
 
     def scrape(self) -> tuple[str, float]:
-        """Scrapes as Prometheus does; returns the page and the duration in seconds."""
+        """Returns the page as Prometheus requests it, and the duration of the scrape in seconds."""
         request = urllib.request.Request(f"{self.url}/metrics", headers=OPENMETRICS)  # noqa: S310 - loopback
         started = time.perf_counter()
         with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - loopback
@@ -59,23 +59,23 @@ class Running:
         return gzip.decompress(body).decode(), time.perf_counter() - started
 
     def total(self, name: str) -> float:
-        """Returns the current sum of a metric over all its series."""
+        """Scrapes, and returns the sum of all series of a metric."""
         text, _ = self.scrape()
         return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)", text, re.MULTILINE))
 
     def wait(self, probe: Callable[[], bool], seconds: float = PATIENCE_SECONDS, pause: float = PAUSE_SECONDS) -> None:
-        """Waits until the probe is true; raises TimeoutError, or RuntimeError if the exporter exits."""
+        """Waits until the probe is true; raises TimeoutError, or RuntimeError if the exporter exits first."""
         deadline = time.monotonic() + seconds
         while not probe():
             if self.process.poll() is not None:
-                raise RuntimeError(f"the exporter has ended: {self.log.read_text()[-2000:]}")
+                raise RuntimeError(f"the exporter has exited: {self.log.read_text()[-2000:]}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not after {seconds:.0f} seconds; the log ends: {self.log.read_text()[-2000:]}")
             time.sleep(pause)
 
 
 @contextmanager
-def exporter(folder: Path, name: str, key: Key, **settings: object) -> Iterator[Running]:
+def run_exporter(folder: Path, name: str, key: Key, **settings: object) -> Iterator[RunningExporter]:
     """Runs an exporter with a ledger of this name; yields it when it listens."""
     chosen = {
         "listen_address": "127.0.0.1:0",
@@ -91,7 +91,7 @@ def exporter(folder: Path, name: str, key: Key, **settings: object) -> Iterator[
     }
     log = folder / f"{name}.log"
     with log.open("wb") as stderr, subprocess.Popen(COMMAND, env=environ, stderr=stderr) as process:  # noqa: S603 - our own
-        running = Running(process, log)
+        running = RunningExporter(process, log)
         try:
             running.wait(lambda: bool(running.url))
             yield running
@@ -100,8 +100,8 @@ def exporter(folder: Path, name: str, key: Key, **settings: object) -> Iterator[
 
 
 @contextmanager
-def simulator(*arguments: str) -> Iterator[str]:
-    """Runs the simulator on the other cores than the first; yields its address."""
+def run_simulator(*arguments: str) -> Iterator[str]:
+    """Runs a simulated service, on another core than the first; yields its endpoint."""
     command = [sys.executable, "-m", "exporter.simulator", "--listen", "127.0.0.1:0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         try:

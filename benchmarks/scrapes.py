@@ -7,9 +7,9 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING
 
-from benchmarks import ledgers
-from benchmarks.figure import Figure, milliseconds, ratios
+from benchmarks import filled_ledger
 from benchmarks.fleet import Fleet
+from benchmarks.results import Result, milliseconds, ratios
 from exporter.metrics.exposition import OPENMETRICS, TEXT
 from exporter.polling.ledger import Ledger
 
@@ -26,16 +26,16 @@ MAX_MEMORY_MIB = 175.0
 """What the exposition that this one replaced kept for 1,000 targets."""
 
 
-async def measure(sizes: Sizes) -> list[Figure]:
+async def measure(sizes: Sizes) -> list[Result]:
     """Scrapes few targets, more, and many; takes the memory of the most."""
     snapshot = busy_snapshot(sizes.open_jobs)
-    figures = []
+    results = []
     for targets in sizes.scraped_targets:
-        figures += await scrapes(Fleet(snapshot, targets), targets, sizes)
-    return [*figures, await memory(snapshot, sizes)]
+        results += await scrapes(Fleet(snapshot, targets), targets, sizes)
+    return [*results, await memory(snapshot, sizes)]
 
 
-async def scrapes(fleet: Fleet, targets: int, sizes: Sizes) -> list[Figure]:
+async def scrapes(fleet: Fleet, targets: int, sizes: Sizes) -> list[Result]:
     """Scrapes while targets are polled one by one, and lets prometheus_client render the same, in turn."""
     turns = [await turn(fleet, targets) for _ in range(1 + sizes.scrapes)]
     packed, page, called, rendering, text, openmetrics = zip(*turns[1:], strict=True)
@@ -53,8 +53,8 @@ async def scrapes(fleet: Fleet, targets: int, sizes: Sizes) -> list[Figure]:
         ratios(f"{name}, prometheus_client, text, no gzip / exporter, gzip", text, packed, at_least),
         ratios(f"{name}, prometheus_client, OpenMetrics, no gzip / exporter, gzip", openmetrics, packed),
         milliseconds(f"rendering one of {targets} target{'s' * (targets > 1)} after its poll: CPU", rendering),
-        Figure(f"{name}: size", "KiB", (size / 1024,)),
-        Figure(f"{name}: size in gzip", "KiB", (packed_size / 1024,)),
+        Result(f"{name}: size", "KiB", (size / 1024,)),
+        Result(f"{name}: size in gzip", "KiB", (packed_size / 1024,)),
     ]
 
 
@@ -96,7 +96,7 @@ def cpu_of(work: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
-async def memory(snapshot: Snapshot, sizes: Sizes) -> Figure:
+async def memory(snapshot: Snapshot, sizes: Sizes) -> Result:
     """Returns the memory that is kept after scrapes in both formats."""
     gc.collect()
     tracemalloc.start()
@@ -107,13 +107,13 @@ async def memory(snapshot: Snapshot, sizes: Sizes) -> Figure:
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     name = f"memory of {sizes.remembered_targets:,} targets, scraped in both formats"
-    return Figure(name, "MiB", (kept / 2**20,), at_most=MAX_MEMORY_MIB)
+    return Result(name, "MiB", (kept / 2**20,), at_most=MAX_MEMORY_MIB)
 
 
 def busy_snapshot(open_jobs: int) -> Snapshot:
     """Returns the snapshot of a poll after a month of work."""
     ledger = Ledger(":memory:")
     try:
-        return ledgers.begin(ledger, open_jobs)
+        return filled_ledger.fill(ledger, open_jobs)
     finally:
         ledger.close()

@@ -1,4 +1,4 @@
-"""The official SDK as a plain loop would use it: list everything, page by page, 100 jobs each."""
+"""The official SDK in a plain loop that lists all jobs, 100 per page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class OfficialSdk:
-    """The SDK's client for one account; `url` is the service's."""
+    """The SDK's client for one account; `url` is that of the service."""
 
     def __init__(self, url: str, key: Key) -> None:
         self._client: Any = Client(
@@ -31,7 +31,7 @@ class OfficialSdk:
         )
 
     def list_all(self, pages: int | None = None) -> int:
-        """Reads all jobs, or a maximum number of pages; returns the number of jobs."""
+        """Reads all pages, or the first ones; returns the number of jobs."""
         request = models.ListSmartJobsRequest(max_results=PAGE_SIZE)
         seen = 0
         while request.next_token != "" and pages != 0:
@@ -42,7 +42,7 @@ class OfficialSdk:
         return seen
 
     async def list_pages(self, pages: int) -> None:
-        """Reads a number of pages with the asynchronous client of the SDK."""
+        """Reads the first pages with the SDK's asynchronous client."""
         request = models.ListSmartJobsRequest(max_results=PAGE_SIZE)
         for _ in range(pages):
             body = (await self._client.list_smart_jobs_with_options_async(request, RuntimeOptions())).body

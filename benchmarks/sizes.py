@@ -1,4 +1,4 @@
-"""Sizes of the benchmarks: full, or just enough to check that every benchmark runs."""
+"""Sizes of the benchmarks: in full, or just large enough to show that every benchmark runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The sizes of one run."""
+    """Sizes of one run."""
 
     history: int
     """Ended jobs of the busy account."""
@@ -15,18 +15,18 @@ class Sizes:
     changes: int
     """Creations, starts and ends between two polls of the busy account, in total."""
     pairs: int
-    """Repetitions of a poll and the plain loop."""
+    """Polls that are compared with the plain loop."""
     fewer_calls: float
-    """Goal: minimum ratio of the plain loop's list calls to those of a poll."""
+    """Goal: calls of the plain loop, divided by those of a poll."""
     more_calls: float
-    """Goal: maximum ratio of a poll's calls to the pages that hold its news."""
+    """Goal: calls of a poll, divided by the pages of its news."""
     quiet_history: int
     """Ended jobs of the quiet account."""
     pages: int
     """Pages read in one repetition."""
     repetitions: int
     ledger_jobs: tuple[int, ...]
-    """Open jobs of the ledgers that are loaded."""
+    """Numbers of open jobs in the ledgers that are loaded."""
     scraped_targets: tuple[int, ...]
     judged_targets: tuple[int, ...]
     """The numbers of targets whose scrapes have goals: 44 have 10,000 samples, 500 have 115,000."""
@@ -35,13 +35,13 @@ class Sizes:
     scrapes: int
     fast_surveys: int
     survey_rate: float
-    """Rate limit of the survey that is measured with one, in calls per second."""
+    """Rate limit of the account whose survey must keep to its share, in calls per second."""
     long_history: int
-    """Ended jobs of an account that is surveyed by a process of its own."""
+    """Ended jobs of the account that a process of its own surveys."""
     long_rate: float
-    """Rate limit of that process, in calls per second."""
+    """Rate limit of that account, in calls per second."""
     starts: int
-    has_goals_of_time: bool
+    has_time_goals: bool
     """Whether the sizes are large enough for goals of time."""
 
 
@@ -65,7 +65,7 @@ FULL = Sizes(
     long_history=1_000_000,
     long_rate=100.0,
     starts=5,
-    has_goals_of_time=True,
+    has_time_goals=True,
 )
 QUICK = Sizes(
     history=4_000,
@@ -87,5 +87,5 @@ QUICK = Sizes(
     long_history=5_000,
     long_rate=100.0,
     starts=1,
-    has_goals_of_time=False,
+    has_time_goals=False,
 )

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from benchmarks.figure import HEAD, Figure, milliseconds, ratios
+from benchmarks.results import TABLE_HEADER, Result, milliseconds, ratios
 from tests.support.repository import ROOT
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
@@ -29,19 +29,18 @@ def printed() -> str:
 
 def rows(text: str) -> list[list[str]]:
     """Returns the cells of a table's rows: figure, median, spread, unit, goal."""
-    return [
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.partition(HEAD)[2].splitlines() if "|" in line
-    ]
+    lines = text.partition(TABLE_HEADER)[2].splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
 
 
 def names(text: str) -> set[str]:
-    """Returns the figures of a table, whatever their sizes."""
+    """Returns the results of a table, whatever their sizes."""
     return {re.sub("[0-9,]+", "N", row[0]).replace("targets", "target") for row in rows(text)}
 
 
 @pytest.mark.process
 def test_every_benchmark_runs(printed: str) -> None:
-    """A quick run measures figures of every unit, an idle poll of 3 calls among them, and meets the goal."""
+    """A quick run measures results of every unit, an idle poll of 3 calls among them, and meets the goal."""
     found = {name: (median, unit, goal) for name, median, _, unit, goal in rows(printed)}
 
     assert {unit for _, unit, _ in found.values()} == UNITS
@@ -52,7 +51,7 @@ def test_every_benchmark_runs(printed: str) -> None:
 
 @pytest.mark.process
 def test_the_document_shows_every_figure(printed: str) -> None:
-    """The table in docs/benchmarks.md has exactly the figures that a run prints."""
+    """The table in docs/benchmarks.md has exactly the results that a run prints."""
     assert names(DOCUMENT.read_text()) == names(printed)
 
 
@@ -64,7 +63,7 @@ def test_ratios_are_taken_pair_by_pair() -> None:
 def test_a_row_tells_median_spread_and_unit() -> None:
     """A row has the median, minimum, maximum and unit of a figure; a single value has no spread."""
     assert milliseconds("m", [0.002, 0.008, 0.004], pieces=2).row() == "| m | 2 | 1..4 | ms |  |\n"
-    assert Figure("n", "calls", (2025,)).row() == "| n | 2,025 |  | calls |  |\n"
+    assert Result("n", "calls", (2025,)).row() == "| n | 2,025 |  | calls |  |\n"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_only_a_median_beyond_its_goal_misses_it(
     at_least: float | None, at_most: float | None, *, is_missed: bool
 ) -> None:
     """A figure misses its goal if its median is below the minimum or above the maximum."""
-    figure = Figure("n", "ratio", (1.0, 2.0, 9.0), at_least, at_most)
+    result = Result("n", "ratio", (1.0, 2.0, 9.0), at_least, at_most)
 
-    assert figure.is_missed is is_missed
-    assert ("FAIL" in figure.row()) is is_missed
+    assert result.is_missed is is_missed
+    assert ("FAIL" in result.row()) is is_missed

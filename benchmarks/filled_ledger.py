@@ -1,10 +1,10 @@
-"""Ledgers as after a month of polls, filled without a service."""
+"""A ledger as after a month of polls, filled without a service."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.rig import KEY, LOOKBACK_DAYS
+from benchmarks.fixtures import KEY, LOOKBACK_DAYS
 from exporter.jobs.kinds import SMART
 from exporter.polling.pagination import Row
 from exporter.polling.poller import window_start
@@ -23,20 +23,20 @@ HOUR = 3600
 FAILED_EVERY = 33
 
 
-def begin(ledger: Ledger, open_jobs: int) -> Snapshot:
+def fill(ledger: Ledger, open_jobs: int) -> Snapshot:
     """Fills a new ledger: open jobs, half of them running, and a month of counts of every type and state."""
-    born = (new(place, "Executing" if place < open_jobs // 2 else "Created", NOW) for place in range(open_jobs))
+    created = (new(place, "Executing" if place < open_jobs // 2 else "Created", NOW) for place in range(open_jobs))
     nothing = ledger.load(KEY, ())
-    store(ledger, nothing, reconcile(nothing, Observed(NOW, list(born))), NOW)
+    store(ledger, nothing, reconcile(nothing, Observed(NOW, list(created))), NOW)
     state = ledger.start_survey(KEY, NOW, window_start(NOW, LOOKBACK_DAYS))
     for job_state in SMART.ended_states:
         state = ledger.store_survey_page(KEY, state, tuple(month(job_state)), "") or state
     known = ledger.load(KEY, ())
-    return store(ledger, known, following(known, 0, NOW + INTERVAL_SECONDS), NOW + INTERVAL_SECONDS)
+    return store(ledger, known, next_outcome(known, 0, NOW + INTERVAL_SECONDS), NOW + INTERVAL_SECONDS)
 
 
-def following(known: Known, changes: int, now: int) -> Outcome:
-    """Returns the outcome of a poll with a number of changes: creations, starts and ends in equal parts."""
+def next_outcome(known: Known, changes: int, now: int) -> Outcome:
+    """Returns the outcome of a poll that found changes: creations, starts and ends in equal parts."""
     share = changes // 3
     running = [job for job in known.open_jobs.values() if job.job_state == "Executing"]
     waiting = [job for job in known.open_jobs.values() if job.job_state == "Created"]
@@ -70,5 +70,5 @@ def new(place: int, job_state: str, now: int) -> Row:
 
 
 def seen(job: OpenJob, job_state: str, now: int) -> Row:
-    """Returns a sighting of a known job in a state."""
+    """Returns a known job, seen in a state."""
     return Row(job.job_id, job.job_type, job_state, job.created_at, now)
