@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import tracemalloc
+from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks import filled_ledger
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from exporter.jobs.snapshot import Snapshot
 
 SCRAPES_PER_TURN = 11
-"""Scrapes that are averaged, each after a poll of one more target."""
+"""Scrapes whose median is taken, each after a poll of one more target."""
 MIN_RATIO = 70.0
 MAX_MEMORY_MIB = 175.0
 """What the exposition that this one replaced kept for 1,000 targets."""
@@ -63,14 +64,14 @@ async def turn(fleet: Fleet, targets: int) -> tuple[float, ...]:
 
     Raises AssertionError if the exporter's page is not what prometheus_client writes.
     """
-    packed = page = called = 0.0
+    packed, page, called = [], [], []
     for _ in range(SCRAPES_PER_TURN):
         fleet.poll(1)
-        packed += await cpu_of_scrape(fleet, is_gzip=True)
+        packed.append(await cpu_of_scrape(fleet, is_gzip=True))
         fleet.poll(1)
-        page += await cpu_of_scrape(fleet, is_gzip=False)
+        page.append(await cpu_of_scrape(fleet, is_gzip=False))
         fleet.call((targets + 9) // 10)
-        called += await cpu_of_scrape(fleet, is_gzip=True)
+        called.append(await cpu_of_scrape(fleet, is_gzip=True))
     rendering = cpu_of(lambda: fleet.prerender_again(1))
     families = fleet.families()
     for form in (TEXT, OPENMETRICS):
@@ -78,8 +79,7 @@ async def turn(fleet: Fleet, targets: int) -> tuple[float, ...]:
             raise AssertionError("the page is not what prometheus_client writes")
     text = cpu_of(lambda: TEXT.encode(families))
     openmetrics = cpu_of(lambda: OPENMETRICS.encode(families))
-    scrapes_of_kind = (cpu / SCRAPES_PER_TURN for cpu in (packed, page, called))
-    return (*scrapes_of_kind, rendering, text, openmetrics)
+    return (*map(median, (packed, page, called)), rendering, text, openmetrics)
 
 
 async def cpu_of_scrape(fleet: Fleet, *, is_gzip: bool) -> float:
