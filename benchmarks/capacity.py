@@ -64,9 +64,9 @@ def write_config(folder: Path, endpoint: str, targets: int) -> Path:
 
 def measure_capacity(folder: Path, targets: int, *, is_idle: bool) -> Capacity:
     """Runs an exporter on one core; when all targets are surveyed, measures one interval."""
-    life = ["--no-workload"] if is_idle else []
+    workload = ["--no-workload"] if is_idle else []
     with (
-        run_simulator("--history", str(HISTORY), *life) as endpoint,
+        run_simulator("--history", str(HISTORY), *workload) as endpoint,
         run_exporter(
             folder,
             f"{targets}-{is_idle}",
