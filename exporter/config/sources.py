@@ -144,7 +144,7 @@ class FileSource(YamlConfigSettingsSource):
     def __init__(self, path: str) -> None:
         self.path = path
         self.problems: list[Problem] = []
-        """What keeps the file as a whole from being read."""
+        """The problem with the file as a whole, if there is one."""
         super().__init__(Settings, yaml_file=path)
         self.values: dict[str, object] = self()
 

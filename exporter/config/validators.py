@@ -114,7 +114,7 @@ def target_problems(values: Mapping[str, object]) -> Iterator[tuple[Place, str]]
     """Returns the problems of the targets as a whole; each value may have further problems of its own."""
     if values.get("targets"):
         single = [name for name in SINGLE_TARGET if isinstance(values.get(name), str | dict)]
-        yield from (((name,), "cannot stand beside targets; move it into each of them") for name in single)
+        yield from (((name,), "cannot be set together with targets; set it in each target") for name in single)
     yield from _repeated(values.get("targets"))
     if not _is_on(values.get("allow_plain_http", False)):
         yield from _plain_http(values)

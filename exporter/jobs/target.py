@@ -1,4 +1,4 @@
-"""A target: one account in one region, with all that is needed to call it."""
+"""A poll target, with everything that is needed to call the service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Where the credentials of a target come from, never the credentials themselves; empty means not set."""
+    """Source of the credentials of a target, never the credentials themselves; empty means not set."""
 
     access_key_id_env: str = ""
     access_key_secret_env: str = ""
@@ -26,7 +26,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is polled, where, and as whom."""
+    """One poll target, with its endpoint, job types and credentials."""
 
     key: PollKey
     endpoint: str

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from exporter.metrics.table import Kind, Metric
 
 Sources: TypeAlias = "Iterable[tuple[tuple[str, ...], Any]]"
-"""What a metric is read from; each source comes with the values of its first labels."""
+"""Sources that a metric is read from, each with the values of its first labels."""
 
 JOB_ID = re.compile(r"[A-Za-z0-9._:-]{1,122}")
 """A job id that fits into an exemplar: its labels hold at most 128 characters, of which six are `job_id`."""

@@ -50,7 +50,7 @@ class Metric(Generic[Source]):
 
 @dataclass(frozen=True, slots=True)
 class TargetCounts:
-    """What the process has counted of one poll target since it was added. Immutable: each event makes a new one."""
+    """Counts of one poll target since it was added. Immutable: each event makes a new one."""
 
     polls: int
     poll_seconds: Durations
@@ -264,7 +264,7 @@ COUNTED_METRICS: tuple[Metric[TargetCounts], ...] = (
         REQUEST_BOUNDS,
     ),
 )
-"""What the process counts of a target; reset by a restart."""
+"""Read from the counts of a poll target; reset by a restart."""
 
 ACCOUNT_METRICS: tuple[Metric[float], ...] = (
     Metric(
@@ -275,7 +275,7 @@ ACCOUNT_METRICS: tuple[Metric[float], ...] = (
         one,
     ),
 )
-"""What the process counts of an account: seconds."""
+"""Read from the seconds that the requests of an account waited; reset by a restart."""
 
 PROCESS_METRICS: tuple[Metric[Process], ...] = (
     Metric(

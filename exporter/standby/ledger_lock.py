@@ -1,4 +1,4 @@
-"""The lock file beside a ledger. One process at a time holds it; the system releases it when that process ends."""
+"""The lock file next to a ledger. One process at a time holds it; the system releases it when that process ends."""
 
 from __future__ import annotations
 

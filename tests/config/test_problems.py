@@ -86,7 +86,7 @@ BAD_VALUES = {
     "credentials: {file: a, access_key_id_env: A, access_key_secret_env: B}": "exclude each other",
     "credentials: {role_arn: reader}": "role_arn: does not have the right form; for example acs:",
     "credentials: {access_key_secret: x}": "did you mean access_key_secret_env?",
-    "targets: [{region_id: cn-b}]": "region_id: cannot stand beside targets",
+    "targets: [{region_id: cn-b}]": "region_id: cannot be set together with targets",
     "poll_interval_seconds: .nan": "poll_interval_seconds: must be",
     "lookback_days: 1.5": "lookback_days: must be a whole number",
     "max_requests_per_second: 1001": "must be less than or equal to 1000",

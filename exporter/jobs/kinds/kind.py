@@ -1,4 +1,4 @@
-"""What a declaration of a job kind holds: everything that differs between the job lists of the service."""
+"""The declaration of a job kind: everything that differs between the job lists of the service."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class JobKind:
 
     name: str
     title: str
-    """What people call these jobs, in the plural: `smart jobs`."""
+    """Name of the jobs in texts, in the plural, such as `smart jobs`."""
     action: str
     method: str
     filters: Filters

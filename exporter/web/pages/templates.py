@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "templates"
 STYLE = (FOLDER / "style.css").read_text(encoding="utf-8")
-"""The style sheet exactly as it stands between <style> and </style>."""
+"""The style sheet, exactly as in a page between <style> and </style>."""
 
 HTML = "text/html"
 FILTERS = (date_time, duration, iso_time, precise_duration, thousands)
