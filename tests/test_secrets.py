@@ -63,8 +63,7 @@ def test_rotated_keys_are_masked() -> None:
 
     async def scenario() -> str:
         source = CredentialSource(lambda: source_of(secret=next(keys))._build())  # noqa: SLF001 - a provider of one key
-        await source.current()
-        source.forget()
+        source.forget(await source.current())
         await source.current()
         return source.redact(f"{SECRET} and {TOKEN}, signed {'0f' * 32}, job {'0f' * 16}")
 

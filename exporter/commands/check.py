@@ -22,6 +22,7 @@ from exporter.errors import (
 from exporter.ims.client import RetryBudget
 from exporter.ims.clients import Clients
 from exporter.ims.credentials.default_chain import NoCredentialsError
+from exporter.ims.credentials.transport import NO_CREDENTIALS
 from exporter.jobs.kinds import KINDS
 from exporter.threads import run_detached
 from exporter.web.config.file import load_web_config
@@ -104,12 +105,10 @@ async def _findings(target: Target, client: ImsClient, settings: Settings, polic
     started = time.monotonic()
     try:
         page = await client.list_jobs(size=1, budget=RetryBudget(settings.request_timeout_seconds))
-    except ThrottledError as error:
-        for finding in _throttled(target, error):
-            yield finding
-        return
     except ApiError as error:
-        yield _failed(target, error, policy)
+        is_throttled = isinstance(error, ThrottledError) and error.code != NO_CREDENTIALS
+        for finding in _throttled(target, error) if is_throttled else (_failed(target, error, policy),):
+            yield finding
         return
     milliseconds = (time.monotonic() - started) * 1000
     yield Finding("endpoint", is_good=True, text=f"{target.endpoint} answered in {milliseconds:.0f} ms")
@@ -150,7 +149,7 @@ async def _details(client: ImsClient, permission: str, policy: str) -> Finding:
     return Finding(part, is_good=True, text=f"{permission} is granted: failures have a reason")
 
 
-def _throttled(target: Target, error: ThrottledError) -> Iterator[Finding]:
+def _throttled(target: Target, error: ApiError) -> Iterator[Finding]:
     """Returns what a throttled call proves: the service throttles a caller only after it has accepted the key."""
     yield Finding("endpoint", is_good=True, text=f"{target.endpoint} answered")
     yield Finding("clock", is_good=True, text="close enough to the clock of the service")
@@ -170,7 +169,7 @@ def _failed(target: Target, error: ApiError, policy: str) -> Finding:
     if isinstance(error, NoCredentialsError):
         lines = ("no credentials were found:", *error.reasons, error.hint)
         return Finding("credentials", is_good=False, text=NEW_LINE.join(lines))
-    if error.code == "NoCredentials":  # no call was made
+    if error.code == NO_CREDENTIALS:  # no call was made
         return Finding("credentials", is_good=False, text=f"{error}; {error.hint}")
     part = (
         "clock"

@@ -6,10 +6,8 @@ Calls go `ImsClient` (retry, limit, measure) → `_attempt` (one HTTP exchange) 
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -25,43 +23,29 @@ from exporter.errors import (
     BadResponseError,
     CredentialsError,
     ForbiddenError,
-    NetworkError,
     ThrottledError,
-    TimedOutError,
     TransientError,
 )
 from exporter.ims import signature
 from exporter.ims.answers import HTTP_ERRORS, JobDetails, Page, PageDecoder, parse_details, parse_error
-from exporter.ims.connections import MAX_CONNECTIONS, CallSlots
+from exporter.ims.connections import CallSlots
+from exporter.ims.http import by_proxy, read_body, translated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable
 
     from exporter.ims.credentials.source import CredentialSource
+    from exporter.ims.proxies import Proxy
     from exporter.ims.rate_limit import AccountLimiter
     from exporter.jobs.kinds import JobKind
 
 API_VERSION = "2020-11-09"
-MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""Maximum size of an answer: a page of 100 jobs has 0.05 to 0.5 MiB."""
+MAX_INLINE_BYTES = 256 * 1024
+"""Maximum size of an answer that is decoded on the event loop; a larger one is decoded in a thread."""
 ATTEMPTS = 5
 LONGEST_PAUSE = 60.0
-
-ERROR_OF_HTTPX: tuple[tuple[type[Exception], type[ApiError], str], ...] = (
-    (httpx.TimeoutException, TimedOutError, "Timeout"),
-    (TimeoutError, TimedOutError, "Timeout"),
-    (httpx.UnsupportedProtocol, BadRequestError, "UnsupportedProtocol"),
-    (httpx.LocalProtocolError, BadRequestError, "LocalProtocolError"),
-    (httpx.ConnectError, NetworkError, "ConnectError"),
-    (httpx.TransportError, NetworkError, "NetworkError"),
-    (httpx.DecodingError, BadResponseError, "DecodingError"),
-    (httpx.HTTPError, BadResponseError, "HttpError"),
-    (httpx.StreamError, NetworkError, "StreamError"),
-    (httpx.InvalidURL, BadRequestError, "InvalidUrl"),
-)
-"""Which error of ours each error of httpx becomes, and its code in the metrics; the first that fits counts."""
-
-QUOTED = re.compile(r"(bytearray\(|\bb['\"]|^[1-5]\d\d ).*", re.DOTALL)
-"""What httpx quotes of an answer, or of a proxy's: it may repeat what was sent."""
 
 
 class V3Auth(httpx.Auth):
@@ -121,7 +105,8 @@ class ImsClient:
     """Calls IMS for one job kind of a target.
 
     `http` is the endpoint's connection pool, with as many `slots` as it has connections (both shared by its targets),
-    `limiter` the account's. `observe` is told action, code and seconds of every attempt.
+    `limiter` the account's. `proxy` is that of the pool, for messages.
+    `observe` receives action, code and seconds of every attempt.
     """
 
     def __init__(
@@ -133,6 +118,7 @@ class ImsClient:
         *,
         timeout_seconds: float,
         slots: CallSlots | None = None,
+        proxy: Proxy | None = None,
         observe: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         self.kind = kind
@@ -144,6 +130,7 @@ class ImsClient:
         self._credentials = credentials
         self._limiter = limiter
         self._timeout = timeout_seconds
+        self._proxy = proxy
         self._observe = observe
 
     async def list_jobs(
@@ -172,6 +159,8 @@ class ImsClient:
             paging.token: token,
         }
         body, server_time = await self._call(self.kind.method, self.kind.action, parameters, budget, weight)
+        if len(body) > MAX_INLINE_BYTES:
+            return await asyncio.to_thread(self._decoder.decode, body, server_time)
         return self._decoder.decode(body, server_time)
 
     async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails:
@@ -207,7 +196,7 @@ class ImsClient:
         try:
             return await self._measured(*call)
         except CredentialsError:
-            self._credentials.forget()
+            self._credentials.forget(key)
             if await self._credentials.current() == key:
                 raise
             return await self._measured(*call)
@@ -242,23 +231,23 @@ class ImsClient:
 
     async def _attempt(self, method: str, action: str, parameters: dict[str, str]) -> tuple[bytes, int | None]:
         query = signature.canonical_query((name, value) for name, value in parameters.items() if value)
-        with translated():
+        with translated(self._proxy):
             url = self._http.base_url.copy_with(raw_path=self._http.base_url.raw_path + f"?{query}".encode())
             request = httpx.Request(method, url, headers=self._headers[action])
             async with asyncio.timeout(self._timeout):
                 response = await self._http.send(request, auth=self._auth, stream=True)
                 try:
-                    body = await _read(response)
+                    body = await read_body(response, MAX_BODY_BYTES)
                 finally:
                     await response.aclose()
         if response.status_code >= HTTP_ERRORS:
             error = parse_error(response.status_code, body, _retry_after(response), self._credentials.redact)
             if isinstance(error, ForbiddenError):
                 error.name_action(action)
-            raise error
+            raise error if error.code != f"Http{response.status_code}" else by_proxy(error, self._proxy)
         if not response.is_success:
             message = f"HTTP status {response.status_code} instead of an answer"
-            raise BadResponseError(message, code=f"Http{response.status_code}")
+            raise by_proxy(BadResponseError(message, code=f"Http{response.status_code}"), self._proxy)
         return body, _server_time(response)
 
 
@@ -267,40 +256,6 @@ def headers(http: httpx.AsyncClient, action: str) -> httpx.Headers:
     return httpx.Headers(
         {**http.headers, "accept": "application/json", "x-acs-action": action, "x-acs-version": API_VERSION}
     )
-
-
-def endpoint_pool(endpoint: str, timeout_seconds: float) -> httpx.AsyncClient:
-    """Returns the connection pool of one endpoint: no redirects, explicit timeouts, proxies from the environment."""
-    return httpx.AsyncClient(
-        base_url=endpoint,
-        timeout=httpx.Timeout(timeout_seconds),
-        follow_redirects=False,
-        limits=httpx.Limits(
-            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=90
-        ),
-        headers={"user-agent": "ims-exporter"},
-    )
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turns every error of httpx into one of ours."""
-    try:
-        yield
-    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, TimeoutError) as error:
-        for kind, ours, code in ERROR_OF_HTTPX:
-            if isinstance(error, kind):
-                raise ours(QUOTED.sub(r"\1...", str(error)) or code, code=code) from None
-        raise
-
-
-async def _read(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BadResponseError(f"the answer is larger than {MAX_BODY_BYTES} bytes", code="BodyTooLarge")
-    return bytes(body)
 
 
 def _server_time(response: httpx.Response) -> int | None:

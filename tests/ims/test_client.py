@@ -19,7 +19,8 @@ from exporter.errors import (
     NotFoundError,
     TimedOutError,
 )
-from exporter.ims.client import MAX_BODY_BYTES, ImsClient, RetryBudget, V3Auth, endpoint_pool, translated
+from exporter.ims.client import MAX_BODY_BYTES, ImsClient, RetryBudget, V3Auth
+from exporter.ims.http import endpoint_pool, translated
 from exporter.ims.rate_limit import AccountLimiter
 from exporter.jobs.kinds import SMART
 from exporter.simulator.authentication import Key

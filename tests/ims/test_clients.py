@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from exporter.errors import SettingsError
 from exporter.ims.clients import Clients
 from exporter.jobs.snapshot import PollKey
 from exporter.jobs.target import Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_what_clients_share() -> None:
@@ -34,17 +38,26 @@ def test_what_clients_share() -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("proxy", ["socks5://localhost:1", "foo://user:canary0secret@localhost"])
-def test_an_unusable_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unusable proxy is a configuration error whose message does not show the proxy's password."""
-    monkeypatch.setenv("HTTPS_PROXY", proxy)
-    target = Target(PollKey("default", "cn-shanghai", "smart"), "https://ice.cn-shanghai.aliyuncs.com")
+def test_an_unusable_environment(tmp_path: Path) -> None:
+    """An unusable proxy or CA file is a configuration error that names the variable."""
+    missing = tmp_path / "missing.pem"
 
-    async def scenario() -> None:
-        Clients({}, timeout_seconds=10, max_requests_per_second=10).client(target)
+    for environ in ({"HTTPS_PROXY": "socks5://user:canary0secret@localhost"}, {"SSL_CERT_FILE": str(missing)}):
+        with pytest.raises(SettingsError) as caught:
+            Clients(environ, timeout_seconds=10, max_requests_per_second=10)
 
-    with pytest.raises(SettingsError) as caught:
-        asyncio.run(scenario())
+        assert next(iter(environ)) in str(caught.value)
+        assert "canary" not in str(caught.value)
 
-    assert "HTTPS_PROXY" in str(caught.value)
-    assert "canary" not in str(caught.value)
+
+def test_one_store_of_certificates() -> None:
+    """All endpoints share the CA certificates, which are loaded once."""
+
+    async def scenario() -> int:
+        async with aclosing(Clients({}, timeout_seconds=10, max_requests_per_second=10)) as clients:
+            for number in range(5):
+                clients.client(Target(PollKey("prod", f"cn-{number}", "smart"), f"https://{number}.example"))
+            pools = [pool for pool, _ in clients._pools.values()]  # noqa: SLF001 - to compare
+            return len({id(pool._transport._pool._ssl_context) for pool in pools})  # type: ignore[attr-defined] # noqa: SLF001
+
+    assert asyncio.run(scenario()) == 1

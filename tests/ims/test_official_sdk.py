@@ -13,8 +13,9 @@ from alibabacloud_tea_openapi.exceptions import ClientException
 from alibabacloud_tea_openapi.utils_models import Config
 
 from exporter.errors import NotFoundError
-from exporter.ims.client import ImsClient, RetryBudget, endpoint_pool
+from exporter.ims.client import ImsClient, RetryBudget
 from exporter.ims.credentials.source import credential_source
+from exporter.ims.http import endpoint_pool
 from exporter.ims.rate_limit import AccountLimiter
 from exporter.jobs.kinds import SMART
 from exporter.jobs.target import Credentials

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from alibabacloud_credentials.provider import (
     CLIProfileCredentialsProvider,
@@ -17,7 +18,7 @@ from alibabacloud_credentials.provider import (
     URLCredentialsProvider,
 )
 
-from exporter.errors import CredentialsError
+from exporter.errors import ApiError, CredentialsError, TransientError
 from exporter.ims.credentials.redaction import redact_library_message
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class DefaultChain:
         if self._chosen is not None:
             return await self._chosen.get_credentials_async()
         reasons: list[str] = []
+        passing: TransientError | None = None
         for link in self._links:
             try:
                 if link.provider is not None:
@@ -90,7 +92,13 @@ class DefaultChain:
                     return found
                 reasons.append(link.reason)
             except Exception as error:  # noqa: BLE001 - the library raises errors of many kinds
-                reasons.append(link.reason or f"{link.name} failed ({redact_library_message(str(error))})")
+                if isinstance(error, TransientError) and not link.reason:
+                    passing = passing or error
+                message = str(error) if isinstance(error, ApiError) else redact_library_message(str(error))
+                bom = bom_problem(link.name)
+                reasons.append(link.reason or bom or f"{link.name} failed ({message})")
+        if passing is not None:  # the source that is set up does not answer now: that is no lack of credentials
+            raise passing
         raise NoCredentialsError(tuple(reasons))
 
 
@@ -150,25 +158,65 @@ def _cli_profile(environ: Mapping[str, str]) -> ChainLink:
         return ChainLink(path, None, f"{path} is switched off ({CLI_DISABLED})")
     if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file() raises if the folder is not readable
         return ChainLink(path, None, f"there is no {path}")
-    return ChainLink(path, lambda: CLIProfileCredentialsProvider(profile_file=path, profile_name=profile))
+    return ChainLink(path, lambda: CliProfile(profile_file=path, profile_name=profile))
 
 
 def _credentials_file(environ: Mapping[str, str]) -> ChainLink:
     path, profile = str(default_files(environ)[1]), environ.get(PROFILE)
     if not os.path.isfile(path):  # noqa: PTH113 - as above
         return ChainLink(path, None, f"there is no {path}")
-    return ChainLink(path, lambda: ProfileCredentialsProvider(profile_file=path, profile_name=profile))
+    return ChainLink(path, lambda: IniProfile(profile_file=path, profile_name=profile))
 
 
 def _ecs(environ: Mapping[str, str]) -> ChainLink:
-    role = environ.get(ECS_ROLE)
+    role = environ.get(ECS_ROLE, "")
     if _is_true(environ, ECS_DISABLED):
         return ChainLink("ECS", None, f"the RAM role of the ECS instance is switched off ({ECS_DISABLED})")
     return ChainLink(
         f"the RAM role {role} of the ECS instance",
-        lambda: EcsRamRoleCredentialsProvider(role_name=role, async_update_enabled=False),
+        lambda: EcsRole(role),
         "" if role else "no RAM role of an ECS instance answers",
     )
+
+
+class EcsRole(EcsRamRoleCredentialsProvider):  # type: ignore[misc] # the library is untyped
+    """The RAM role of the ECS instance; an empty name means the one that the instance has.
+
+    The library starts a thread for each provider unless it is told not to, and takes an empty name for a name.
+    """
+
+    def __init__(self, role_name: str | None) -> None:
+        super().__init__(role_name=role_name or None, async_update_enabled=False)
+        self._role_name = role_name or None
+
+
+class IniProfile(ProfileCredentialsProvider):  # type: ignore[misc] # the library is untyped
+    """A section of a credentials file."""
+
+    def _get_credentials_provider(self, section: dict[str, str]) -> object:
+        if section.get("type") == "ecs_ram_role":
+            return EcsRole(section.get("role_name"))
+        return super()._get_credentials_provider(section)
+
+
+class CliProfile(CLIProfileCredentialsProvider):  # type: ignore[misc] # the library is untyped
+    """A profile of the `aliyun` command."""
+
+    def _get_credentials_provider(self, config: dict[str, Any], profile_name: str) -> object:
+        for profile in config.get("profiles", []):
+            if profile.get("name") == profile_name and profile.get("mode") == "EcsRamRole":
+                return EcsRole(profile.get("ram_role_name"))
+        return super()._get_credentials_provider(config, profile_name)
+
+
+def bom_problem(path: str) -> str:
+    """Returns that a file begins with a byte order mark, which the library takes for text; empty if it does not."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - the name of a link may be no path
+            has_bom = file.read(3) == codecs.BOM_UTF8
+    except (OSError, ValueError):
+        return ""
+    return f"{path} begins with a byte order mark (BOM): save it as UTF-8 without one" if has_bom else ""
 
 
 def _is_true(environ: Mapping[str, str], name: str) -> bool:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
-import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
-from aiohttp import web
 from alibabacloud_credentials import provider as library
 from alibabacloud_credentials.utils import auth_util
 
+from exporter.errors import NetworkError
 from exporter.ims.credentials.default_chain import NoCredentialsError, chain_links
 from exporter.ims.credentials.source import AccessKey, credential_source
+from exporter.ims.http import Network
+from exporter.ims.proxies import Proxies, Proxy, proxies_of
 from exporter.jobs.target import Credentials
+from tests.support.dead_endpoint import dead_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 # The library still calls datetime.utcnow().
@@ -101,7 +101,7 @@ def test_the_order_equals_the_librarys(monkeypatch: pytest.MonkeyPatch, tmp_path
     theirs = library.DefaultCredentialsProvider()._DefaultCredentialsProvider__providers_chain  # noqa: SLF001 - to compare
     ours = [link.provider() for link in chain_links(environ) if link.provider]
 
-    assert [type(each) for each in ours[1:]] == [type(each) for each in theirs[1:]]
+    assert [isinstance(our, type(their)) for our, their in zip(ours[1:], theirs[1:], strict=True)] == [True] * 5
     assert isinstance(ours[0], library.StaticAKCredentialsProvider)  # the library reads the variables at its import
     assert isinstance(theirs[0], library.EnvironmentVariableCredentialsProvider)
 
@@ -130,7 +130,6 @@ def test_no_source_has_credentials(empty: dict[str, str], tmp_path: Path) -> Non
         (OIDC, "OIDC (RRSA) failed ([Errno 2] No such file or directory: '/missing/token')"),
         ({"ALIBABA_CLOUD_CREDENTIALS_FILE": "/missing.ini"}, "there is no /missing.ini"),
         ({"ALIBABA_CLOUD_CLI_PROFILE_DISABLED": "true"}, "switched off (ALIBABA_CLOUD_CLI_PROFILE_DISABLED)"),
-        ({"ALIBABA_CLOUD_CREDENTIALS_URI": "http://127.0.0.1:9/"}, "ALIBABA_CLOUD_CREDENTIALS_URI failed ("),
     ],
 )
 def test_incomplete_sources(empty: dict[str, str], environ: dict[str, str], reason: str) -> None:
@@ -160,65 +159,100 @@ def test_the_base_of_a_role(empty: dict[str, str]) -> None:
     assert "OIDC (RRSA) is not set up" in refusal_of(empty, choice).reasons
 
 
-@asynccontextmanager
-async def metadata(answers: dict[str, str]) -> AsyncIterator[str]:
-    """Serves the metadata of an ECS instance, by the last part of the path; yields the URL of the proxy to use."""
+class Metadata(Network):
+    """A network with the metadata service of an ECS instance, which answers by the last part of the path."""
 
-    async def answer(request: web.Request) -> web.Response:
-        text = answers.get(request.path.rpartition("/")[2])
-        return web.Response(status=404 if text is None else 200, text=text)
+    asked: list[tuple[str, Proxy | None]]
+    answers: dict[str, str]
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    def __init__(self, answers: dict[str, str], proxies: Proxies = Proxies()) -> None:  # noqa: B008 - frozen
+        super().__init__(proxies)
+        object.__setattr__(self, "answers", answers)
+        object.__setattr__(self, "asked", [])
+
+    def client(self, proxy: Proxy | None, timeout: httpx.Timeout, base_url: str = "") -> httpx.AsyncClient:
+        """Returns a client of the metadata service alone."""
+        del timeout, base_url
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            self.asked.append((request.url.host, proxy))
+            text = self.answers.get(request.url.path.rpartition("/")[2])
+            return httpx.Response(404 if text is None else 200, text=text or "")
+
+        return httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
 
-@pytest.mark.parametrize("role", ["", "reader"])
-def test_role_of_an_ecs_instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, role: str) -> None:
-    """The role's key comes from the instance's metadata, and no thread outlives the source."""
+@pytest.mark.parametrize("role", [None, "", "reader"])
+def test_role_of_an_ecs_instance(tmp_path: Path, role: str | None) -> None:
+    """The role's key comes from the instance's metadata, never by a proxy, and no thread outlives the source.
+
+    An empty name of the role means the one that the instance has.
+    """
     key = {"AccessKeyId": "STS.1", "AccessKeySecret": "s", "SecurityToken": "t", "Code": "Success"}
     answers = {"token": "x", "": "reader", "reader": json.dumps({**key, "Expiration": "2999-01-01T00:00:00Z"})}
-    environ = {"HOME": str(tmp_path), **({"ALIBABA_CLOUD_ECS_METADATA": role} if role else {})}
+    environ = {"HOME": str(tmp_path), **({} if role is None else {"ALIBABA_CLOUD_ECS_METADATA": role})}
+    network = Metadata(answers, proxies_of({"HTTP_PROXY": "http://proxy:3128"}))
     before = set(threading.enumerate())
 
     async def scenario() -> list[AccessKey]:
-        async with metadata(answers) as proxy:
-            monkeypatch.setenv("HTTP_PROXY", proxy)
-            source = credential_source(None, environ)
-            first = await source.current()
-            source.forget()
-            return [first, await source.current()]
+        source = credential_source(None, environ, network)
+        first = await source.current()
+        source.forget(first)
+        return [first, await source.current()]
 
     assert asyncio.run(scenario()) == [AccessKey("STS.1", "s", "t")] * 2
     assert [thread for thread in set(threading.enumerate()) - before if thread.name == "APScheduler"] == []
+    assert set(network.asked) == {("100.100.100.200", None)}
 
 
-def test_no_ecs_instance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (".alibabacloud/credentials.ini", "[default]\ntype = ecs_ram_role\nrole_name = reader\n"),
+        (
+            ".aliyun/config.json",
+            json.dumps({"current": "x", "profiles": [{"name": "x", "mode": "EcsRamRole", "ram_role_name": "reader"}]}),
+        ),
+    ],
+)
+def test_role_of_an_ecs_instance_in_a_file(tmp_path: Path, name: str, text: str) -> None:
+    """A profile that names the role starts no thread either, and calls no metadata service by a proxy."""
+    key = {"AccessKeyId": "STS.1", "AccessKeySecret": "s", "SecurityToken": "t", "Code": "Success"}
+    written(tmp_path, name, text)
+    network = Metadata({"token": "x", "reader": json.dumps({**key, "Expiration": "2999-01-01T00:00:00Z"})})
+    before = set(threading.enumerate())
+
+    found = asyncio.run(credential_source(None, {"HOME": str(tmp_path)}, network).current())
+
+    assert found.key_id == "STS.1"
+    assert [thread for thread in set(threading.enumerate()) - before if thread.name == "APScheduler"] == []
+
+
+def test_no_ecs_instance(tmp_path: Path) -> None:
     """Missing metadata are an absent source, but a failed one if a role was named."""
 
-    async def scenario(environ: dict[str, str]) -> str:
-        async with metadata({}) as proxy:
-            monkeypatch.setenv("HTTP_PROXY", proxy)
-            with pytest.raises(NoCredentialsError) as refused:
-                await credential_source(None, {"HOME": str(tmp_path), **environ}).current()
-            return refused.value.reasons[-1]
+    def reason(environ: dict[str, str]) -> str:
+        with pytest.raises(NoCredentialsError) as refused:
+            asyncio.run(credential_source(None, {"HOME": str(tmp_path), **environ}, Metadata({})).current())
+        return refused.value.reasons[-1]
 
-    assert asyncio.run(scenario({})) == "no RAM role of an ECS instance answers"
-    named = asyncio.run(scenario({"ALIBABA_CLOUD_ECS_METADATA": "reader"}))
-    assert named.startswith("the RAM role reader of the ECS instance failed (")
+    assert reason({}) == "no RAM role of an ECS instance answers"
+    assert reason({"ALIBABA_CLOUD_ECS_METADATA": "reader"}).startswith(
+        "the RAM role reader of the ECS instance failed ("
+    )
 
 
-def test_metadata_without_an_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """If the metadata service never answers, the chain ends within seconds."""
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{mute.getsockname()[1]}")
-        started = time.monotonic()
-        refusal_of({"HOME": str(tmp_path)})
+def test_a_source_that_does_not_answer_now(empty: dict[str, str]) -> None:
+    """If the only source that is set up cannot be reached, the error says so, and is no lack of credentials."""
+    with dead_endpoint() as url, pytest.raises(NetworkError, match=r"the key at 127\.0\.0\.1:\d+ failed \(") as caught:
+        key_of({**empty, "ALIBABA_CLOUD_CREDENTIALS_URI": url})
 
-    assert time.monotonic() - started < 5
+    assert caught.value.reason == "network"
+
+
+@pytest.mark.parametrize("name", [".aliyun/config.json", ".alibabacloud/credentials.ini"])
+def test_a_byte_order_mark(empty: dict[str, str], tmp_path: Path, name: str) -> None:
+    """The error says that a file begins with a byte order mark, as some editors write it."""
+    path = written(tmp_path, name, "\ufeff" + (json.dumps(CLI) if name.endswith("json") else INI))
+
+    assert f"{path} begins with a byte order mark (BOM): save it as UTF-8 without one" in str(refusal_of(empty))

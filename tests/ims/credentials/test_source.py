@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.errors import CredentialsError
+from exporter.errors import CredentialsError, TimedOutError
 from exporter.ims.credentials.source import AccessKey, CredentialSource, credential_source
 from exporter.jobs.target import Credentials
 
@@ -143,15 +143,16 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_forget() -> None:
-    """A key is cached until it is forgotten."""
+    """A key is cached until it is forgotten; one that is no longer current cannot be."""
     environ = dict(GIVEN)
     source = credential_source(NAMED, environ)
 
     async def scenario() -> list[str]:
         before = await source.current()
         environ["PROD_ID"] = "rotated"
+        source.forget(AccessKey("another", "key"))
         cached = await source.current()
-        source.forget()
+        source.forget(cached)
         return [key.key_id for key in (before, cached, await source.current())]
 
     assert asyncio.run(scenario()) == ["id", "id", "rotated"]
@@ -169,7 +170,7 @@ def test_a_provider_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("exporter.ims.credentials.source.MAX_FETCH_SECONDS", 0.01)
 
-    with pytest.raises(CredentialsError, match="no answer in time"):
+    with pytest.raises(TimedOutError, match="no answer in time"):
         asyncio.run(CredentialSource(SilentProvider).current())
 
 

@@ -1,0 +1,169 @@
+"""HTTP as all clients of the exporter use it: explicit proxies, one store of CA certificates, bounded answers.
+
+No client reads an environment variable (`trust_env=False`): `Network` has what they say, parsed once.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from exporter.errors import (
+    ApiError,
+    BadRequestError,
+    BadResponseError,
+    NetworkError,
+    SettingsError,
+    TimedOutError,
+)
+from exporter.ims.connections import MAX_CONNECTIONS
+from exporter.ims.proxies import Proxies, Proxy, proxies_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+ERROR_OF_HTTPX: tuple[tuple[type[Exception], type[ApiError], str], ...] = (
+    (httpx.TimeoutException, TimedOutError, "Timeout"),
+    (TimeoutError, TimedOutError, "Timeout"),
+    (httpx.UnsupportedProtocol, BadRequestError, "UnsupportedProtocol"),
+    (httpx.LocalProtocolError, BadRequestError, "LocalProtocolError"),
+    (httpx.ProxyError, NetworkError, "ProxyError"),
+    (httpx.ConnectError, NetworkError, "ConnectError"),
+    (httpx.TransportError, NetworkError, "NetworkError"),
+    (httpx.DecodingError, BadResponseError, "DecodingError"),
+    (httpx.HTTPError, BadResponseError, "HttpError"),
+    (httpx.StreamError, NetworkError, "StreamError"),
+    (httpx.InvalidURL, BadRequestError, "InvalidUrl"),
+)
+"""The error of ours that each error of httpx becomes, and its code in the metrics; the first that fits counts."""
+
+QUOTED = re.compile(r"(bytearray\(|\bb['\"]|^[1-5]\d\d ).*", re.DOTALL)
+"""What httpx quotes of an answer, or of a proxy's: it may repeat what was sent."""
+
+CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+"""The variables that name CA certificates; the first that is set counts."""
+UNPACK_GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How other machines are reached: by which proxy, and by which CA certificates they are verified."""
+
+    proxies: Proxies = field(default_factory=Proxies)
+    trust: ssl.SSLContext | None = None
+    """The certificates, loaded once for all clients; None means those of certifi, loaded for each client."""
+
+    def client(self, proxy: Proxy | None, timeout: httpx.Timeout, base_url: str = "") -> httpx.AsyncClient:
+        """Returns a client: no redirects, explicit timeouts, answers as they are, nothing from the environment."""
+        auth = (proxy.user, proxy.password) if proxy and (proxy.user or proxy.password) else None
+        return httpx.AsyncClient(
+            base_url=base_url,
+            timeout=timeout,
+            proxy=httpx.Proxy(proxy.url, auth=auth, ssl_context=self.trust_of_proxy(proxy)) if proxy else None,
+            verify=self.trust or True,
+            trust_env=False,
+            follow_redirects=False,
+            limits=httpx.Limits(
+                max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=90
+            ),
+            headers={"user-agent": "ims-exporter", "accept-encoding": "identity"},
+        )
+
+    def trust_of_proxy(self, proxy: Proxy) -> ssl.SSLContext | None:
+        """Returns the certificates that verify a proxy; None for a proxy without TLS, for which httpx takes none."""
+        return self.trust if proxy.url.startswith("https://") else None
+
+
+def network_of(environ: Mapping[str, str]) -> Network:
+    """Returns the network that the environment describes; raises SettingsError naming the variable at fault."""
+    return Network(proxies_of(environ), trust_store(environ))
+
+
+def trust_store(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Returns the CA certificates that a variable names, or those of certifi; raises SettingsError."""
+    variable = next((name for name in CA_VARIABLES if environ.get(name)), "")
+    if not variable:
+        return httpx.create_ssl_context(trust_env=False)
+    path = Path(environ[variable])
+    try:
+        is_folder = path.is_dir()
+        if is_folder and not any(path.iterdir()):
+            raise SettingsError(f"{variable}: the folder {path} has no CA certificates, as c_rehash names them")
+        if variable == "SSL_CERT_DIR" and not is_folder:
+            raise SettingsError(f"{variable}: {path} is no folder")
+        return ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
+    except ssl.SSLError:
+        raise SettingsError(f"{variable}: the file {path} holds no CA certificate in PEM format") from None
+    except OSError as error:
+        raise SettingsError(f"{variable}: the CA certificates at {path} cannot be read: {error.strerror}") from None
+
+
+def endpoint_pool(endpoint: str, timeout_seconds: float, network: Network = Network()) -> httpx.AsyncClient:
+    """Returns the connection pool of one endpoint."""
+    return network.client(network.proxies.for_url(endpoint), httpx.Timeout(timeout_seconds), endpoint)
+
+
+@contextmanager
+def translated(proxy: Proxy | None = None) -> Iterator[None]:
+    """Turns every error of httpx into one of ours, which says by which proxy the call went."""
+    try:
+        yield
+    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, TimeoutError) as error:
+        for kind, ours, code in ERROR_OF_HTTPX:
+            if isinstance(error, kind):
+                raise by_proxy(ours(QUOTED.sub(r"\1...", str(error)) or code, code=code), proxy) from None
+        raise
+
+
+def by_proxy(error: ApiError, proxy: Proxy | None) -> ApiError:
+    """Returns an error that no answer of the service caused; its message and hint name the proxy, if there was one."""
+    if proxy is None:
+        return error
+    error.args = (f"{error}, by {proxy}",)
+    error.hint = f"check that {proxy} answers and allows this host, or name the host in NO_PROXY"
+    return error
+
+
+async def read_body(response: httpx.Response, maximum_bytes: int) -> bytes:
+    """Returns the body of an answer, unpacked once at most; raises BadResponseError beyond a number of bytes.
+
+    The body is bounded before it is unpacked and while it is: `Content-Encoding: gzip, gzip` is refused, because
+    2 KB can hold 2 GB by that.
+    """
+    body = bytearray()
+    # Not `aiter_bytes`, which unpacks every layer, each whole chunk at once.
+    async for chunk in _raw(response):
+        body += chunk
+        if len(body) > maximum_bytes:
+            raise _too_large(maximum_bytes)
+    encoding = ",".join(response.headers.get_list("content-encoding")).strip().lower()
+    if encoding in {"", "identity"}:
+        return bytes(body)
+    if encoding not in {"gzip", "x-gzip"}:
+        raise BadResponseError("the answer is encoded, though that was not asked for", code="BadEncoding")
+    unpacker = zlib.decompressobj(UNPACK_GZIP)
+    try:
+        unpacked = unpacker.decompress(body, maximum_bytes + 1)
+    except zlib.error:
+        raise BadResponseError("the answer is not the gzip that it claims to be", code="DecodingError") from None
+    if len(unpacked) > maximum_bytes:
+        raise _too_large(maximum_bytes)
+    return unpacked
+
+
+async def _raw(response: httpx.Response) -> AsyncIterator[bytes]:
+    if not isinstance(response.stream, httpx.AsyncByteStream):
+        raise TypeError("the answer was not asked for by an asynchronous client")
+    async for chunk in response.stream:
+        yield chunk
+
+
+def _too_large(maximum_bytes: int) -> BadResponseError:
+    return BadResponseError(f"the answer is larger than {maximum_bytes} bytes", code="BodyTooLarge")
