@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from exporter.ims.client import ImsClient, endpoint_pool
+from exporter.ims.client import ImsClient
 from exporter.ims.credentials.source import credential_source
+from exporter.ims.http import endpoint_pool
 from exporter.ims.rate_limit import AccountLimiter
 from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import PollKey
