@@ -176,7 +176,7 @@ def test_failed_job_pages_and_clears(stack: Stack, measured: Measured) -> None:
     measured(f"end to end: firing after {fired_at - failed_at:.1f} s, resolved {resolved_at - fired_at:.1f} s later")
     assert firing["labels"]["alertname"] == "ImsJobFailed"
     assert firing["labels"]["job_type"] == "ASR"
-    assert firing["annotations"]["description"].startswith("1 ASR job(s) of default/cn-shanghai failed")
+    assert firing["annotations"]["description"].startswith("1 ASR job(s) of default/cn-shanghai/smart failed")
     assert [alert["status"] for alert in stack.pager.alerts] == ["firing", "resolved"]
 
 
