@@ -9,6 +9,7 @@ ExporterError
 │   │   └── ServerError             ... an error of the service
 │   ├── CredentialsError        no credentials, or the service refuses them: get new ones, or report it
 │   ├── ForbiddenError          the permission is missing: report what to grant
+│   ├── AccountUnusableError    the account may not use the service (payment, activation): report what to do there
 │   ├── ClockSkewError          the clock of this machine is wrong: report it
 │   ├── NotFoundError           the requested job does not exist
 │   ├── BadRequestError         the service refuses this request: do not retry
@@ -95,6 +96,16 @@ class ForbiddenError(ApiError):
     def name_action(self, action: str) -> None:
         """Adds the missing permission to the hint."""
         self.hint = f"grant ice:{action} to the RAM user or role; `check` prints the policy"
+
+
+class AccountUnusableError(ApiError):
+    """The account itself may not use the service: a payment is overdue, or the service is not activated."""
+
+    reason = "forbidden"
+    hint = (
+        "in the console of this account, pay what is overdue, and activate Intelligent Media Services in this region;"
+        " no permission is missing"
+    )
 
 
 class ClockSkewError(ApiError):

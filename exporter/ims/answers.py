@@ -7,6 +7,7 @@ one with half of a surrogate pair or an item that is no object, is decoded again
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from exporter.errors import (
+    AccountUnusableError,
     ApiError,
     BadRequestError,
     BadResponseError,
@@ -37,6 +39,17 @@ MAX_MESSAGE = 300
 """Maximum number of characters of an error message that are kept."""
 MAX_MESSAGE_READ = 5000
 """Maximum number of characters of an error message that are searched for secrets, before it is cut."""
+MAX_CODE = 128
+"""Maximum number of characters of an error code, a job type and a job state; a longer one is cut."""
+MAX_ID = 256
+"""Maximum number of characters of a job id; a longer one is no id."""
+MAX_TOKEN = 8192
+"""Maximum number of characters of a page token, which is sent back in a URL."""
+MAX_ROWS = 1000
+"""Maximum number of jobs on a page. The exporter asks for 100; the service may ignore that."""
+MAX_VALUES = 200_000
+"""Maximum number of JSON values in an answer, counted before it is decoded: an empty object costs 3 bytes in the
+answer, and 100 in memory."""
 HTTP_ERRORS = 400
 HTTP_FORBIDDEN = 403
 HTTP_NOT_FOUND = 404
@@ -66,6 +79,13 @@ ERROR_OF_CODE: tuple[tuple[tuple[str, ...], type[ApiError]], ...] = (
 )
 """The class of an error code, by the beginning of the code; the first that fits counts."""
 
+
+ACCOUNT_UNUSABLE = re.compile(
+    "arrear|overdue|indebt|notenoughbalance|insufficientbalance|unpaid|notopen|notenabled|notactivated|unopened|"
+    "accountstatus",
+    re.IGNORECASE,
+)
+"""In the error codes of an account that owes money or has not activated the service; each service has its own words."""
 
 LATEST_TIME = 253_370_764_800
 """Start of the year 9999, Unix seconds; a later time, or one before 1970, is read as no time."""
@@ -126,13 +146,19 @@ class PageDecoder:
         self._items = msgspec.json.Decoder(list[self._item])  # type: ignore[name-defined] # made at run time
 
     def decode(self, body: bytes, server_time: int | None = None) -> Page:
-        """Returns the page; raises BadResponseError for an answer that is no page of this list."""
+        """Returns the page; raises BadResponseError for an answer that is no page of this list, or too large a one."""
+        refuse_many_values(body)
         try:
             items = self._items.decode(self._raw(body, self._kind.items))
             token = msgspec.json.decode(self._raw(body, self._kind.paging.answer_token))
         except (msgspec.MsgspecError, ValueError, RecursionError):
             items, token = self._decode_leniently(body)
-        return Page(tuple(map(self._job, items)), _text(token), server_time)
+        if len(items) > MAX_ROWS:
+            raise BadResponseError(f"the page has more than {MAX_ROWS} jobs", code="PageTooLarge")
+        next_token = _text(token, MAX_TOKEN + 1)
+        if len(next_token) > MAX_TOKEN:
+            raise BadResponseError(f"the page token has more than {MAX_TOKEN} characters", code="PageTooLarge")
+        return Page(tuple(map(self._job, items)), next_token, server_time)
 
     def _raw(self, body: bytes | msgspec.Raw, path: Path) -> bytes | msgspec.Raw:
         for name in path:
@@ -146,37 +172,39 @@ class PageDecoder:
             found = []  # only an answer of the service itself may say that there are no jobs
         if not isinstance(found, list):
             raise BadResponseError(f"the answer has no list {'.'.join(self._kind.items)}", code="BadResponse")
+        if len(found) > MAX_ROWS:
+            return found, None
         items = [{name: _object(item).get(word) for name, word in self._names.items()} for item in found]
         return [self._item(**fields) for fields in items], _at(answer, self._kind.paging.answer_token)
 
     def _job(self, item: Any) -> ListedJob:  # noqa: ANN401 - a struct made at run time
-        job_id = _text(item.job_id)
-        if not job_id:
+        job_id = _text(item.job_id, MAX_ID + 1)
+        if not job_id or len(job_id) > MAX_ID:
             raise BadResponseError(f"a listed job has no {self._kind.fields.job_id}", code="BadResponse")
-        state = _text(item.state)
+        state = _text(item.state, MAX_CODE)
         return ListedJob(
             job_id,
-            (_text(item.job_type) or UNKNOWN) if self._kind.job_types else self._kind.name,
+            (_text(item.job_type, MAX_CODE) or UNKNOWN) if self._kind.job_types else self._kind.name,
             self._state_of.get(state, state or UNKNOWN),
             parse_time(item.created),
             parse_time(item.modified),
             parse_time(item.ended),
-            _text(item.error_code),
-            _text(item.error_message),
-            _text(item.user_data),
+            _text(item.error_code, MAX_CODE),
+            _text(item.error_message, MAX_MESSAGE),
+            _text(item.user_data, None),  # whoever parses it cuts what is kept of it
         )
 
 
 def parse_details(body: bytes, kind: JobKind, details: DetailsCall) -> JobDetails:
     """Returns the answer of a details call; raises BadResponseError for an answer without a state."""
     answer = parse_object(body)
-    state = _text(_at(answer, details.state))
+    state = _text(_at(answer, details.state), MAX_CODE)
     if not state:
         raise BadResponseError(f"the answer has no {'.'.join(details.state)}", code="BadResponse")
     return JobDetails(
         job_state=kind.state_of(state),
-        error_code=_text(_at(answer, details.error_code)) if details.error_code else "",
-        error_message=_text(_at(answer, details.error_message)) if details.error_message else "",
+        error_code=_text(_at(answer, details.error_code), MAX_CODE) if details.error_code else "",
+        error_message=_text(_at(answer, details.error_message), MAX_MESSAGE) if details.error_message else "",
         modified_at=parse_time(_at(answer, details.modified)) if details.modified else None,
     )
 
@@ -193,10 +221,11 @@ def parse_error(
     except BadResponseError:
         answer = {}
     code, message, request_id = (
-        masked(_text(answer.get(name))[:MAX_MESSAGE_READ]) for name in ("Code", "Message", "RequestId")
+        masked(_text(answer.get(name), MAX_MESSAGE_READ)) for name in ("Code", "Message", "RequestId")
     )
+    code, request_id = code[:MAX_CODE], request_id[:MAX_CODE]
     message = message[:MAX_MESSAGE] or f"HTTP status {status} without a message"
-    kind = _error_class(status, code)
+    kind = AccountUnusableError if ACCOUNT_UNUSABLE.search(code) else _error_class(status, code)
     return kind(
         f"{code}: {message}" if code else message,
         code=code or f"Http{status}",
@@ -222,6 +251,7 @@ def _error_class(status: int, code: str) -> type[ApiError]:
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """Returns a JSON object; raises BadResponseError for anything else."""
+    refuse_many_values(body)
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -229,6 +259,15 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise BadResponseError("the answer is not a JSON object", code="BadResponse")
     return answer
+
+
+def refuse_many_values(body: bytes) -> None:
+    """Raises BadResponseError if an answer may hold more than `MAX_VALUES` values, by its commas and brackets.
+
+    These also occur in texts, so the number is an upper bound: `{"a": "b,c"}` counts as three.
+    """
+    if body.count(b",") + body.count(b"{") + body.count(b"[") > MAX_VALUES:
+        raise BadResponseError(f"the answer has more than {MAX_VALUES} values", code="PageTooLarge")
 
 
 def parse_time(value: object) -> int | None:
@@ -246,11 +285,12 @@ def parse_time(value: object) -> int | None:
     return seconds if 0 <= seconds < LATEST_TIME else None
 
 
-def _text(value: object) -> str:
-    """Returns a text, or a number as a text; half of a surrogate pair is escaped, since UTF-8 cannot encode it."""
+def _text(value: object, maximum: int | None) -> str:
+    """Returns a text, or a number as a text, cut to a number of characters; half of a surrogate pair is escaped."""
     if isinstance(value, str):
+        value = value[:maximum]
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
-    return "" if value is None or isinstance(value, bool | dict | list) else str(value)
+    return "" if value is None or isinstance(value, bool | dict | list) else str(value)[:maximum]
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import suppress
 from dataclasses import astuple
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.errors import (
+    AccountUnusableError,
     ApiError,
     BadRequestError,
     BadResponseError,
@@ -274,3 +276,75 @@ def test_every_text_read_can_be_stored_and_shown(text: str) -> None:
 
     for read in (*job, *astuple(details), str(error), error.code):
         str(read).encode()
+
+
+LARGE = "x" * 1_000_000
+
+
+def test_texts_are_cut_where_they_are_read() -> None:
+    """A text of any length that is kept, logged or shown is cut once; the data of the user is parsed first."""
+    item = {**ITEM, "JobType": LARGE, "JobState": LARGE, "UserData": LARGE}
+    page = PageDecoder(SMART).decode(body({"SmartJobList": [item]}))
+    details = details_of({**DETAILS, "State": LARGE, "ErrorCode": LARGE, "ErrorMessage": LARGE})
+    error = parse_error(400, body({"Code": LARGE, "Message": LARGE, "RequestId": LARGE}))
+
+    assert [len(text) for text in (page.jobs[0].job_type, page.jobs[0].job_state)] == [128, 128]
+    assert len(page.jobs[0].user_data) == len(LARGE)
+    assert [len(text) for text in (details.job_state, details.error_code, details.error_message)] == [128, 128, 300]
+    assert [len(text) for text in (error.code, str(error), error.request_id)] == [128, 430, 128]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        body({"SmartJobList": [{"JobId": str(number)} for number in range(1001)]}),
+        b'{"SmartJobList": [' + b"{}," * 500_000 + b"{}]}",
+        b'{"SmartJobList": [' + b"[]," * 500_000 + b"[]]}",
+        b'{"SmartJobList": [' + b"1," * 500_000 + b"1]}",
+        b'{"SmartJobList": [' + b"1," * 5_000 + b"1]}",
+        b'{"SmartJobList": [], "NextToken": "' + b"x" * 10_000 + b'"}',
+        b'{"SmartJobList": [], "Other": [' + b'{"a":1},' * 500_000 + b"{}]}",
+    ],
+    ids=["rows", "empty objects", "empty lists", "numbers", "few numbers", "token", "elsewhere"],
+)
+def test_pages_that_are_too_large(answer: bytes) -> None:
+    """A page of more jobs, values or token than any page has is refused before it costs memory."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadResponseError) as caught:
+            PageDecoder(SMART).decode(answer)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert caught.value.code == "PageTooLarge"
+    assert peak < 4_000_000
+
+
+def test_a_page_of_1000_jobs() -> None:
+    """A service may ignore the size asked for, and send up to 1,000 jobs."""
+    page = PageDecoder(SMART).decode(body({"SmartJobList": [{**ITEM, "JobId": str(number)} for number in range(1000)]}))
+
+    assert len(page.jobs) == 1000
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "Forbidden.Arrears",
+        "Arrearage",
+        "AccountOverdue",
+        "InvalidAccountStatus.NotEnoughBalance",
+        "UserNotOpen",
+        "Forbidden.ServiceNotOpened",
+        "ServiceNotEnabled",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 403])
+def test_an_account_that_may_not_use_the_service(status: int, code: str) -> None:
+    """Arrears and a service that is not activated are no missing permission, and the hint says what to do."""
+    error = parse_error(status, body({"Code": code, "Message": "words", "RequestId": "r"}))
+
+    assert type(error) is AccountUnusableError
+    assert error.reason == "forbidden"
+    assert "pay what is overdue, and activate" in error.hint
