@@ -119,7 +119,10 @@ class App:
         await asyncio.gather(*(worker.stop() for worker in workers))
         try:
             deleted = await to_thread_shielded(
-                self._ledger.belong_to, settings.shard or 0, other_shards if self._scheduler else ()
+                self._ledger.claim,
+                settings.shard or 0,
+                {target.key for target in settings.polled_targets},
+                other_shards if self._scheduler else (),
             )
         except LedgerError:
             self._start(workers)
@@ -181,9 +184,10 @@ class App:
         maximum = max(MIN_HUNG_SECONDS, HUNG_INTERVALS * self.settings.poll_interval_seconds)
         now = time.monotonic()
         return [
-            f"the poll loop of {worker.poller.key} hangs: no heartbeat for {now - worker.poller.last_beat:.0f} seconds"
+            f"the poll loop of {worker.poller.key} hangs: "
+            f"no heartbeat for {now - worker.poller.last_heartbeat:.0f} seconds"
             for worker in self.workers
-            if now - worker.poller.last_beat > maximum
+            if now - worker.poller.last_heartbeat > maximum
         ]
 
     def not_ready(self) -> list[str]:
@@ -240,7 +244,9 @@ async def assembled(
     `load` returns the settings of a reload. Only the process that holds the lock of the ledger may recreate it.
     """
     async with AsyncExitStack() as stack:
-        ledger = Ledger(settings.ledger_path, kept=settings.standby != "none", recreate_if_damaged=recreate_if_damaged)
+        ledger = Ledger(
+            settings.ledger_path, exclusive=settings.standby != "none", recreate_if_damaged=recreate_if_damaged
+        )
         stack.callback(ledger.close)
         app = App(settings, environ, ledger, load or (lambda: settings))
         stack.push_async_callback(app.close)

@@ -131,6 +131,12 @@ class TokenRefusedError(BadRequestError):
     hint = "nothing to do: the next poll reads the list from the start"
 
 
+class BudgetExceededError(ApiError):
+    """A poll or a survey read as much as it may without coming to an end."""
+
+    hint = "the list is larger than the exporter reads in one poll, or it never ends; reduce lookback_days"
+
+
 class BadResponseError(ApiError):
     """The answer is not in the documented format: corrupt, cut off, too large, or from another server."""
 

@@ -10,9 +10,8 @@ from exporter.arguments import number, whole_number
 from exporter.commands.output import print_line
 from exporter.commands.startup import configure
 from exporter.jobs.kinds import KINDS
-from exporter.polling.pagination import PAGE_SIZE
-from exporter.polling.reading import FEW
-from exporter.polling.reconcile import SLACK_SECONDS
+from exporter.polling.reading import POLLS_PER_DEEP_POLL, POLLS_PER_OPEN_LISTS
+from exporter.polling.reconcile import MAX_LAG_SECONDS, MIN_SLACK_SECONDS
 
 if TYPE_CHECKING:
     import argparse
@@ -65,20 +64,33 @@ def plan_command(arguments: argparse.Namespace) -> bool:
 
 
 def cost(settings: Settings, load: Load, kind: JobKind) -> Cost:
-    """Returns the calls for a job kind of a target under a steady load: the pages of open, new and ended jobs."""
-    interval = settings.poll_interval_seconds
-    per_poll_jobs = load.jobs_per_day * interval / DAY
-    new = load.jobs_per_day * (interval + SLACK_SECONDS) / DAY
-    open_lists, ended_lists = len(kind.open_states), len(kind.known_types) * len(kind.ended_states)
-    by_lists = ended_lists + per_poll_jobs / PAGE_SIZE
+    """Returns the calls for a job kind of a target under a steady load: the pages of open, new and ended jobs.
+
+    Ended jobs are assumed to have been created an open queue's length ago. A poll without open jobs reads the newest
+    jobs alone, and the open lists in every tenth poll.
+    """
+    interval, size = settings.poll_interval_seconds, kind.paging.max_size
+    per_second = load.jobs_per_day / DAY
+    per_poll_jobs = per_second * interval
+    shallow, deep = interval + MIN_SLACK_SECONDS, POLLS_PER_DEEP_POLL * interval + MAX_LAG_SECONDS
+    new = sum(_pages(per_second * span, size) for span in (*[shallow] * (POLLS_PER_DEEP_POLL - 1), deep))
+    open_lists = len(kind.open_states)
+    by_lists = len(kind.ended_states) * _pages(load.open_jobs + per_poll_jobs, size)
     has_details = settings.failure_details and kind.details is not None
-    ended = min(per_poll_jobs, by_lists) if has_details else min(per_poll_jobs * FEW, by_lists)
+    ended = min(per_poll_jobs, by_lists) if has_details else min(per_poll_jobs * by_lists, by_lists)
     details = per_poll_jobs * load.failure_ratio if has_details else 0.0
-    per_poll = _pages(load.open_jobs / open_lists) * open_lists + _pages(new) + ended + details
-    survey = _pages(load.jobs_per_day * settings.lookback_days) + 1
+    opened = _pages(load.open_jobs / open_lists, size) * open_lists
+    per_poll = opened + new / POLLS_PER_DEEP_POLL + ended + details
+    survey = _pages(load.jobs_per_day * settings.lookback_days, size) + 1
     polls = DAY / interval
     surveys = 24 / settings.survey_interval_hours
-    return Cost(1 + open_lists, per_poll, survey, per_poll * polls + survey * surveys, per_poll / interval)
+    return Cost(
+        1 + open_lists / POLLS_PER_OPEN_LISTS,
+        per_poll,
+        survey,
+        per_poll * polls + survey * surveys,
+        per_poll / interval,
+    )
 
 
 def report(settings: Settings, load: Load) -> str:
@@ -121,5 +133,5 @@ def _row(name: str, per_poll: str, per_day: str) -> str:
     return f"{name:<40}{per_poll:>10}{per_day:>12}"
 
 
-def _pages(jobs: float) -> int:
-    return max(1, math.ceil(jobs / PAGE_SIZE))
+def _pages(jobs: float, size: int) -> int:
+    return max(1, math.ceil(jobs / size))

@@ -113,6 +113,8 @@ class Page:
 
     jobs: tuple[ListedJob, ...]
     next_token: str = ""
+    skipped: tuple[str, ...] = ()
+    """Why items could not be read, one reason for each: `no_id` or `not_an_object`."""
     server_time: int | None = None
     """The service's clock when it answered (the `Date` header), Unix seconds."""
 
@@ -158,7 +160,10 @@ class PageDecoder:
         next_token = _text(token, MAX_TOKEN + 1)
         if len(next_token) > MAX_TOKEN:
             raise BadResponseError(f"the page token has more than {MAX_TOKEN} characters", code="PageTooLarge")
-        return Page(tuple(map(self._job, items)), next_token, server_time)
+        jobs = [self._job(item) for item in items if item is not None]
+        readable = tuple(job for job in jobs if 0 < len(job.job_id) <= MAX_ID)
+        skipped = ("not_an_object",) * (len(items) - len(jobs)) + ("no_id",) * (len(jobs) - len(readable))
+        return Page(readable, next_token, skipped, server_time)
 
     def _raw(self, body: bytes | msgspec.Raw, path: Path) -> bytes | msgspec.Raw:
         for name in path:
@@ -174,16 +179,16 @@ class PageDecoder:
             raise BadResponseError(f"the answer has no list {'.'.join(self._kind.items)}", code="BadResponse")
         if len(found) > MAX_ROWS:
             return found, None
-        items = [{name: _object(item).get(word) for name, word in self._names.items()} for item in found]
-        return [self._item(**fields) for fields in items], _at(answer, self._kind.paging.answer_token)
+        items = [self._item_of(item) if isinstance(item, dict) else None for item in found]
+        return items, _at(answer, self._kind.paging.answer_token)
+
+    def _item_of(self, item: dict[str, Any]) -> Any:  # noqa: ANN401 - a struct made at run time
+        return self._item(**{name: item.get(word) for name, word in self._names.items()})
 
     def _job(self, item: Any) -> ListedJob:  # noqa: ANN401 - a struct made at run time
-        job_id = _text(item.job_id, MAX_ID + 1)
-        if not job_id or len(job_id) > MAX_ID:
-            raise BadResponseError(f"a listed job has no {self._kind.fields.job_id}", code="BadResponse")
         state = _text(item.state, MAX_CODE)
         return ListedJob(
-            job_id,
+            _text(item.job_id, MAX_ID + 1),
             (_text(item.job_type, MAX_CODE) or UNKNOWN) if self._kind.job_types else self._kind.name,
             self._state_of.get(state, state or UNKNOWN),
             parse_time(item.created),

@@ -78,12 +78,12 @@ class V3Auth(httpx.Auth):
 class RetryBudget(stop_base):
     """The seconds that the calls of one poll may spend on second and further attempts, all together.
 
-    `beat` is called as they wait and go on: the poll is alive.
+    `heartbeat` is called while they wait and after each attempt: the poll is alive.
     """
 
-    def __init__(self, seconds: float, beat: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, seconds: float, heartbeat: Callable[[], None] = lambda: None) -> None:
         self._left = seconds
-        self.beat = beat
+        self.heartbeat = heartbeat
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         """Says whether the attempt coming up would start beyond the budget."""
@@ -185,7 +185,7 @@ class ImsClient:
         )
         started = time.monotonic()
         try:
-            return await retrying(self._renewing, method, action, parameters, weight, budget.beat)
+            return await retrying(self._renewing, method, action, parameters, weight, budget.heartbeat)
         finally:
             if retrying.statistics.get("attempt_number", 1) > 1:
                 budget.charge(time.monotonic() - started)
@@ -202,16 +202,16 @@ class ImsClient:
             return await self._measured(*call)
 
     async def _measured(
-        self, method: str, action: str, parameters: dict[str, str], weight: int, beat: Callable[[], None]
+        self, method: str, action: str, parameters: dict[str, str], weight: int, heartbeat: Callable[[], None]
     ) -> tuple[bytes, int | None]:
-        await self._limiter.acquire(weight, beat)
+        await self._limiter.acquire(weight, heartbeat)
         async with self._slots.acquire(
-            for_survey=weight > 1, heartbeat=beat
+            for_survey=weight > 1, heartbeat=heartbeat
         ):  # the time of a call does not run before that
-            return await self._timed(method, action, parameters, beat)
+            return await self._timed(method, action, parameters, heartbeat)
 
     async def _timed(
-        self, method: str, action: str, parameters: dict[str, str], beat: Callable[[], None]
+        self, method: str, action: str, parameters: dict[str, str], heartbeat: Callable[[], None]
     ) -> tuple[bytes, int | None]:
         started = time.monotonic()
         code = "Interrupted"
@@ -225,7 +225,7 @@ class ImsClient:
             raise
         finally:
             self._observe(action, code, time.monotonic() - started)
-            beat()
+            heartbeat()
         self._limiter.record_success()
         return answer
 

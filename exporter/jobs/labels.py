@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 OTHER = "other"
-LONGEST = 64
+MAX_LENGTH = 64
 
 
 class LabelSet:
@@ -24,7 +24,7 @@ class LabelSet:
 
     def bounded(self, value: str) -> str:
         """Returns the value to use as the label."""
-        value = value.strip()[:LONGEST] or UNKNOWN
+        value = value.strip()[:MAX_LENGTH] or UNKNOWN
         if value not in self._known:
             if len(self._known) >= self._limit:
                 return OTHER

@@ -14,6 +14,9 @@ DURATION_BOUNDS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7
 FAILED_WINDOWS = (("1h", 3600), ("24h", 86400))
 """The windows of `ims_jobs_failed_recent`: label value and seconds."""
 
+NOTICED_WINDOWS = (("5m", 300),)
+"""The windows of `ims_jobs_failed_noticed`: label value and seconds."""
+
 FAILED_JOBS_SHOWN = 100
 OLDEST_JOBS_SHOWN = 20
 
@@ -90,6 +93,14 @@ class Snapshot:
     """The newest failure by job_type; missing where there is none."""
     ledger_jobs: int
     """Jobs the ledger holds one by one (open, and ended a moment ago)."""
+    failed_noticed: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Failures that were first published within the window, by (job_type, window)."""
+    list_lag_seconds: float = 0.0
+    """How late the lists have been lately."""
+    late_jobs: int = 0
+    """Jobs that the lists showed later than the polls overlap."""
+    gaps_given_up: int = 0
+    """Places between two pages that could not be proven to hide no job."""
     failed_jobs: tuple[FailedJob, ...] = ()
     """The last jobs that failed, newest first, at most `FAILED_JOBS_SHOWN`."""
     oldest_jobs: tuple[WaitingJob, ...] = ()
@@ -118,6 +129,10 @@ class Health:
     survey_complete: bool = False
     survey_progress: float = 0.0
     catchup_truncated: bool = False
+    rows_skipped: Mapping[str, int] = field(default_factory=dict)
+    """Rows that could not be read since the exporter started, by reason."""
+    budgets_exceeded: Mapping[str, int] = field(default_factory=dict)
+    """Polls and surveys that were cut short since the exporter started, by `poll` and `survey`."""
 
 
 @dataclass(frozen=True, slots=True)

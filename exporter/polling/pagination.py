@@ -1,161 +1,174 @@
-"""Reading a list page by page, and what the pages prove.
+"""Reads a list page by page, and says what the pages prove. Polls and surveys read by the same rules.
 
 The rows of a list move between its pages while it is read: a job that leaves the list pulls all older ones up by one
-place, so that one may slip from an unread page to a page already read. A single page, though, is one answer of the
-service: whatever it does not show between its first and its last row was not in the list at that moment. So each page
-is kept as evidence for the span of creation times it covers, and the seams between pages as what is not proven.
+place, so that one may slip from a page that is read later to one that was read before. Rows of one second may even
+come in another order in each request. A single page, though, is one answer: what it does not show between the second
+of its first row and the second of its last row was not in the list at that moment. So a page is evidence for the
+seconds strictly between its first and its last row, and the seconds around a page boundary are a page gap.
+
+Worked example, jobs named by their second of creation, pages of three:
+
+    page 1: 90 80 70    covers everything after 70
+    page 2: 70 60 50    begins with 70: a second job of 70 may have changed places with this one, so 70 is a gap
+    page 3: 55 40 30    begins with 55, as a job has moved down from page 2: it covers 54 to 31, and 50 is no gap
+    (no token)          the list ends: page 3 covers everything before 30 as well
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from exporter.errors import BadResponseError
 from exporter.jobs.labels import LabelSet
 from exporter.jobs.states import JOB_STATES
+from exporter.polling.records import PageGap, Reason, Row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from exporter.ims.answers import ListedJob, Page
     from exporter.jobs.kinds import JobKind
 
-PAGE_SIZE = 100
-"""The service's limit for one page."""
-UNKNOWN_VALUES = 20
-"""So many undocumented job types, and job states, get a label of their own; later ones are `other`."""
-
-
-class Row(NamedTuple):
-    """A job as a list showed it; times are Unix seconds on the service's clock."""
-
-    job_id: str
-    job_type: str
-    job_state: str
-    created_at: int
-    modified_at: int | None
-    is_dated: bool = True
-    """Whether the service gave a time; without one, `created_at` is only that of the row above."""
-    noticed_at: int | None = None
-    """When a poll met the end of a job it knew as open: it stands in where the service gives no `modified_at`."""
-
-    @property
-    def ended_at(self) -> int:
-        """When an ended job ended: its last modification; else when that was noticed; else its creation."""
-        moment = self.noticed_at if self.modified_at is None else self.modified_at
-        return self.created_at if moment is None else max(self.created_at, moment)
-
-
-class Seam(NamedTuple):
-    """A span of creation times, ends included, in which a job may have slipped between two pages."""
-
-    older: int
-    newer: int
-
-    def meets(self, other: Seam) -> bool:
-        """Whether the two spans have a second in common."""
-        return self.older <= other.newer and other.older <= self.newer
-
-    def common(self, other: Seam) -> Seam:
-        """Returns the span that two seams have in common."""
-        return Seam(max(self.older, other.older), min(self.newer, other.newer))
+MAX_UNKNOWN_VALUES = 20
+"""Maximum number of undocumented job types, and of undocumented states, that get a label; others are `other`."""
 
 
 @dataclass(slots=True)
-class Walk:
-    """The pages of one list as read, newest first."""
+class ListReading:
+    """The pages of one list as they were read, newest job first."""
 
     pages: list[tuple[Row, ...]] = field(default_factory=list)
     is_complete: bool = False
     """Whether the list was read to its end."""
+    unproven: set[int] = field(default_factory=set)
+    """Indexes of the pages that held a row that could not be read: such a page proves nothing."""
 
-    def covers(self, created_at: int) -> bool:
-        """Whether one page alone shows all jobs of the list created in that second."""
+    def covers(self, second: int) -> bool:
+        """Returns whether one page alone shows all jobs of the list that were created in that second."""
         last = len(self.pages) - 1
         for number, page in enumerate(self.pages):
             newest = math.inf if number == 0 else page[0].created_at if page else -math.inf
             oldest = -math.inf if number == last and self.is_complete else page[-1].created_at if page else math.inf
-            if oldest < created_at < newest:
+            if oldest < second < newest and number not in self.unproven:
                 return True
         return False
 
-    def reaches(self, created_at: int) -> bool:
-        """Whether the list was read on to jobs older than that second, or to its end."""
-        return self.is_complete or any(page and page[-1].created_at < created_at for page in self.pages)
+    def reaches(self, second: int) -> bool:
+        """Returns whether the list was read to jobs older than that second, or to its end."""
+        return self.is_complete or any(page and page[-1].created_at < second for page in self.pages)
 
-    def seams(self) -> list[Seam]:
-        """Returns the seams between pages that have no job in common."""
+    def gaps(self) -> list[PageGap]:
+        """Returns the page gaps, newest first: places where the next page does not begin with a newer job.
+
+        A job that both pages show proves nothing, since rows of one second may change places between two requests.
+        """
         found = []
-        for above, below in zip(self.pages, self.pages[1:], strict=False):
-            if above and not {row.job_id for row in above}.intersection(row.job_id for row in below):
-                newer = above[-1].created_at
-                found.append(Seam(min(below[0].created_at, newer) if below else 0, newer))
+        for number, page in enumerate(self.pages):
+            below = self.pages[number + 1] if number + 1 < len(self.pages) else None
+            if page and number in self.unproven:
+                found.append(PageGap(page[-1].created_at, page[0].created_at))
+            if page and below is not None and (not below or below[0].created_at <= page[-1].created_at):
+                found.append(PageGap(below[0].created_at if below else 0, page[-1].created_at))
         return found
 
 
-def _each_once(jobs: Iterable[ListedJob]) -> Iterable[ListedJob]:
-    """Returns the jobs in their order, a repeated one where it stands first: there the list is in order."""
-    first: dict[str, ListedJob] = {}
-    for job in jobs:
-        first.setdefault(job.job_id, job)
-    return first.values()
-
-
 class Labels:
-    """The job types and states met so far: what comes from the service becomes a label only through these."""
+    """Turns what the service says into rows; job types and states become labels only through it, few and short."""
 
     def __init__(self, kind: JobKind, job_types: Iterable[str] = (), job_states: Iterable[str] = ()) -> None:
-        self._types = LabelSet((*kind.known_types, *job_types), len(kind.known_types) + UNKNOWN_VALUES)
-        self._states = LabelSet((*JOB_STATES, *job_states), len(JOB_STATES) + UNKNOWN_VALUES)
+        self._kind = kind
+        self._types = LabelSet((*kind.known_types, *job_types), len(kind.known_types) + MAX_UNKNOWN_VALUES)
+        self._states = LabelSet((*JOB_STATES, *job_states), len(JOB_STATES) + MAX_UNKNOWN_VALUES)
 
-    def rows(self, page: Page, created_at: int) -> tuple[Row, ...]:
-        """Returns a page's jobs; without a creation time one gets a later one that does not change, if there is any.
+    def rows(self, page: Page, created_at: int, list_state: str = "") -> tuple[Row, ...]:
+        """Returns the jobs of a page, each once; raises BadResponseError for a page that is not newest first.
 
-        `created_at` is that of the row before the page.
+        `created_at` is that of the row before the page: a job without a creation time gets the one of the row above it.
+        `list_state` is the state that the list is filtered by: a row that shows an earlier state is behind the list.
         """
-        rows = []
-        for job in _each_once(page.jobs):
+        rows: list[Row] = []
+        oldest = math.inf
+        for job in _first_of_each(page.jobs):
             if job.created_at is not None:
                 created_at = job.created_at
+                if created_at > oldest:
+                    raise BadResponseError("the list is not newest job first", code="NotNewestFirst")
+                oldest = created_at
             elif job.modified_at is not None:
                 created_at = min(created_at, job.modified_at)
-            rows.append(self._row(job, created_at))
+            rows.append(self._row(job, created_at, list_state))
         return tuple(rows)
 
     def job_state(self, state: str) -> str:
         """Returns the label of a job state."""
         return self._states.bounded(state)
 
-    def _row(self, job: ListedJob, created_at: int) -> Row:
-        job_type = self._types.bounded(job.job_type)
-        is_dated = job.created_at is not None or job.modified_at is not None
-        modified_at = job.modified_at if job.ended_at is None else job.ended_at
-        return Row(job.job_id, job_type, self.job_state(job.job_state), created_at, modified_at, is_dated)
+    def _row(self, job: ListedJob, created_at: int, list_state: str) -> Row:
+        state = self.job_state(job.job_state)
+        order = self._kind.job_states
+        if state in order and list_state in order and order.index(state) < order.index(list_state):
+            state = list_state
+        return Row(
+            job.job_id,
+            self._types.bounded(job.job_type),
+            state,
+            created_at,
+            job.modified_at if job.ended_at is None else job.ended_at,
+            job.created_at is not None or job.modified_at is not None,
+            Reason(job.error_code, job.error_message) if job.error_code else None,
+        )
 
 
-async def read_pages(
-    ask: Callable[[str], Awaitable[Page]], labels: Labels, now: int
-) -> AsyncIterator[tuple[tuple[Row, ...], bool]]:
-    """Yields each page's rows, and whether it is the last page; `ask` is given the token of the page to read.
+def _first_of_each(jobs: Iterable[ListedJob]) -> Iterable[ListedJob]:
+    """Returns the jobs in their order; of a repeated one the first, where it stands in order."""
+    first: dict[str, ListedJob] = {}
+    for job in jobs:
+        first.setdefault(job.job_id, job)
+    return first.values()
 
-    Raises BadResponseError for a list that never ends.
+
+class ListCursor:
+    """Reads one list page by page, newest job first.
+
+    `ask` returns the page that a token leads to; `list_state` is the state that the list is filtered by, and `token`
+    where to begin. `oldest_at` is the creation time down to which the list has been read.
     """
-    token, asked = "", {""}
-    created_at = now
-    before: tuple[Row, ...] = ()
-    while True:
-        page = await ask(token)
-        rows = labels.rows(page, created_at)
-        if rows and rows == before:
-            raise BadResponseError("the list gives the same page again: it would never end", code="EndlessList")
-        before = rows
-        created_at = rows[-1].created_at if rows else created_at
-        token = page.next_token
-        yield rows, not token
-        if not token:
-            return
-        if token in asked:
-            raise BadResponseError("the list gives the same NextToken again: it would never end", code="EndlessList")
-        asked.add(token)
+
+    def __init__(
+        self,
+        ask: Callable[[str], Awaitable[Page]],
+        labels: Labels,
+        now: int,
+        *,
+        list_state: str = "",
+        token: str = "",
+    ) -> None:
+        self.is_complete = False
+        self.skipped: Counter[str] = Counter()
+        """Rows of the last page that could not be read, by reason."""
+        self.token = token
+        self.oldest_at = now
+        self._ask = ask
+        self._labels = labels
+        self._list_state = list_state
+        self._asked = {token}
+        self._last: tuple[Row, ...] = ()
+
+    async def next_page(self) -> tuple[Row, ...]:
+        """Returns the rows of the next page; raises BadResponseError for a list that never ends or is out of order."""
+        page = await self._ask(self.token)
+        rows = self._labels.rows(page, self.oldest_at, self._list_state)
+        if rows and rows == self._last:
+            raise BadResponseError("the list repeats the same page: it would never end", code="EndlessList")
+        self._last = rows
+        self.skipped = Counter(page.skipped)
+        self.oldest_at = rows[-1].created_at if rows else self.oldest_at
+        self.token = page.next_token
+        self.is_complete = not page.next_token
+        if page.next_token in self._asked and page.next_token:
+            raise BadResponseError("the list repeats the same page token: it would never end", code="EndlessList")
+        self._asked.add(page.next_token)
+        return rows

@@ -1,41 +1,54 @@
-"""The calls of one poll: open lists, the head of all jobs, and a search for the jobs that left the open lists."""
+"""What one poll reads: the newest jobs, the open jobs, and the calls that a search makes (`exporter.polling.search`).
+
+A job only moves forward. So reading the open lists in the order of a job's life misses none: a job that moves on
+while they are read is in a list that is read later, or has left them all and is searched for in the end. The list of
+all jobs is read at the same time: a job that it shows in an earlier state than another list is taken in the later
+one.
+"""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections import defaultdict
+import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from exporter.errors import ApiError, ForbiddenError, NotFoundError
-from exporter.jobs.labels import LONGEST, OTHER, UNKNOWN
-from exporter.jobs.states import FAILED, OPEN_STATES
-from exporter.polling.pagination import PAGE_SIZE, Labels, Row, Walk, read_pages
-from exporter.polling.reconcile import READINGS_OF_A_SEAM, Observed, OpenJob
+from exporter.errors import ApiError, BudgetExceededError, ForbiddenError, NotFoundError
+from exporter.jobs.labels import MAX_LENGTH, OTHER, UNKNOWN
+from exporter.jobs.states import FAILED
+from exporter.polling.pagination import ListCursor, ListReading
+from exporter.polling.reconcile import MAX_LAG_SECONDS
+from exporter.polling.records import Reason, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from exporter.ims.answers import JobDetails, Page
     from exporter.ims.client import RetryBudget
     from exporter.jobs.kinds import JobKind
-    from exporter.polling.reconcile import Known
+    from exporter.polling.pagination import Labels
+    from exporter.polling.records import Known, OpenJob
 
-FEW = 2
-"""So few jobs of a type are asked for one by one at once: a list would cost as much."""
-ASKED_ANYWAY = 50
-"""So few jobs are not looked for among the failed: each that failed is asked for its reason in any case."""
-UNDOCUMENTED_PAGES = 10
-"""So many pages of an undocumented state's list a poll reads at most."""
-UNLISTED_JOBS = 50
-"""So many jobs in a state that cannot be listed a poll looks for."""
-READING_STEP = 7
-"""A list read again for its seams has pages smaller by so much, so that they end elsewhere."""
+POLLS_PER_DEEP_POLL = 5
+"""Every fifth poll is deep: it reads again what lists that were late may have shown since the last deep one."""
+POLLS_PER_OPEN_LISTS = 10
+"""Where no job is known to be open, every tenth poll reads the open lists."""
+MAX_INTERVALS_BETWEEN_POLLS = 1.5
+"""After more poll intervals without a good poll, the next one is deep."""
+MAX_UNDOCUMENTED_PAGES = 10
+"""Maximum number of pages of the list of an undocumented state that a poll reads."""
+MAX_UNLISTED_JOBS = 50
+"""Maximum number of jobs in a state that cannot be listed that a poll looks for."""
+MAX_POLL_PAGES = 20_000
+"""Maximum number of pages that a poll reads: two million jobs."""
+MAX_FIRST_READINGS = 8
+"""Maximum number of times that the first poll reads an open list again for its page gaps."""
+PAGE_SIZE_STEP = 7
+"""Rows by which the pages of a list that is read again are smaller, so that they end elsewhere."""
 
 
 class Api(Protocol):
-    """The calls of IMS that a poll makes."""
+    """The calls of the service that a poll makes, for one job kind of a target."""
 
     kind: JobKind
 
@@ -53,218 +66,198 @@ class Api(Protocol):
     async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a job failed, as the service tells it."""
-
-    error_code: str
-    error_message: str
-
-
 @dataclass(slots=True)
 class Reader:
-    """Makes the calls of one poll and keeps everything it saw."""
+    """Makes the calls of one poll, and keeps everything that they showed."""
 
     api: Api
     budget: RetryBudget
     labels: Labels
     job_types: tuple[str, ...]
-    """The only types to look at; empty for all."""
+    """The only job types to poll; empty for all."""
     page_size: int
     may_get: bool
-    """Whether GetSmartHandleJob may be called."""
+    """Whether the details call may be made."""
     local_time: int
     rows: list[Row] = field(default_factory=list)
     reasons: dict[str, Reason] = field(default_factory=dict)
-    started_at: int | None = None
+    """Reasons of failures, as far as the details call knows them."""
+    started_at: int = 0
+    """The earliest clock reading of the poll, ours or the service's."""
     list_calls: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Rows that could not be read, by reason."""
     was_forbidden: bool = False
-    """Whether the service refused GetSmartHandleJob for want of permission."""
+    """Whether the service refused the details call for lack of permission."""
 
-    async def page(self, job_type: str, job_state: str, token: str) -> Page:
-        """Reads one page; the first one tells the service's clock, of which the earlier reading is the safe one."""
-        page = await self.api.list_jobs(
-            job_type=job_type or (self.job_types[0] if len(self.job_types) == 1 else ""),
-            job_state=job_state,
-            size=self.page_size,
-            token=token,
-            budget=self.budget,
-        )
-        if self.started_at is None:
-            self.started_at = min(self.local_time, page.server_time or self.local_time)
-        self.list_calls += 1
-        return page
+    def __post_init__(self) -> None:
+        self.started_at = self.local_time
 
-    async def walk(
-        self,
-        job_type: str = "",
-        job_state: str = "",
-        down_to: float = -math.inf,
-        goes_on: Callable[[tuple[Row, ...]], bool] = lambda _: True,
-    ) -> Walk:
-        """Reads a list down to a creation time, as long as `goes_on` wants the page after the one it is given."""
-        result = Walk()
-        async for rows, is_last in read_pages(
-            lambda token: self.page(job_type, job_state, token), self.labels, self.local_time
-        ):
-            result.pages.append(rows)
-            result.is_complete = is_last
-            self.rows.extend(row for row in rows if not self.job_types or row.job_type in self.job_types)
-            if (rows and rows[-1].created_at < down_to) or not goes_on(rows):
+    @property
+    def kind(self) -> JobKind:
+        """The job kind that is polled."""
+        return self.api.kind
+
+    def cursor(self, job_type: str = "", word: str = "", page_size: int = 0) -> ListCursor:
+        """Returns a cursor on a list, filtered by a type and by a state in the service's word; empty for all."""
+        only_type = self.job_types[0] if len(self.job_types) == 1 else ""
+        type_filter = (job_type or only_type) if self.kind.filters.job_type else ""
+
+        async def ask(token: str) -> Page:
+            if self.list_calls >= MAX_POLL_PAGES:
+                raise BudgetExceededError(f"the poll has read {MAX_POLL_PAGES} pages", code="PollBudget")
+            self.list_calls += 1
+            page = await self.api.list_jobs(
+                job_type=type_filter,
+                job_state=word,
+                size=page_size or self.page_size,
+                token=token,
+                budget=self.budget,
+            )
+            self.started_at = min(self.started_at, page.server_time or self.started_at)
+            return page
+
+        return ListCursor(ask, self.labels, self.local_time, list_state=self.kind.state_of(word))
+
+    async def read_page(self, cursor: ListCursor, reading: ListReading) -> tuple[Row, ...]:
+        """Reads the next page; adds it to the reading, and its rows to those of the poll, if their types are polled."""
+        rows = await cursor.next_page()
+        if cursor.skipped:
+            self.skipped.update(cursor.skipped)
+            reading.unproven.add(len(reading.pages))
+        reading.pages.append(rows)
+        reading.is_complete = cursor.is_complete
+        self.rows.extend(row for row in rows if not self.job_types or row.job_type in self.job_types)
+        return rows
+
+    async def read_list(
+        self, cursor: ListCursor, wants_more: Callable[[tuple[Row, ...]], bool] = lambda _: True
+    ) -> ListReading:
+        """Reads a list to its end, or to the first page after which `wants_more` is false."""
+        reading = ListReading()
+        while not reading.is_complete:
+            if not wants_more(await self.read_page(cursor, reading)):
                 break
-        return result
+        return reading
 
-    async def get(self, job: OpenJob) -> bool:
-        """Asks for one job; returns whether it is deleted. Raises ApiError, but not for a deleted one."""
+    async def get(self, job_id: str, budget: RetryBudget | None = None) -> JobDetails | None:
+        """Asks for one job, and keeps the reason of its failure; returns None for a job that the call does not know.
+
+        Raises ApiError. After one that is forbidden, the details call is not made again in this poll.
+        """
         try:
-            answer = await self.api.get_job(job.job_id, budget=self.budget)
+            details = await self.api.get_job(job_id, budget=budget or self.budget)
         except NotFoundError:
-            return True
-        state = self.labels.job_state(answer.job_state)
-        self.rows.append(Row(job.job_id, job.job_type, state, job.created_at, answer.modified_at))
-        self.reasons[job.job_id] = Reason(answer.error_code, answer.error_message)
-        return False
+            return None
+        except ForbiddenError:
+            self.may_get, self.was_forbidden = False, True
+            raise
+        if details.error_code and details.job_state == FAILED:
+            self.reasons[job_id] = Reason(details.error_code, details.error_message)
+        return details
 
 
-async def observe(reader: Reader, known: Known, slack: int, lookback_seconds: int) -> Observed:
-    """Makes one poll's calls.
+async def side_by_side(*calls: Coroutine[object, object, object]) -> None:
+    """Makes calls that do not depend on each other at the same time; raises the first error, and cancels the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                group.create_task(call)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
-    A job only moves forward, so reading the open lists in the order of a job's life, then all new jobs, then the
-    ended lists, meets every job at least once. Raises ApiError for whatever the retries did not mend.
+
+def is_deep(known: Known, started_at: int, interval_seconds: float) -> bool:
+    """Returns whether a poll reads further back than the horizon: every fifth one, and the first one after a pause."""
+    if known.polled_at is None or known.polls % POLLS_PER_DEEP_POLL == 0:
+        return True
+    return started_at - known.polled_at > MAX_INTERVALS_BETWEEN_POLLS * interval_seconds
+
+
+def newest_floor(known: Known, started_at: int, interval_seconds: float) -> int:
+    """Returns the creation time down to which a poll reads the list of all jobs.
+
+    A deep poll reads what lists that were up to 15 minutes late when the last deep poll read them did not show then.
+    In a pause the lists may have stopped right after the last good poll, which may have been later than the last deep
+    one.
     """
-    kind = reader.api.kind
-    walks = {state: Walk() for state in OPEN_STATES}
-    for state in kind.open_states:
-        for word in kind.filters_of(state):
-            walks[state] = await _open_walk(reader, word, known)
-    for state in sorted({job.job_state for job in known.open_jobs.values()}.difference(OPEN_STATES)):
-        walks[state] = await _undocumented_walk(reader, state, known)
-    started_at = reader.started_at or reader.local_time
-    oldest = started_at - lookback_seconds
-    horizon = started_at - slack if known.horizon is None else known.horizon
-    head = await reader.walk(down_to=max(horizon, oldest))
-    found = {row.job_id for row in reader.rows}
-    vanished = [job for job in known.open_jobs.values() if job.job_id not in found]
-    sought = [job for state, walk in walks.items() for job in _sought(state, walk, vanished, known.polls)]
-    absent = await _search(reader, sought)
-    return Observed(
-        started_at=started_at,
-        rows=reader.rows,
-        absent=absent,
-        not_sought=frozenset(job.job_id for job in vanished).difference(job.job_id for job in sought),
-        head_seams=head.seams(),
-        oldest=oldest,
-        is_truncated=horizon < oldest,
-    )
+    if known.polled_at is None:
+        return started_at - MAX_LAG_SECONDS
+    if not is_deep(known, started_at, interval_seconds):
+        return known.horizon
+    return min(known.horizon, max(known.remembered_since, known.deep_at - MAX_LAG_SECONDS))
 
 
-async def _open_walk(reader: Reader, state: str, known: Known) -> Walk:
-    """Reads an open list; at a first poll as often as it takes to cover the seams, for what it misses is not new."""
-    walk = await reader.walk(job_state=state)
-    seams = walk.seams() if known.horizon is None else []
-    for _ in range(READINGS_OF_A_SEAM):
-        if seams:
-            reader.page_size -= READING_STEP
-            again = (await reader.walk(job_state=state)).seams()
-            seams = [before.common(seam) for before in seams for seam in again if before.meets(seam)]
-    return walk
+async def read_newest(reader: Reader, known: Known, *, oldest_age: int, interval_seconds: float) -> ListReading:
+    """Reads the list of all jobs as far back as the poll needs, but not beyond the lookback."""
+
+    def wants_more(rows: tuple[Row, ...]) -> bool:
+        floor = newest_floor(known, reader.started_at, interval_seconds)
+        return not rows or rows[-1].created_at >= max(floor, reader.started_at - oldest_age)
+
+    return await reader.read_list(reader.cursor(), wants_more)
 
 
-async def _undocumented_walk(reader: Reader, state: str, known: Known) -> Walk:
-    """Reads the list of an undocumented state as far as it pays: nobody knows whether the state is an end.
+async def read_open_lists(reader: Reader, known: Known) -> dict[str, ListReading]:
+    """Reads the open lists in the order of a job's life; returns the readings of undocumented states, by state."""
+    for state in reader.kind.open_states:
+        for word in reader.kind.filters_of(state):
+            await _read_open_list(reader, word, is_first=known.polled_at is None or known.has_new_types)
+    undocumented = {job.job_state for job in known.open_jobs.values()}.difference(reader.kind.job_states)
+    return {state: await _read_undocumented_list(reader, state, known) for state in sorted(undocumented)}
+
+
+async def _read_open_list(reader: Reader, word: str, *, is_first: bool) -> None:
+    """Reads an open list; the first poll reads it again until pages cover its gaps: what it misses is not new later."""
+    reading = await reader.read_list(reader.cursor(word=word))
+    gaps = reading.gaps() if is_first else []
+    size, quiet = reader.page_size, 0
+    for _ in range(MAX_FIRST_READINGS):
+        if not gaps or quiet > 1:
+            break
+        size -= PAGE_SIZE_STEP
+        seen = {row.job_id for row in reader.rows}
+        again = (await reader.read_list(reader.cursor(word=word, page_size=size))).gaps()
+        quiet = 0 if len({row.job_id for row in reader.rows}) > len(seen) else quiet + 1
+        gaps = [gap.common(other) for gap in gaps for other in again if gap.meets(other)]
+
+
+async def _read_undocumented_list(reader: Reader, state: str, known: Known) -> ListReading:
+    """Reads the list of an undocumented state as far as it pays, since nobody knows whether the state is an end.
 
     It may be long, refused, or show all jobs; then it proves little or nothing.
     """
-    if state in {UNKNOWN, OTHER} or len(state) >= LONGEST:
-        return Walk()  # a label, but not the state's name
+    if state in {UNKNOWN, OTHER} or len(state) >= MAX_LENGTH:
+        return ListReading()  # a label, but not the word of the service
     oldest = min(job.created_at for job in known.open_jobs.values() if job.job_state == state)
-    pages = itertools.count(1)
+    pages_left = MAX_UNDOCUMENTED_PAGES
+
+    def wants_more(rows: tuple[Row, ...]) -> bool:
+        nonlocal pages_left
+        pages_left -= 1
+        is_filtered = all(row.job_state == state for row in rows)
+        return pages_left > 0 and is_filtered and not (rows and rows[-1].created_at < oldest)
+
     try:
-        return await reader.walk(
-            job_state=state,
-            down_to=oldest,
-            goes_on=lambda rows: all(row.job_state == state for row in rows) and next(pages) < UNDOCUMENTED_PAGES,
-        )
-    except ApiError:  # an outage meets the next call, too
-        return Walk()
+        return await reader.read_list(reader.cursor(word=state), wants_more)
+    except ApiError:  # in an outage the next call fails, too
+        return ListReading()
 
 
-def _sought(state: str, walk: Walk, vanished: Iterable[OpenJob], polls: int) -> list[OpenJob]:
-    """Returns the jobs that are no longer in their open list, as far as that was read.
+def jobs_to_search(
+    vanished: Iterable[OpenJob], undocumented: dict[str, ListReading], kind: JobKind, polls: int
+) -> list[OpenJob]:
+    """Returns the jobs that are not in their open list any more, as far as that list was read.
 
-    Where there is no such list, it is some of the jobs, others with each poll.
+    Of the jobs in a state that has no list, every poll looks for some others.
     """
-    jobs = [job for job in vanished if job.job_state == state]
-    if state in OPEN_STATES:
-        return jobs
-    if walk.is_complete or any(row.job_state == state for page in walk.pages for row in page):
-        return [job for job in jobs if walk.reaches(job.created_at)]
-    first = polls * UNLISTED_JOBS % len(jobs) if jobs else 0
-    return [*jobs[first:], *jobs[:first]][:UNLISTED_JOBS]
-
-
-async def _search(reader: Reader, vanished: Iterable[OpenJob]) -> set[str]:
-    """Looks for jobs that left the open lists; returns those proven to be in no list any more.
-
-    What has not ended either may be in a state that the service does not document: only the list of all states proves.
-    """
-    by_filter: dict[str, dict[str, OpenJob]] = defaultdict(dict)
-    for job in vanished:
-        by_filter[job.job_type if job.job_type in reader.api.kind.job_types else ""][job.job_id] = job
-    absent: set[str] = set()
-    for job_type, wanted in by_filter.items():
-        if reader.may_get and len(wanted) > FEW:
-            await _read_ended(reader, job_type, wanted, while_it_pays=True)
-        absent |= await _get_each(reader, wanted)
-        await _read_ended(reader, job_type, wanted, while_it_pays=False)
-        if wanted:
-            proof = await _read_down(reader, job_type, "", wanted)
-            absent |= {job.job_id for job in wanted.values() if proof.covers(job.created_at)}
-    return absent
-
-
-async def _get_each(reader: Reader, wanted: dict[str, OpenJob]) -> set[str]:
-    """Asks for each job wanted, as long as that is allowed, and takes it out of `wanted`; returns the deleted ones."""
-    absent = set()
-    for job in list(wanted.values()):
-        if not reader.may_get:
-            break
-        try:
-            if await reader.get(job):
-                absent.add(job.job_id)
-            del wanted[job.job_id]
-        except ApiError as error:  # the lists tell as well, at a higher price
-            reader.may_get = False
-            reader.was_forbidden = isinstance(error, ForbiddenError)
-    return absent
-
-
-async def _read_ended(reader: Reader, job_type: str, wanted: dict[str, OpenJob], *, while_it_pays: bool) -> None:
-    """Reads the ended lists for the jobs wanted; with `while_it_pays` not for a few that failed."""
-    kind = reader.api.kind
-    for state in kind.ended_states:
-        for word in kind.filters_of(state):
-            if wanted and not (while_it_pays and state == FAILED and len(wanted) <= ASKED_ANYWAY):
-                await _read_down(reader, job_type, word, wanted, while_it_pays=while_it_pays)
-
-
-async def _read_down(
-    reader: Reader, job_type: str, state: str, wanted: dict[str, OpenJob], *, while_it_pays: bool = False
-) -> Walk:
-    """Reads a list down to the oldest job wanted, and takes each job found out of `wanted`.
-
-    With `while_it_pays`, the list is left at the first page that shows none of them: from there on, asking for the
-    remaining ones by id costs fewer calls.
-    """
-
-    def take(rows: tuple[Row, ...]) -> bool:
-        hits = [wanted.pop(row.job_id) for row in rows if row.job_id in wanted]
-        return bool(wanted) and bool(hits or not while_it_pays)
-
-    down_to = min(job.created_at for job in wanted.values())
-    return await reader.walk(job_type, state, down_to, take)
-
-
-def page_size(polls: int) -> int:
-    """Returns the page size of a poll: it changes from poll to poll, so that the seams never stay in one place."""
-    return PAGE_SIZE - polls % 2
+    jobs = list(vanished)
+    found = [job for job in jobs if job.job_state in kind.open_states]
+    for state, reading in undocumented.items():
+        of_state = [job for job in jobs if job.job_state == state]
+        if reading.is_complete or any(row.job_state == state for page in reading.pages for row in page):
+            found += [job for job in of_state if reading.reaches(job.created_at)]
+        elif of_state:
+            first = polls * MAX_UNLISTED_JOBS % len(of_state)
+            found += [*of_state[first:], *of_state[:first]][:MAX_UNLISTED_JOBS]
+    return found

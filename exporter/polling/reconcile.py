@@ -1,174 +1,122 @@
-"""What a poll has seen, held against what the ledger knows: which jobs are new, moved, ended or gone.
+"""Reconciles what a poll has seen with what the ledger knows: which jobs are new, have moved, ended or are gone.
 
 A pure function. These rules count every job once:
 
-- Listed among the lately ended: counted already.
+- Ended and remembered: it is counted already, in whatever state a list that is behind still shows it.
 - Known as open, now ended: its end is counted.
-- Unknown and open: remembered; its birth is counted if it was created since `horizon` and the target's first poll.
-- Unknown and ended, created since `horizon`: born and ended between two polls; both are counted.
-- Unknown and ended, created before `horizon`: counted before, or older than the exporter.
-- Known as open, and in no list any more in two polls running: deleted.
-- In an undocumented state, created before the lookback: forgotten; nobody knows whether that state is an end.
+- Counted as deleted, and back: open again, or its end is counted.
+- Not known and open: it is remembered. Its creation is counted if it was created since `remembered_since`.
+- Not known and ended, created since `remembered_since`: it was created and ended between two polls, or the lists were
+  late; both are counted, since every ended job that young and counted is remembered.
+- Not known and ended, created before that: it is counted already, or older than the exporter.
+- Known as open, and missing: after two polls in which no list shows it, it is counted as deleted if the details call
+  does not know it either, else after 15 minutes.
+- In a state that is not documented, and created before the lookback: it is forgotten; nobody knows whether it ended.
 
-The first poll of a target counts nothing: what is there then is history.
+The first poll of a job kind counts nothing: what exists then is history.
+
+Worked example, polls every 60 s with a slack of 120 s. The poll at second 1000 saw job A waiting, and sets the
+horizon to 880. Job B is created at 1010 and fails at 1040; the poll at 1060 reads the list of all jobs down to 880
+and finds B: it is not known, and created since: its creation and its failure are counted, and B is remembered. The
+poll at 1120 reads B again: remembered, not counted. Once B is older than 15 minutes and older than the last deep poll
+reads, B is forgotten, and only the count of its hour is kept.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from exporter.polling.pagination import Row, Seam
+from exporter.jobs.labels import UNKNOWN
+from exporter.polling.records import OpenGap, OpenJob, Outcome, PageGap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from exporter.jobs.kinds import JobKind
+    from exporter.polling.records import Known, Observed, Row
 
 T = TypeVar("T")
 
-SLACK_SECONDS = 120
-"""How late a new job may show up in the lists, and how far the service's own clocks may be apart."""
+MIN_SLACK_SECONDS = 120
+"""Time that a new job may need to appear in the lists, clocks of the service that differ included."""
+MAX_LAG_SECONDS = 900
+"""Maximum lateness of the lists that loses nothing; also the time that a deletion without details call takes."""
+LAG_MARGIN_SECONDS = 30
+LAG_DECAY_SECONDS = 6 * 3600.0
+"""Time constant with which an observed lateness is forgotten."""
+REMEMBER_SECONDS = MAX_LAG_SECONDS + 300
+"""Time for which an ended job is remembered after a poll noticed its end: a list that is behind shows it as open."""
 POLLS_UNTIL_DELETED = 2
 POLLS_UNTIL_DELETED_UNPROVEN = 10
-"""A job that shares its second of creation with a page's end cannot be proven absent; it gets this long."""
-READINGS_OF_A_SEAM = 3
-"""A seam within one second of very many jobs cannot be covered; it is given up after so many readings."""
+"""Polls after which a job is deleted that no list shows, though its second is in a page gap."""
+QUIET_READINGS = 2
+QUIET_TIE_READINGS = 6
+"""Readings in a row without an unknown job that close a page gap; more for a gap within one second.
+
+Rows of one second may come in another order in each request. A job on the far side of a page boundary is then missed
+with a probability of at most 1/4 per reading, and by a first reading and six more with one of 1/16384.
+"""
+MAX_GAP_READINGS = 30
+"""Maximum number of polls that read a page gap again before it is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenJob:
-    """A job that had not ended when last seen."""
-
-    job_id: str
-    job_type: str
-    job_state: str
-    created_at: int
-    missing_polls: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSeam:
-    """A seam that is read again until one page covers it."""
-
-    seam: Seam
-    readings: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the ledger knows of a target before a poll; as constructed, before its first one."""
-
-    kind: JobKind
-    polls: int = 0
-    horizon: int | None = None
-    """Every job created before this moment has been seen."""
-    proven_to: int = 0
-    """The head walks so far have shown every job created before this moment but those in `seams`."""
-    seams: tuple[OpenSeam, ...] = ()
-    baseline: int = 0
-    """When the target was first polled."""
-    open_jobs: Mapping[str, OpenJob] = field(default_factory=dict)
-    lately_ended: AbstractSet[str] = frozenset()
-    """The ids of the ended jobs that a poll may meet again as if they were new."""
-    job_types: AbstractSet[str] = frozenset()
-    """The types met so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What one poll has read."""
-
-    started_at: int
-    """When the poll began, on the service's clock."""
-    rows: Collection[Row]
-    """Every sighting in the order of reading."""
-    absent: AbstractSet[str] = frozenset()
-    """Open jobs proven to be in no list any more."""
-    not_sought: AbstractSet[str] = frozenset()
-    """Open jobs that the poll did not see, and did not look for."""
-    head_seams: Collection[Seam] = ()
-    oldest: int = 0
-    """Where the lookback begins."""
-    is_truncated: bool = False
-    """Whether the head was read down to `lookback` only, which is short of the horizon."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a poll changes."""
-
-    started_at: int
-    horizon: int
-    proven_to: int
-    seams: tuple[OpenSeam, ...]
-    baseline: int
-    open_jobs: tuple[OpenJob, ...]
-    """Open jobs that are new or changed."""
-    closed_ids: tuple[str, ...]
-    """Jobs that are open no longer."""
-    ended: tuple[Row, ...]
-    """Jobs whose end is counted."""
-    history: tuple[Row, ...]
-    """Jobs that ended before the target's first poll: remembered, not counted."""
-    created_types: tuple[str, ...]
-    """The type of each job whose birth is counted."""
-    deleted_types: tuple[str, ...]
-    """The type of each job that is counted as deleted."""
-    is_truncated: bool
+def slack_of(known: Known, started_at: int) -> int:
+    """Returns by how many seconds a poll that starts now overlaps with the one before, by the lateness seen lately."""
+    if known.polled_at is None:
+        return MIN_SLACK_SECONDS
+    between_polls = min(max(0, started_at - known.polled_at), MAX_LAG_SECONDS)
+    wanted = math.ceil(known.lag_seconds + between_polls + LAG_MARGIN_SECONDS) if known.lag_seconds else 0
+    return min(max(MIN_SLACK_SECONDS, wanted), MAX_LAG_SECONDS)
 
 
 def reconcile(known: Known, observed: Observed) -> Outcome:
-    """Returns what the poll changes; it depends on its arguments alone."""
-    ends = known.kind.ended_states
-    latest = _latest(observed.rows, known)
-    known_ended = [
-        row if row.modified_at is not None else row._replace(noticed_at=observed.started_at)
-        for row in latest.values()
-        if row.job_state in ends and row.job_id in known.open_jobs
-    ]
-    forgotten, kept = _split(
-        known.open_jobs.values(), lambda job: _is_bygone(latest.get(job.job_id, job), known, observed)
+    """Returns what the poll changes; the result depends on the arguments alone."""
+    is_first = known.polled_at is None
+    baseline = observed.started_at if is_first else known.baseline
+    latest = _latest(known, observed.rows)
+    forgotten, followed = _split(
+        known.open_jobs.values(), lambda job: _is_forgotten(latest.get(job.job_id, job), known, observed)
     )
     new = [row for row in latest.values() if row.job_id not in known.open_jobs and _is_new(row, known, observed)]
-    baseline = observed.started_at if known.horizon is None else known.baseline
-    counted, history = _split(new, lambda row: known.horizon is not None and _counts(row, known, baseline))
-    sought = (job for job in kept if job.job_id not in observed.not_sought)
-    deleted, missing = _split(_missing(sought, latest), lambda job: _is_deleted(job, observed.absent))
-    horizon, seams = _advance(known, observed)
+    returned, first_seen = _split(new, lambda row: row.job_id in known.gone)
+    history, counted = _split(first_seen, lambda row: is_first or (_has_ended(row, known) and row.ended_at < baseline))
+    known_ended = [
+        _noticed(row, observed) for row in latest.values() if row.job_id in known.open_jobs and _has_ended(row, known)
+    ]
+    came_to_an_end = [
+        *known_ended,
+        *(_noticed(row, observed) for row in (*returned, *counted) if _has_ended(row, known)),
+    ]
+    missing = list(_missing(followed, latest, observed))
+    deleted, waiting = _split(missing, lambda job: _is_deleted(job, observed))
+    gaps, given_up = _open_gaps(known, observed, {row.created_at for row in first_seen})
+    late = [] if is_first else [row for row in counted if _lag_of(row, known) > 0]
+    horizon, remembered_since = _advance(known, observed, gaps)
     return Outcome(
         started_at=observed.started_at,
+        is_deep=observed.is_deep,
         horizon=horizon,
-        proven_to=max(known.proven_to, observed.started_at - SLACK_SECONDS),
-        seams=seams,
+        remembered_since=remembered_since,
+        proven_to=max(known.proven_to, observed.started_at - observed.slack_seconds),
+        gaps=gaps,
+        gaps_given_up=given_up,
         baseline=baseline,
+        lag_seconds=_lag_now(known, observed, late),
+        late_jobs=sum(row.created_at < known.horizon for row in late),
         open_jobs=(
-            *(_open(row) for row in new if row.job_state not in ends),
-            *_moved(kept, latest, ends),
-            *missing,
+            *(_open(row) for row in new if not _has_ended(row, known)),
+            *_moved(followed, latest, known),
+            *waiting,
         ),
         closed_ids=(*(row.job_id for row in known_ended), *(job.job_id for job in (*deleted, *forgotten))),
-        ended=(*known_ended, *(row for row in counted if row.job_state in ends)),
-        history=tuple(row for row in history if row.job_state in ends),
-        created_types=tuple(row.job_type for row in counted if row.created_at >= max(baseline, known.horizon or 0)),
-        deleted_types=tuple(job.job_type for job in deleted),
+        ended=tuple(came_to_an_end),
+        history=tuple(row for row in history if _has_ended(row, known)),
+        created_types=tuple(row.job_type for row in counted if row.created_at >= max(baseline, known.remembered_since)),
+        deleted=tuple(deleted),
+        returned_ids=tuple(row.job_id for row in returned),
         is_truncated=observed.is_truncated,
     )
-
-
-def _latest(rows: Iterable[Row], known: Known) -> dict[str, Row]:
-    """Returns the last sighting of each job that is not counted yet; an end once seen stays."""
-    ends = known.kind.ended_states
-    latest: dict[str, Row] = {}
-    for row in rows:
-        if row.job_id in known.lately_ended:
-            continue
-        before = latest.get(row.job_id)
-        if before is None or row.job_state in ends or before.job_state not in ends:
-            latest[row.job_id] = row
-    return latest
 
 
 def _split(items: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], list[T]]:
@@ -180,60 +128,131 @@ def _split(items: Iterable[T], belongs: Callable[[T], bool]) -> tuple[list[T], l
     return yes, no
 
 
-def _is_new(row: Row, known: Known, observed: Observed) -> bool:
-    if row.job_state not in known.kind.ended_states:
-        return not _is_bygone(row, known, observed)
-    return known.horizon is None or (row.is_dated and row.created_at >= known.horizon)
+def _has_ended(job: Row | OpenJob, known: Known) -> bool:
+    return job.job_state in known.kind.ended_states
 
 
-def _is_bygone(job: Row | OpenJob, known: Known, observed: Observed) -> bool:
+def _latest(known: Known, rows: Iterable[Row]) -> dict[str, Row]:
+    """Returns the most advanced sighting of each job that is not counted yet; of equals, the last one."""
+    order = known.kind.job_states
+    latest: dict[str, Row] = {}
+    for row in rows:
+        if row.job_id in known.ended_ids:
+            continue
+        before = latest.get(row.job_id)
+        if before is None or not _is_behind(row.job_state, before.job_state, order):
+            latest[row.job_id] = row
+    return latest
+
+
+def _is_behind(state: str, other: str, order: tuple[str, ...]) -> bool:
+    """Returns whether a job passes the one state before the other; states that are not documented have no place."""
+    return state in order and other in order and order.index(state) < order.index(other)
+
+
+def _is_forgotten(job: Row | OpenJob, known: Known, observed: Observed) -> bool:
     return job.job_state not in known.kind.job_states and job.created_at < observed.oldest
 
 
-def _counts(row: Row, known: Known, baseline: int) -> bool:
-    return row.job_state not in known.kind.ended_states or row.ended_at >= baseline
+def _is_new(row: Row, known: Known, observed: Observed) -> bool:
+    if not _has_ended(row, known):
+        return not _is_forgotten(row, known, observed)
+    is_young = row.is_dated and row.created_at >= known.remembered_since
+    return known.polled_at is None or is_young or row.job_id in known.gone
+
+
+def _noticed(row: Row, observed: Observed) -> Row:
+    return row._replace(noticed_at=observed.started_at)
 
 
 def _open(row: Row) -> OpenJob:
     return OpenJob(row.job_id, row.job_type, row.job_state, row.created_at)
 
 
-def _moved(known_jobs: Iterable[OpenJob], latest: Mapping[str, Row], ends: Collection[str]) -> Iterable[OpenJob]:
-    for job in known_jobs:
+def _moved(jobs: Iterable[OpenJob], latest: Mapping[str, Row], known: Known) -> Iterator[OpenJob]:
+    """Yields the open jobs of which the poll has learned something; a job never goes back to an earlier state."""
+    order = known.kind.job_states
+    for job in jobs:
         row = latest.get(job.job_id)
-        if row and row.job_state not in ends and (job.missing_polls or row.job_state != job.job_state):
-            yield replace(job, job_state=row.job_state, missing_polls=0)
+        if row is None or _has_ended(row, known):
+            continue
+        state = job.job_state if _is_behind(row.job_state, job.job_state, order) else row.job_state
+        job_type = row.job_type if job.job_type == UNKNOWN else job.job_type
+        seen = OpenJob(job.job_id, job_type, state, job.created_at)
+        if seen != job:
+            yield seen
 
 
-def _missing(known_jobs: Iterable[OpenJob], latest: Mapping[str, Row]) -> list[OpenJob]:
-    return [replace(job, missing_polls=job.missing_polls + 1) for job in known_jobs if job.job_id not in latest]
+def _missing(jobs: Iterable[OpenJob], latest: Mapping[str, Row], observed: Observed) -> Iterator[OpenJob]:
+    for job in jobs:
+        if job.job_id not in latest and job.job_id not in observed.unchecked:
+            yield replace(
+                job,
+                missing_polls=job.missing_polls + 1,
+                absent_polls=job.absent_polls + (job.job_id in observed.absent),
+                missing_since=observed.started_at if job.missing_since is None else job.missing_since,
+            )
 
 
-def _is_deleted(job: OpenJob, absent: AbstractSet[str]) -> bool:
-    needed = POLLS_UNTIL_DELETED if job.job_id in absent else POLLS_UNTIL_DELETED_UNPROVEN
-    return job.missing_polls >= needed
+def _is_deleted(job: OpenJob, observed: Observed) -> bool:
+    missing_for = observed.started_at - (job.missing_since or observed.started_at)
+    if job.absent_polls < POLLS_UNTIL_DELETED:
+        return False
+    if job.job_id in observed.denied:
+        return True
+    is_proven = job.job_id in observed.proven_absent or job.absent_polls >= POLLS_UNTIL_DELETED_UNPROVEN
+    return is_proven and missing_for >= MAX_LAG_SECONDS
 
 
-def _advance(known: Known, observed: Observed) -> tuple[int, tuple[OpenSeam, ...]]:
-    """Returns the next horizon and the seams to read again: no job may hide between the two."""
-    top = observed.started_at - SLACK_SECONDS
-    floor = top if known.horizon is None else known.horizon
-    before = sorted(known.seams, key=lambda old: old.seam)
-    again = tuple(
-        OpenSeam(Seam(max(seam.older, floor), seam.newer), readings)
-        for seam in observed.head_seams
-        if seam.older < top and seam.newer >= floor and (readings := _readings(seam, known, before))
-    )
-    return max(floor, min([top, *(open_seam.seam.older for open_seam in again)])), again
+def _lag_of(row: Row, known: Known) -> int:
+    """Returns how late the lists were, at least, with a job first seen now; 0 where nothing is proven.
+
+    The poll before, at `polled_at`, read everything down to its horizon: a job created earlier was in no list then.
+    """
+    if known.polled_at is None or not row.is_dated or row.created_at < known.since(row.job_type):
+        return 0
+    if any(gap.gap.older <= row.created_at <= gap.gap.newer for gap in known.gaps):
+        return 0
+    return max(0, known.polled_at - row.created_at)
 
 
-def _readings(seam: Seam, known: Known, before: list[OpenSeam]) -> int:
-    """Returns how often a seam has been read with nothing proven; zero when it needs no further reading."""
-    if known.horizon is None or seam.newer >= known.proven_to:
-        return 1
-    readings = 0
-    at = bisect_right(before, seam.newer, key=lambda old: old.seam.older)
-    while at and before[at - 1].seam.newer >= seam.older:
-        at -= 1
-        readings = max(readings, before[at].readings)
-    return readings + 1 if 0 < readings < READINGS_OF_A_SEAM else 0
+def _lag_now(known: Known, observed: Observed, late: Iterable[Row]) -> float:
+    elapsed = max(0, observed.started_at - (known.polled_at or observed.started_at))
+    faded = known.lag_seconds * math.exp(-elapsed / LAG_DECAY_SECONDS)
+    return max([faded if faded >= 1 else 0.0, *(float(_lag_of(row, known)) for row in late)])
+
+
+def _advance(known: Known, observed: Observed, gaps: tuple[OpenGap, ...]) -> tuple[int, int]:
+    """Returns the next horizon, which no open gap may lie behind, and from when on ended jobs are remembered."""
+    deep_at = observed.started_at if observed.is_deep else known.deep_at
+    floor = 0 if known.polled_at is None else known.remembered_since
+    horizon = max(floor, min([observed.started_at - observed.slack_seconds, *(gap.gap.older for gap in gaps)]))
+    return horizon, max(floor, min(horizon, deep_at - MAX_LAG_SECONDS - MIN_SLACK_SECONDS))
+
+
+def _open_gaps(known: Known, observed: Observed, unknown_at: set[int]) -> tuple[tuple[OpenGap, ...], int]:
+    """Returns the page gaps to read again, and how many are given up.
+
+    A gap matters where the list was never read without a gap: after `proven_to`, and in the gaps that are open already.
+    What a page of this poll covers is closed. `unknown_at` holds the seconds in which unknown jobs were seen.
+    """
+    top = observed.started_at - observed.slack_seconds
+    floor = known.horizon if known.polled_at is not None else top
+    fresh = OpenGap(PageGap(max(floor, known.proven_to), top), readings=0)
+    to_read = [fresh, *known.gaps] if fresh.gap.older <= top else known.gaps
+    opened: dict[PageGap, OpenGap] = {}
+    given_up = 0
+    for seen in observed.newest_gaps:
+        for before in to_read:
+            if not before.gap.meets(seen):
+                continue
+            gap = before.gap.common(seen)
+            has_news = any(gap.older <= second <= gap.newer for second in unknown_at)
+            quiet = 0 if has_news or before.readings == 0 else before.quiet_readings + 1
+            if quiet >= (QUIET_TIE_READINGS if gap.older == gap.newer else QUIET_READINGS):
+                continue
+            if before.readings >= MAX_GAP_READINGS:
+                given_up += 1
+            elif gap not in opened or opened[gap].readings <= before.readings:
+                opened[gap] = OpenGap(gap, before.readings + 1, quiet)
+    return tuple(opened.values()), given_up

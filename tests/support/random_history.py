@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from exporter.ims.client import RetryBudget
     from exporter.jobs.snapshot import Snapshot
-    from exporter.polling.reconcile import Outcome
+    from exporter.polling.records import Outcome
     from exporter.simulator.job_store import Job
 
 TYPES = ("ASR", "DynamicChart", "VideoTranslation", "TextToSpeech", "Mystery")
@@ -277,6 +277,13 @@ class History:
             job_types=self.job_types,
         )
 
+    def knows_open_jobs(self) -> bool:
+        """Returns whether the last poll left jobs that are known to be open."""
+        snapshot = self.poller.view.snapshot
+        return snapshot is not None and any(
+            number for (_, state), number in snapshot.jobs.items() if state not in SMART.ended_states
+        )
+
     def is_polled(self, job_id: str) -> bool:
         """Whether the exporter polls the type of this job."""
         return not self.job_types or self.service.types[job_id] in self.job_types
@@ -294,7 +301,7 @@ class History:
     def note(self, outcome: Outcome) -> None:
         """Records a stored poll; jobs that ended before the first one are history."""
         self.counted.extend(row.job_id for row in outcome.ended)
-        self.deleted += len(outcome.deleted_types)
+        self.deleted += len(outcome.deleted)
         self.created += len(outcome.created_types)
         self.remembered |= {job.job_id for job in outcome.open_jobs}
         if self._is_reconsidered and self.history_ends is not None:

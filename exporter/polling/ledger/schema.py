@@ -118,33 +118,32 @@ MIGRATIONS = (
       region_id TEXT NOT NULL,
       job_kind TEXT NOT NULL,
       polls INTEGER NOT NULL DEFAULT 0 CHECK (polls >= 0),
-      horizon INTEGER,
+      polled_at INTEGER,
+      deep_at INTEGER NOT NULL DEFAULT 0,
+      horizon INTEGER NOT NULL DEFAULT 0,
+      remembered_since INTEGER NOT NULL DEFAULT 0,
       proven_to INTEGER NOT NULL DEFAULT 0,
-      seams TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(seams)),
+      gaps TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(gaps)),
       baseline INTEGER NOT NULL DEFAULT 0,
+      polled_since TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(polled_since)),
+      lag_seconds REAL NOT NULL DEFAULT 0 CHECK (lag_seconds >= 0),
       truncated_at INTEGER,
       surveyed_at INTEGER,
       surveyed_from INTEGER,
       job_types TEXT NOT NULL DEFAULT 'null' CHECK (json_valid(job_types)),
       UNIQUE (account, region_id, job_kind)
     ) STRICT;
-    INSERT INTO new_target SELECT id, account, region_id, 'smart', polls, horizon, proven_to, seams, baseline,
-      truncated_at, surveyed_at, surveyed_from, job_types FROM target;
+    INSERT INTO new_target
+      SELECT id, account, region_id, 'smart', polls, horizon + 120, coalesce(horizon + 120, 0), coalesce(horizon, 0),
+        coalesce(horizon, 0), proven_to,
+        (SELECT json_group_array(json_array(value ->> 0, value ->> 1, value ->> 2, 0)) FROM json_each(seams)),
+        baseline, '{}', 0, truncated_at, surveyed_at, surveyed_from, job_types
+      FROM target;
     DROP TABLE target;
     ALTER TABLE new_target RENAME TO target;
 
-    CREATE TABLE new_open_job (
-      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
-      job_id TEXT NOT NULL,
-      job_type TEXT NOT NULL,
-      job_state TEXT NOT NULL CHECK (job_state NOT IN ('Finished', 'Failed')),
-      created_at INTEGER NOT NULL,
-      missing_polls INTEGER NOT NULL CHECK (missing_polls >= 0),
-      PRIMARY KEY (target_id, job_id)
-    ) STRICT, WITHOUT ROWID;
-    INSERT INTO new_open_job SELECT * FROM open_job;
-    DROP TABLE open_job;
-    ALTER TABLE new_open_job RENAME TO open_job;
+    ALTER TABLE open_job ADD COLUMN absent_polls INTEGER NOT NULL DEFAULT 0 CHECK (absent_polls >= 0);
+    ALTER TABLE open_job ADD COLUMN missing_since INTEGER;
 
     CREATE TABLE new_ended_job (
       target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
@@ -153,11 +152,61 @@ MIGRATIONS = (
       job_state TEXT NOT NULL CHECK (job_state IN ('Finished', 'Failed', 'Cancelled')),
       created_at INTEGER NOT NULL,
       ended_at INTEGER NOT NULL CHECK (ended_at >= created_at),
+      noticed_at INTEGER NOT NULL,
       PRIMARY KEY (target_id, job_id)
     ) STRICT, WITHOUT ROWID;
-    INSERT INTO new_ended_job SELECT * FROM ended_job;
+    INSERT INTO new_ended_job SELECT *, ended_at FROM ended_job;
     DROP TABLE ended_job;
     ALTER TABLE new_ended_job RENAME TO ended_job;
+
+    CREATE TABLE gone_job (
+      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
+      job_id TEXT NOT NULL,
+      job_type TEXT NOT NULL,
+      created_at INTEGER NOT NULL,
+      gone_at INTEGER NOT NULL,
+      PRIMARY KEY (target_id, job_id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE owed_reason (
+      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
+      job_id TEXT NOT NULL,
+      job_type TEXT NOT NULL,
+      noticed_at INTEGER NOT NULL,
+      tries INTEGER NOT NULL CHECK (tries >= 0),
+      PRIMARY KEY (target_id, job_id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE noticed_failure (
+      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
+      job_type TEXT NOT NULL,
+      published_at REAL NOT NULL,
+      failures INTEGER NOT NULL CHECK (failures > 0),
+      PRIMARY KEY (target_id, job_type, published_at)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE new_counter (
+      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
+      name TEXT NOT NULL
+        CHECK (name IN ('created', 'ended', 'failures', 'deleted', 'late jobs', 'gaps given up')),
+      job_type TEXT NOT NULL,
+      label TEXT NOT NULL,
+      value INTEGER NOT NULL CHECK (value >= 0),
+      PRIMARY KEY (target_id, name, job_type, label)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO new_counter SELECT * FROM counter;
+    DROP TABLE counter;
+    ALTER TABLE new_counter RENAME TO counter;
+
+    ALTER TABLE survey ADD COLUMN reading INTEGER NOT NULL DEFAULT 1 CHECK (reading >= 1);
+    ALTER TABLE survey ADD COLUMN quiet_readings INTEGER NOT NULL DEFAULT 0 CHECK (quiet_readings >= 0);
+    ALTER TABLE survey ADD COLUMN has_news INTEGER NOT NULL DEFAULT 0 CHECK (has_news IN (0, 1));
+    CREATE TABLE survey_tie (
+      target_id INTEGER NOT NULL REFERENCES target (id) ON DELETE CASCADE,
+      created_at INTEGER NOT NULL,
+      job_id TEXT NOT NULL,
+      PRIMARY KEY (target_id, created_at, job_id)
+    ) STRICT, WITHOUT ROWID;
     """,
 )
 

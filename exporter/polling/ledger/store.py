@@ -14,26 +14,28 @@ import structlog
 
 from exporter.errors import LedgerDamagedError, LedgerError, LedgerInUseError
 from exporter.jobs.kinds import KINDS
+from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import counting, survey, totals
-from exporter.polling.ledger.aside import set_aside
+from exporter.polling.ledger.quarantine import quarantine
 from exporter.polling.ledger.schema import DAMAGE, check, check_file, check_tables, migrate
-from exporter.polling.pagination import Seam
-from exporter.polling.reconcile import Known, OpenJob, OpenSeam
+from exporter.polling.records import GoneJob, Known, OpenGap, OpenJob, OwedReason, PageGap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from exporter.jobs.kinds import JobKind
-    from exporter.jobs.snapshot import PollKey, Snapshot
+    from exporter.jobs.snapshot import Snapshot
+    from exporter.polling.ledger.counting import Reasons
     from exporter.polling.ledger.survey import SurveyState
-    from exporter.polling.pagination import Row
-    from exporter.polling.reading import Reason
-    from exporter.polling.reconcile import Outcome
+    from exporter.polling.records import Outcome, Row
 
 IN_MEMORY = ":memory:"
 OLDEST_SQLITE = (3, 37)
 """From here on tables are STRICT."""
 LOCK_WAIT_SECONDS = 5.0
+NEVER = 2**62
+"""Later than any time of the service: the type is polled from the next poll on."""
+NOT_POLLED = '{"": null}'
 OF_KEY = "WHERE account = :account AND region_id = :region_id AND job_kind = :job_kind"
 FIND_ID = f"SELECT id FROM target {OF_KEY}"  # noqa: S608 - constants
 
@@ -41,37 +43,41 @@ FIND_ID = f"SELECT id FROM target {OF_KEY}"  # noqa: S608 - constants
 class Ledger:
     """The ledger of all targets; its methods block, may be called from any thread, and raise LedgerError.
 
-    A commit is on the disk when it returns (`synchronous=FULL`): a counter once shown never falls back, not even after
-    a power loss. One that is `kept` lets no other process open the file while it is open, and takes no memory shared
-    between processes, which a network file system cannot give.
+    A commit is on the disk when it returns (`synchronous=FULL`): a counter once shown never falls back, not even
+    after a power loss. With `exclusive`, no other process can open the file while it is open, and SQLite shares no
+    memory between processes, which a network file system cannot provide.
 
-    With `recreate_if_damaged` a damaged file is moved away and replaced; only for the process that holds its lock.
+    With `recreate_if_damaged`, a damaged file is renamed and a new ledger takes its place; only the leader may do
+    that. A file that was removed is written again from the open connection; one that another file has replaced gives
+    way to that file.
     """
 
-    def __init__(self, path: str, *, kept: bool = False, recreate_if_damaged: bool = False) -> None:
+    def __init__(self, path: str, *, exclusive: bool = False, recreate_if_damaged: bool = False) -> None:
         self._path = path if path == IN_MEMORY else os.path.realpath(path)
         self._lock = threading.Lock()
         self._is_closing = False
         self.size_bytes = 0
-        """What the ledger takes on disk (its write-ahead log included), or in memory, since the last call."""
-        self._is_kept = kept
+        """Size of the file and its write-ahead log, or of the memory used, at the last call."""
+        self._is_exclusive = exclusive
         self._recreate_if_damaged = recreate_if_damaged
         self._shard: int | None = None
-        """Whose ledger it is, as far as told."""
-        self._db = self._opened_or_begun()
+        """The shard that owns the ledger, if known."""
+        self._file: tuple[int, int] | None = None
+        """Device and inode of the open file."""
+        self._db = self._opened_or_recreated()
         self._is_open = True
 
     def close(self) -> None:
-        """Closes the file; a transaction under way is finished first, and none begins any more."""
+        """Closes the file after the transaction in progress; no other one begins."""
         self._is_closing = True
         with self._lock:
             self._db.close()
 
     def load(self, key: PollKey, job_types: tuple[str, ...]) -> Known:
-        """Returns what is known of a target of which these job types are polled (all, if empty); nothing for a new one.
+        """Returns what is known of a job kind of a target, of which these job types are polled; empty for all types.
 
-        Open jobs of other types are left out, and kept until these are polled again. Where other types were polled
-        before, the ended jobs are to be surveyed anew.
+        Open jobs of other types are left out; they stay in the ledger until their types are polled again. After a
+        change of types the ended jobs have to be surveyed again.
         """
         with self._atomic() as db:
             target_id = _target_id(db, key)
@@ -83,34 +89,35 @@ class Ledger:
         key: PollKey,
         known: Known,
         outcome: Outcome,
-        reasons: Mapping[str, Reason],
+        reasons: Reasons,
         *,
         taken_at: float,
         window_start: int,
     ) -> Snapshot:
-        """Stores one poll as a whole, and returns the totals as they stand with it.
+        """Stores one poll as a whole, and returns the totals that include it.
 
-        `known` must be what `load` gave at the poll's start: if another poll of the same target has been stored since,
-        nothing is, so that storing twice cannot count twice.
+        `known` must be what `load` returned before the poll: if another poll was stored since, this one is not, so that
+        storing twice cannot count twice.
         """
         with self._atomic() as db:
             target_id = _known_id(db, key)
-            _claim(db, target_id, known.polls, outcome)
+            _store_poll(db, target_id, known, outcome)
             if outcome.is_truncated:
                 db.execute("UPDATE target SET truncated_at = ? WHERE id = ?", (outcome.started_at, target_id))
             counting.store_jobs(db, target_id, outcome)
-            counting.count(db, target_id, outcome, reasons)
+            counting.count(db, target_id, known, outcome, reasons, published_at=taken_at)
             if survey.state_of(db, target_id) is None:
-                counting.fold(db, target_id, outcome.horizon)
-            counting.prune(db, target_id, window_start, outcome.started_at)
+                counting.fold(db, target_id, outcome.remembered_since, outcome.started_at)
+            counting.prune(db, target_id, window_start=window_start, now=outcome.started_at, published_at=taken_at)
             return totals.read(
                 db, target_id, KINDS[key.job_kind], taken_at=taken_at, now=outcome.started_at, window_start=window_start
             )
 
-    def belong_to(self, shard: int, elsewhere: Iterable[PollKey]) -> list[PollKey]:
-        """Notes whose ledger this is, and drops what is known of the targets that other shards poll.
+    def claim(self, shard: int, polled: Collection[PollKey], elsewhere: Iterable[PollKey]) -> list[PollKey]:
+        """Notes the shard that owns the ledger; deletes what other shards poll, and returns what was deleted.
 
-        Returns those dropped. Raises LedgerInUseError for another shard's ledger, in which other targets are at home.
+        What the ledger holds beside `polled` counts as polled for the first time when it comes back: failures of the
+        time in between are not noticed then. Raises LedgerInUseError for the ledger of another shard.
         """
         with self._atomic() as db:
             (owner,) = db.execute("SELECT shard FROM owner").fetchone() or (None,)
@@ -122,37 +129,43 @@ class Ledger:
             if owner is None:
                 db.execute("INSERT INTO owner VALUES (?)", (shard,))
             self._shard = shard
+            for row in db.execute("SELECT account, region_id, job_kind FROM target").fetchall():
+                if (key := PollKey(*row)) not in polled:
+                    db.execute(f"UPDATE target SET polled_since = '{NOT_POLLED}' {OF_KEY}", key.labels)  # noqa: S608 - constants
             return [key for key in elsewhere if _drop(db, key)]
 
     def survey_state(self, key: PollKey, window_start: int) -> tuple[SurveyState | None, survey.LastSurvey]:
-        """Returns the survey under way, if any, and how the last complete one covers the window."""
+        """Returns the survey in progress, if any, and how the last complete one covers the window."""
         with self._atomic() as db:
             target_id = _target_id(db, key)
             return survey.state_of(db, target_id), survey.last(db, target_id, window_start)
 
     def start_survey(self, key: PollKey, now: int, window_start: int) -> SurveyState:
-        """Begins a survey anew; the target must have been polled."""
+        """Starts a survey from the beginning; the job kind must have been polled."""
         with self._atomic() as db:
             target_id = _target_id(db, key)
             state = survey.start(db, target_id, KINDS[key.job_kind], now, window_start)
-            counting.fold(db, target_id, state.horizon)
+            counting.fold(db, target_id, state.horizon, now)
             return state
 
     def store_survey_page(
         self, key: PollKey, state: SurveyState, rows: tuple[Row, ...], next_token: str
-    ) -> SurveyState | None:
-        """Counts one page of a survey and moves on; returns None when this was the last page of the last list.
+    ) -> tuple[SurveyState | None, list[Row]]:
+        """Counts one page of a survey; returns where it continues, and the jobs of the page that the polls miss.
 
-        `state` must be where the survey stands, so that storing twice cannot count twice.
+        The survey is complete where it does not continue. `state` must be where the survey is, so that storing twice
+        cannot count twice.
         """
         with self._atomic() as db:
             target_id = _target_id(db, key)
             if survey.state_of(db, target_id) != state:
-                raise LedgerError("another process has moved this target's survey on: only one may use a ledger")
-            return survey.store_page(db, target_id, KINDS[key.job_kind], state, rows=rows, next_token=next_token)
+                raise LedgerError("another process has continued this survey: only one may use a ledger")
+            missing = survey.missing_jobs_among(db, target_id, rows)
+            kind = KINDS[key.job_kind]
+            return survey.store_page(db, target_id, kind, state, rows=rows, next_token=next_token), missing
 
-    def _opened_or_begun(self) -> sqlite3.Connection:
-        """Opens the ledger; one that is found damaged twice is moved aside, and a new one begun."""
+    def _opened_or_recreated(self) -> sqlite3.Connection:
+        """Opens the ledger; one that is found damaged twice is renamed, and a new one created."""
         with suppress(LedgerDamagedError):
             return self._opened()
         try:
@@ -160,10 +173,10 @@ class Ledger:
         except LedgerDamagedError as error:
             if not self._recreate_if_damaged:
                 raise
-            self._set_aside(error)
+            self._quarantine(error)
         db = self._opened()
         if self._shard is not None:
-            with translated(self._path):
+            with sqlite_errors_translated(self._path):
                 db.execute("INSERT INTO owner VALUES (?)", (self._shard,))
         return db
 
@@ -171,10 +184,10 @@ class Ledger:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise LedgerError(f"SQLite {sqlite3.sqlite_version} is too old: it must be 3.37 or newer")
         check_file(self._path)
-        with translated(self._path):
+        with sqlite_errors_translated(self._path):
             db = sqlite3.connect(self._path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
             try:
-                if self._is_kept:
+                if self._is_exclusive:
                     db.execute("PRAGMA locking_mode = EXCLUSIVE")
                 check_tables(db, self._path)
                 db.execute("PRAGMA journal_mode = WAL")
@@ -183,16 +196,50 @@ class Ledger:
                 migrate(db)
                 db.execute("PRAGMA foreign_keys = ON")  # after the migrations, which replace tables others refer to
                 self._measure(db)
+                self._file = _identity(self._path)
             except BaseException:
                 db.close()
                 raise
         return db
 
-    def _set_aside(self, error: LedgerDamagedError) -> None:
-        kept_as = f"{self._path}.damaged"
-        structlog.get_logger().error("ledger_damaged", error=str(error), kept_as=kept_as, hint=error.hint)
+    def _quarantine(self, error: LedgerDamagedError) -> None:
+        new_path = f"{self._path}.damaged"
+        structlog.get_logger().error("ledger_damaged", error=str(error), renamed_to=new_path, hint=error.hint)
         if self._path != IN_MEMORY:
-            set_aside(self._path, kept_as)
+            quarantine(self._path, new_path)
+
+    def _check_file(self) -> None:
+        """Notices that the file was removed or replaced since it was opened.
+
+        The open connection goes on in a file that nobody else can see. If no other file has taken its place, the ledger
+        is written there again from that connection, so that nothing is lost; else the other file is used.
+        """
+        found = _identity(self._path)
+        if found == self._file:
+            return
+        if found is None:
+            structlog.get_logger().error(
+                "ledger_removed", path=self._path, hint="it was written again; nothing is lost"
+            )
+            self._write_again()
+        else:
+            structlog.get_logger().error("ledger_replaced", path=self._path, hint="the new file is used from now on")
+        self._db.close()
+        self._db = self._opened_or_recreated()
+
+    def _write_again(self) -> None:
+        temporary = f"{self._path}.restored"
+        try:
+            for path in (temporary, f"{self._path}-wal", f"{self._path}-shm"):
+                Path(path).unlink(missing_ok=True)
+            copy = sqlite3.connect(temporary, isolation_level=None)
+            try:
+                self._db.backup(copy)
+            finally:
+                copy.close()
+            Path(temporary).replace(self._path)
+        except OSError as error:
+            raise LedgerError(f"the ledger {self._path} was removed and cannot be written again: {error}") from error
 
     def _measure(self, db: sqlite3.Connection) -> None:
         pages, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
@@ -208,10 +255,12 @@ class Ledger:
             if self._is_closing:
                 raise LedgerError(f"the ledger {self._path} is closed")
             if not self._is_open:
-                self._db, self._is_open = self._opened_or_begun(), True
+                self._db, self._is_open = self._opened_or_recreated(), True
             try:
-                with translated(self._path), self._transaction() as db:
-                    yield db
+                with sqlite_errors_translated(self._path):
+                    self._check_file()
+                    with self._transaction() as db:
+                        yield db
             except LedgerDamagedError:
                 self._is_open = False  # the next call looks whether it really is
                 self._db.close()
@@ -230,8 +279,8 @@ class Ledger:
 
 
 @contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Turns every error of SQLite into a LedgerError that names the file."""
+def sqlite_errors_translated(path: str) -> Iterator[None]:
+    """Raises every error of SQLite as a LedgerError that names the file."""
     try:
         yield
     except sqlite3.Error as error:
@@ -261,46 +310,104 @@ def _drop(db: sqlite3.Connection, key: PollKey) -> bool:
     return bool(db.execute(f"DELETE FROM target {OF_KEY}", key.labels).rowcount)  # noqa: S608 - constants
 
 
+def _identity(path: str) -> tuple[int, int] | None:
+    """Returns device and inode of a file; None for a ledger in memory, and where there is no file."""
+    with suppress(OSError):
+        if path != IN_MEMORY:
+            status = Path(path).stat()
+            return status.st_dev, status.st_ino
+    return None
+
+
 def _choose(db: sqlite3.Connection, target_id: int, job_types: tuple[str, ...]) -> None:
-    """Notes the types polled; with other ones, what was read before must not be stored any more."""
-    values = {"id": target_id, "types": json.dumps(sorted(job_types))}
-    changed = db.execute(
-        "UPDATE target SET job_types = :types, surveyed_from = NULL, polls = polls + (horizon IS NOT NULL)"
-        " WHERE id = :id AND job_types != :types",
-        values,
+    """Notes the types polled; after a change, a poll that was read before cannot be stored, nor a survey continued.
+
+    A type that was not polled before is polled since the next poll, which fills in the time: until then it is null.
+    """
+    chosen, since = db.execute("SELECT job_types, polled_since FROM target WHERE id = ?", (target_id,)).fetchone()
+    if chosen == json.dumps(sorted(job_types)):
+        return
+    before = json.loads(since)
+    was_polled = before.get if json.loads(chosen) else lambda name: before.get(name, before.get("", 0))
+    since = {name: was_polled(name) for name in job_types} if job_types else {**before, "": before.get("")}
+    if chosen == "null":
+        since = before
+    db.execute(
+        "UPDATE target SET job_types = ?, polled_since = ?, surveyed_from = NULL,"
+        " polls = polls + (polled_at IS NOT NULL) WHERE id = ?",
+        (json.dumps(sorted(job_types)), json.dumps(since), target_id),
     )
-    if changed.rowcount:
-        db.execute("DELETE FROM survey WHERE target_id = :id", values)
+    db.execute("DELETE FROM survey WHERE target_id = ?", (target_id,))
 
 
 def _load(db: sqlite3.Connection, target_id: int, kind: JobKind, job_types: tuple[str, ...]) -> Known:
-    polls, horizon, proven_to, seams, baseline = db.execute(
-        "SELECT polls, horizon, proven_to, seams, baseline FROM target WHERE id = ?", (target_id,)
-    ).fetchone()
-    jobs = db.execute(
-        "SELECT job_id, job_type, job_state, created_at, missing_polls FROM open_job WHERE target_id = ?",
+    *numbers, gaps, polled_since = db.execute(
+        "SELECT polls, polled_at, deep_at, horizon, remembered_since, proven_to, baseline, lag_seconds, gaps,"
+        " polled_since FROM target WHERE id = ?",
         (target_id,),
-    )
-    ended = db.execute("SELECT job_id FROM ended_job WHERE target_id = ?", (target_id,))
+    ).fetchone()
+    names = ["polls", "polled_at", "deep_at", "horizon", "remembered_since", "proven_to", "baseline", "lag_seconds"]
+    since = json.loads(polled_since)
     return Known(
         kind=kind,
-        polls=polls,
-        horizon=horizon,
-        proven_to=proven_to,
-        seams=tuple(OpenSeam(Seam(older, newer), readings) for older, newer, readings in json.loads(seams)),
-        baseline=baseline,
-        open_jobs={row[0]: OpenJob(*row) for row in jobs if not job_types or row[1] in job_types},
-        lately_ended=frozenset(job_id for (job_id,) in ended),
+        **dict(zip(names, numbers, strict=True)),
+        gaps=tuple(OpenGap(PageGap(older, newer), *readings) for older, newer, *readings in json.loads(gaps)),
+        polled_since={name: NEVER if moment is None else moment for name, moment in since.items()},
+        has_new_types=None in since.values(),
+        open_jobs={job.job_id: job for job in _open_jobs(db, target_id) if not job_types or job.job_type in job_types},
+        ended_ids=frozenset(
+            job_id for (job_id,) in db.execute("SELECT job_id FROM ended_job WHERE target_id = ?", (target_id,))
+        ),
+        gone={
+            job_id: GoneJob(*values)
+            for job_id, *values in db.execute(
+                "SELECT job_id, job_type, created_at, gone_at FROM gone_job WHERE target_id = ?", (target_id,)
+            )
+        },
+        owed=tuple(
+            OwedReason(*row)
+            for row in db.execute(
+                "SELECT job_id, job_type, noticed_at, tries FROM owed_reason WHERE target_id = ?"
+                " ORDER BY tries, noticed_at DESC",
+                (target_id,),
+            )
+        ),
         job_types=totals.job_types(db, target_id),
     )
 
 
-def _claim(db: sqlite3.Connection, target_id: int, polls: int, outcome: Outcome) -> None:
-    seams = json.dumps([[*again.seam, again.readings] for again in outcome.seams])
+def _open_jobs(db: sqlite3.Connection, target_id: int) -> Iterator[OpenJob]:
+    rows = db.execute(
+        "SELECT job_id, job_type, job_state, created_at, missing_polls, absent_polls, missing_since FROM open_job"
+        " WHERE target_id = ?",
+        (target_id,),
+    )
+    return (OpenJob(*row) for row in rows)
+
+
+def _store_poll(db: sqlite3.Connection, target_id: int, known: Known, outcome: Outcome) -> None:
+    """Stores where the polls are; raises LedgerInUseError if another poll was stored since `known` was loaded."""
+    values = {
+        "id": target_id,
+        "polls": known.polls,
+        "polled_at": outcome.started_at,
+        "deep_at": outcome.started_at if outcome.is_deep else known.deep_at,
+        "horizon": outcome.horizon,
+        "remembered_since": outcome.remembered_since,
+        "proven_to": outcome.proven_to,
+        "baseline": outcome.baseline,
+        "lag_seconds": outcome.lag_seconds,
+        "gaps": json.dumps([[*gap.gap, gap.readings, gap.quiet_readings] for gap in outcome.gaps]),
+        "polled_since": json.dumps(
+            {name: outcome.started_at if moment == NEVER else moment for name, moment in known.polled_since.items()}
+        ),
+    }
     stored = db.execute(
-        "UPDATE target SET polls = polls + 1, horizon = ?, proven_to = ?, seams = ?, baseline = ?"
-        " WHERE id = ? AND polls = ?",
-        (outcome.horizon, outcome.proven_to, seams, outcome.baseline, target_id, polls),
+        "UPDATE target SET polls = polls + 1, polled_at = :polled_at, deep_at = :deep_at, horizon = :horizon,"
+        " remembered_since = :remembered_since, proven_to = :proven_to, baseline = :baseline,"
+        " lag_seconds = :lag_seconds, gaps = :gaps, polled_since = :polled_since"
+        " WHERE id = :id AND polls = :polls",
+        values,
     )
     if stored.rowcount != 1:
         raise LedgerInUseError("another process has stored a poll of the same target: only one may use a ledger")

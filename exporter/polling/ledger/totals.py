@@ -9,6 +9,7 @@ from exporter.jobs.labels import UNKNOWN
 from exporter.jobs.snapshot import (
     FAILED_JOBS_SHOWN,
     FAILED_WINDOWS,
+    NOTICED_WINDOWS,
     OLDEST_JOBS_SHOWN,
     Durations,
     FailedJob,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key", str, tuple[str, str])
 Value = TypeVar("Value")
+POLLS_UNTIL_HIDDEN = 2
+"""Polls that miss a job after which it is not shown as open any more."""
 
 
 def read(
@@ -42,9 +45,10 @@ def read(
         taken_at=taken_at,
         jobs=_of(
             types,
-            opened | _open(db, target_id) | ((ended | _ended(db, target_id, window_start)) if is_surveyed else {}),
+            opened | _open(db, target_id) | (_ended(db, target_id, ended, window_start) if is_surveyed else {}),
         ),
         failed_recent=_of(types, _failed_recent(db, target_id, types, now)) if is_surveyed else {},
+        failed_noticed=_of(types, _failed_noticed(db, target_id, types, taken_at)),
         created=_of(types, _by_type(db, target_id, "created", types)),
         ended=_of(types, _by_label(db, target_id, "ended", ended)),
         failures=_of(types, _by_label(db, target_id, "failures", unknown)),
@@ -53,6 +57,9 @@ def read(
         oldest_open=_of(types, _oldest_open(db, target_id)),
         last_failure=_of(types, _last_failure(db, target_id)),
         ledger_jobs=_ledger_jobs(db, target_id),
+        list_lag_seconds=_list_lag(db, target_id),
+        late_jobs=_total(db, target_id, "late jobs"),
+        gaps_given_up=_total(db, target_id, "gaps given up"),
         failed_jobs=_failed_jobs(db, target_id, types),
         oldest_jobs=_oldest_jobs(db, target_id, types),
     )
@@ -71,18 +78,21 @@ def job_types(db: sqlite3.Connection, target_id: int) -> frozenset[str]:
         " UNION SELECT job_type FROM bucket WHERE target_id = :id",
         {"id": target_id},
     )
-    return frozenset(job_type for (job_type,) in rows)
+    return frozenset(job_type for (job_type,) in rows if job_type)
 
 
 def _open(db: sqlite3.Connection, target_id: int) -> dict[tuple[str, str], int]:
     rows = db.execute(
-        "SELECT job_type, job_state, COUNT(*) FROM open_job WHERE target_id = ? GROUP BY job_type, job_state",
-        (target_id,),
+        "SELECT job_type, job_state, COUNT(*) FROM open_job WHERE target_id = ? AND missing_polls < ?"
+        " GROUP BY job_type, job_state",
+        (target_id, POLLS_UNTIL_HIDDEN),
     )
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-def _ended(db: sqlite3.Connection, target_id: int, window_start: int) -> dict[tuple[str, str], int]:
+def _ended(
+    db: sqlite3.Connection, target_id: int, zeros: dict[tuple[str, str], int], window_start: int
+) -> dict[tuple[str, str], int]:
     rows = db.execute(
         "SELECT job_type, job_state, SUM(n) FROM ("
         " SELECT job_type, job_state, live AS n FROM bucket"
@@ -91,7 +101,10 @@ def _ended(db: sqlite3.Connection, target_id: int, window_start: int) -> dict[tu
         ") GROUP BY job_type, job_state",
         {"id": target_id, "series": BY_HOUR, "start": window_start},
     )
-    return {(row[0], row[1]): row[2] for row in rows}
+    counts = {(job_type, state): number for job_type, state, number in rows}
+    return zeros | {
+        key: number for key, number in counts.items() if key in zeros or key[1] in {state for _, state in zeros}
+    }
 
 
 def _failed_recent(
@@ -109,6 +122,32 @@ def _failed_recent(
         )
         found |= {(kind, window): number for kind, number in rows}
     return found
+
+
+def _failed_noticed(
+    db: sqlite3.Connection, target_id: int, types: tuple[str, ...], now: float
+) -> dict[tuple[str, str], int]:
+    found = {(job_type, window): 0 for job_type in types for window, _ in NOTICED_WINDOWS}
+    for window, seconds in NOTICED_WINDOWS:
+        rows = db.execute(
+            "SELECT job_type, SUM(failures) FROM noticed_failure"
+            " WHERE target_id = ? AND published_at > ? GROUP BY job_type",
+            (target_id, now - seconds),
+        )
+        found |= {(job_type, window): number for job_type, number in rows}
+    return found
+
+
+def _list_lag(db: sqlite3.Connection, target_id: int) -> float:
+    (seconds,) = db.execute("SELECT lag_seconds FROM target WHERE id = ?", (target_id,)).fetchone()
+    return float(seconds)
+
+
+def _total(db: sqlite3.Connection, target_id: int, name: str) -> int:
+    (total,) = db.execute(
+        "SELECT COALESCE(SUM(value), 0) FROM counter WHERE target_id = ? AND name = ?", (target_id, name)
+    ).fetchone()
+    return int(total)
 
 
 def _by_type(db: sqlite3.Connection, target_id: int, name: str, types: tuple[str, ...]) -> dict[str, int]:
@@ -143,8 +182,9 @@ def _durations(
 
 def _oldest_open(db: sqlite3.Connection, target_id: int) -> dict[tuple[str, str], int]:
     rows = db.execute(
-        "SELECT job_type, job_state, MIN(created_at) FROM open_job WHERE target_id = ? GROUP BY job_type, job_state",
-        (target_id,),
+        "SELECT job_type, job_state, MIN(created_at) FROM open_job WHERE target_id = ? AND missing_polls < ?"
+        " GROUP BY job_type, job_state",
+        (target_id, POLLS_UNTIL_HIDDEN),
     )
     return {(row[0], row[1]): row[2] for row in rows}
 
