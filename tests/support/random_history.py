@@ -16,7 +16,9 @@ from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger
 from exporter.polling.poller import DAY, Poller, PollSettings
 from exporter.polling.survey import Survey
+from exporter.simulator.habits import OFF, Habits
 from exporter.simulator.job_store import JobStore
+from exporter.simulator.search_index import SearchIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,9 +64,14 @@ class ModelService:
 
     random: random.Random
     kind: JobKind = SMART
+    least_rows: int = 2
+    """A page has this number of rows, or up to two more, by the size asked for."""
     temper: EventRates = field(default_factory=EventRates)
     time: float = START
+    habits: Habits = OFF
+    """Habits of a service whose lists come from a search index."""
     jobs: JobStore = field(init=False)
+    index: SearchIndex = field(init=False)
     types: dict[str, str] = field(default_factory=dict)
     """The type of every job that was ever created."""
     open_ids: list[str] = field(default_factory=list)
@@ -77,6 +84,7 @@ class ModelService:
 
     def __post_init__(self) -> None:
         self.jobs = JobStore(lambda: int(self.time))
+        self.index = SearchIndex(self.jobs, self.habits, random.Random(self.random.random()), lambda: self.time)
 
     async def list_jobs(
         self,
@@ -94,15 +102,15 @@ class ModelService:
         self.list_calls += 1
         if job_state in STRANGE_STATES and not self.temper.lists_strange:
             raise BadRequestError("no such state", code="InvalidParameter")
-        limit = 2 + size % 3
+        limit = self.least_rows + size % 3
         offset = int(token or 0)
-        jobs = self.jobs.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
-        total = self.jobs.total(job_type or None, job_state or None)
-        rows = [self._row(job) for job in jobs]
+        page = self.index.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
+        rows = [self._row(job) for job in page.rows if job and job.job_id]
+        skipped = ("no_id",) * (len(page.rows) - len(rows))
         if rows and self.random.random() < self.temper.duplicates:
             rows.append(self.random.choice(rows))
-        following = str(offset + limit) if offset + limit < total else ""
-        return Page(tuple(rows), next_token=following, server_time=int(self.time))
+        following = "" if page.next_offset is None else str(page.next_offset)
+        return Page(tuple(rows), following, skipped, server_time=int(self.time))
 
     async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails:
         """Returns one job with its reason."""
@@ -110,7 +118,7 @@ class ModelService:
         await self._between_calls()
         if not self.temper.may_get:
             raise ForbiddenError("no permission", code="NoPermission")
-        job = self.jobs.get(job_id)
+        job = self.index.get(job_id)
         if job is None:
             raise NotFoundError("no such job", code="JobNotFound")
         code, message = job.error or ("", "")
@@ -180,7 +188,7 @@ T = TypeVar("T")
 KEY = PollKey("prod", "cn-shanghai", "smart")
 
 
-class Habits(NamedTuple):
+class ExporterSettings(NamedTuple):
     """The settings of the exporter of a history."""
 
     lookback_days: int
@@ -188,13 +196,13 @@ class Habits(NamedTuple):
     """The types polled; after a crash it may be the next ones."""
 
 
-HABITS = (
-    Habits(14, ((),)),
-    Habits(14, ((),)),
-    Habits(1, ((),)),
-    Habits(14, (("ASR",),)),
-    Habits(14, (("ASR", "Mystery"),)),
-    Habits(14, ((), ("ASR", "Mystery"), TYPES, ("ASR",))),
+SETTINGS = (
+    ExporterSettings(14, ((),)),
+    ExporterSettings(14, ((),)),
+    ExporterSettings(1, ((),)),
+    ExporterSettings(14, (("ASR",),)),
+    ExporterSettings(14, (("ASR", "Mystery"),)),
+    ExporterSettings(14, ((), ("ASR", "Mystery"), TYPES, ("ASR",))),
 )
 
 
@@ -235,10 +243,10 @@ class History:
         self.dice = random.Random(seed)
         self.service = ModelService(self.dice)
         self.interval = self.dice.choice((10, 60, 300, 900))
-        self.habits = self.dice.choice(HABITS)
-        self.is_strange = self.habits.lookback_days > 1 and self.dice.random() < 0.4
+        self.settings = self.dice.choice(SETTINGS)
+        self.is_strange = self.settings.lookback_days > 1 and self.dice.random() < 0.4
         """Whether the service has undocumented states."""
-        self.job_types = self.habits.job_types[0]
+        self.job_types = self.settings.job_types[0]
         self.has_changed = self._is_reconsidered = False
         """Whether other types were polled before; whether no poll of the present ones is stored yet."""
         self.counted: list[str] = []
@@ -254,12 +262,14 @@ class History:
         self.must_count: set[str] = set()
         self.must_not_count: set[str] = set()
         self.history_ends: set[str] | None = None
+        self.longest_delay = 0.0
+        """Seconds after a change until the lists show it."""
         self._path = f"{folder}/ledger.db"
         self.start()
 
     def start(self) -> None:
         """Starts the exporter on the ledger."""
-        days = self.habits.lookback_days
+        days = self.settings.lookback_days
         self.ledger = WatchedLedger(self._path, self)
         self.poller = Poller(
             KEY,
@@ -353,7 +363,7 @@ class History:
 
     def _reconsider(self) -> None:
         """Changes the polled types, if the settings allow it; jobs that have ended by then may be counted or not."""
-        following = self.dice.choice(self.habits.job_types)
+        following = self.dice.choice(self.settings.job_types)
         if following != self.job_types:
             self.has_changed = self._is_reconsidered = True
         self.job_types = following
@@ -367,7 +377,7 @@ class History:
     @property
     def window_start(self) -> int:
         """Start of the lookback, Unix seconds."""
-        return int(self.poller.polled_at - self.habits.lookback_days * DAY) // 3600 * 3600
+        return int(self.poller.polled_at - self.settings.lookback_days * DAY) // 3600 * 3600
 
 
 def random_event_rates(history: History) -> EventRates:
@@ -387,5 +397,5 @@ def random_event_rates(history: History) -> EventRates:
         may_get=is_calm,
         strange_moves=0.2 if history.is_strange else 0.0,
         lists_strange=choice((True, True, False)),
-        hides_creation=is_calm and history.habits.lookback_days > 1 and not history.is_strange,
+        hides_creation=is_calm and history.settings.lookback_days > 1 and not history.is_strange,
     )
