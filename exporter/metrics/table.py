@@ -98,6 +98,8 @@ def ended(snapshot: Snapshot) -> Iterator[Reading]:
         yield Reading((job_type, job_state), count, snapshot.last_failure.get(job_type) if failed else None)
 
 
+WORKS = ("poll", "survey")
+SKIP_REASONS = ("no_id", "not_an_object")
 TARGET = ("account", "region_id", "job_kind")
 TYPE = (*TARGET, "job_type")
 STATE = (*TYPE, "job_state")
@@ -121,6 +123,15 @@ JOB_METRICS: tuple[Metric[Snapshot], ...] = (
         lambda snapshot: by_pair(snapshot.failed_recent),
     ),
     Metric(
+        "ims_jobs_failed_noticed",
+        "gauge",
+        "Failures that the exporter has learned of and has shown for less than the window (5m), counted from their "
+        f"first publication, also over a restart, {POLLED}. Falls by itself. Failures from before a job kind or type "
+        "was polled are not in it.",
+        (*TYPE, "window"),
+        lambda snapshot: by_pair(snapshot.failed_noticed),
+    ),
+    Metric(
         "ims_jobs_created_total",
         "counter",
         f"Jobs seen for the first time, {POLLED}. Survives restarts.",
@@ -139,7 +150,8 @@ JOB_METRICS: tuple[Metric[Snapshot], ...] = (
         "ims_job_failures_total",
         "counter",
         f"Jobs that failed, by the error code of the service, {POLLED}. Survives restarts. "
-        "Rare codes are counted as other, codes that were not fetched as unknown.",
+        "A failure is counted when its code is known or given up; until then it is missing here. Rare codes are "
+        "counted as other, codes that could not be fetched as unknown.",
         (*TYPE, "error_code"),
         lambda snapshot: by_pair(snapshot.failures),
     ),
@@ -220,6 +232,43 @@ HEALTH_METRICS: tuple[Metric[TargetView], ...] = (
         f"Jobs that the ledger stores one by one (open jobs and recently ended jobs), {POLLED}.",
         TARGET,
         lambda view: one(view.snapshot.ledger_jobs if view.snapshot else None),
+    ),
+    Metric(
+        "ims_exporter_list_lag_seconds",
+        "gauge",
+        "How late the lists of the service have shown jobs lately, in seconds. Fades within hours; polls read further "
+        "back while it is high.",
+        TARGET,
+        lambda view: one(view.snapshot.list_lag_seconds if view.snapshot else None),
+    ),
+    Metric(
+        "ims_exporter_late_jobs_total",
+        "counter",
+        "Jobs that the lists showed later than two successive polls overlap; only a deep poll or an open list could "
+        "find them. Survives restarts.",
+        TARGET,
+        lambda view: one(view.snapshot.late_jobs if view.snapshot else None),
+    ),
+    Metric(
+        "ims_exporter_gaps_given_up_total",
+        "counter",
+        "Places between two pages of a list that could not be proven to hide no job. Survives restarts.",
+        TARGET,
+        lambda view: one(view.snapshot.gaps_given_up if view.snapshot else None),
+    ),
+    Metric(
+        "ims_exporter_budget_exceeded_total",
+        "counter",
+        "Polls and surveys that were cut short by their budget since the exporter started, by work: poll or survey.",
+        (*TARGET, "work"),
+        lambda view: by_label({work: view.health.budgets_exceeded.get(work, 0) for work in WORKS}),
+    ),
+    Metric(
+        "ims_exporter_rows_skipped_total",
+        "counter",
+        f"Rows of lists that could not be read since the exporter started, by reason: {', '.join(SKIP_REASONS)}.",
+        (*TARGET, "reason"),
+        lambda view: by_label({reason: view.health.rows_skipped.get(reason, 0) for reason in SKIP_REASONS}),
     ),
 )
 """Health of a target's polls and surveys; still shown when the job metrics are withdrawn."""
