@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from exporter.jobs.kinds import SMART
-from exporter.polling.pagination import PAGE_SIZE
 
 if TYPE_CHECKING:
     from exporter.simulator.job_store import Job, JobStore
@@ -100,7 +99,7 @@ class BusyAccount:
 
 
 def _pages(jobs: int) -> int:
-    return max(1, math.ceil(jobs / PAGE_SIZE))
+    return max(1, math.ceil(jobs / SMART.paging.max_size))
 
 
 def fill_quiet_account(store: JobStore, history: int) -> None:

@@ -13,7 +13,6 @@ from benchmarks.sdk import OfficialSdk
 from benchmarks.service import BUSY_KEY
 from benchmarks.timing import Cost, measure_cost
 from exporter.jobs.kinds import SMART
-from exporter.polling.pagination import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +52,7 @@ async def measure(service: Service, sizes: Sizes, folder: Path) -> list[Result]:
                 work = await measure_work(service, partial(poll_all, service, polling))
                 if turn >= WARM_UP_POLLS:
                     polls.append(work)
-                    pages.append(math.ceil(state.jobs / PAGE_SIZE))
+                    pages.append(math.ceil(state.jobs / SMART.paging.max_size))
                     news.append(state.pages_of_news)
     loop = await measure_work(service, OfficialSdk(service.state.url, BUSY_KEY).list_all)
     if loop.calls != pages[-1]:

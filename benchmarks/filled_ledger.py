@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 from benchmarks.fixtures import KEY, LOOKBACK_DAYS
 from exporter.jobs.kinds import SMART
-from exporter.polling.pagination import Row
+from exporter.polling.ledger.counting import Reasons
 from exporter.polling.poller import window_start
-from exporter.polling.reconcile import Known, Observed, Outcome, reconcile
+from exporter.polling.reconcile import MIN_SLACK_SECONDS, reconcile
+from exporter.polling.records import Known, Observed, Outcome, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from exporter.jobs.snapshot import Snapshot
     from exporter.polling.ledger import Ledger
-    from exporter.polling.reconcile import OpenJob
+    from exporter.polling.records import OpenJob
 
 NOW = 1_800_000_000
 INTERVAL_SECONDS = 60
@@ -27,10 +28,16 @@ def fill(ledger: Ledger, open_jobs: int) -> Snapshot:
     """Fills a new ledger: open jobs, half of them running, and a month of counts of every type and state."""
     created = (new(place, "Executing" if place < open_jobs // 2 else "Created", NOW) for place in range(open_jobs))
     nothing = ledger.load(KEY, ())
-    store(ledger, nothing, reconcile(nothing, Observed(NOW, list(created))), NOW)
+    store(
+        ledger,
+        nothing,
+        reconcile(nothing, Observed(NOW, is_deep=True, slack_seconds=MIN_SLACK_SECONDS, rows=list(created))),
+        NOW,
+    )
     state = ledger.start_survey(KEY, NOW, window_start(NOW, LOOKBACK_DAYS))
     for job_state in SMART.ended_states:
-        state = ledger.store_survey_page(KEY, state, tuple(month(job_state)), "") or state
+        following, _ = ledger.store_survey_page(KEY, state, tuple(month(job_state)), "")
+        state = following or state
     known = ledger.load(KEY, ())
     return store(ledger, known, next_outcome(known, 0, NOW + INTERVAL_SECONDS), NOW + INTERVAL_SECONDS)
 
@@ -47,13 +54,13 @@ def next_outcome(known: Known, changes: int, now: int) -> Outcome:
         *(new(place, "Created", now) for place in range(changes - 2 * share)),
         *ends,
     ]
-    return reconcile(known, Observed(now, rows))
+    return reconcile(known, Observed(now, is_deep=False, slack_seconds=MIN_SLACK_SECONDS, rows=rows))
 
 
 def store(ledger: Ledger, known: Known, outcome: Outcome, now: int) -> Snapshot:
     """Commits a poll."""
     start = window_start(now, LOOKBACK_DAYS)
-    return ledger.commit(KEY, known, outcome, {}, taken_at=float(now), window_start=start)
+    return ledger.commit(KEY, known, outcome, Reasons(), taken_at=float(now), window_start=start)
 
 
 def month(job_state: str) -> Iterable[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING
 
@@ -13,17 +12,17 @@ from benchmarks.service import BUSY_KEY
 from benchmarks.timing import measure_in_turn
 from exporter.ims.client import RetryBudget
 from exporter.jobs.kinds import SMART
-from exporter.polling.pagination import PAGE_SIZE, Labels
+from exporter.polling.pagination import Labels
 from exporter.polling.reading import Reader
-from exporter.polling.reconcile import Known, Observed, reconcile
+from exporter.polling.reconcile import MIN_SLACK_SECONDS, reconcile
+from exporter.polling.records import Known, Observed
 
 if TYPE_CHECKING:
     from benchmarks.service import Service
     from benchmarks.sizes import Sizes
     from exporter.ims.client import ImsClient
-    from exporter.polling.pagination import Row
 
-NOTHING_KNOWN = Known(SMART, polls=1, horizon=0)
+NOTHING_KNOWN = Known(SMART, polls=1, polled_at=0)
 """An empty ledger: every job is new, which is the most work for `reconcile`."""
 
 MAX_CPU_RATIO = 0.95
@@ -63,16 +62,16 @@ async def read(client: ImsClient, pages: int) -> None:
     """Reads pages as the poller's client does."""
     budget, token = RetryBudget(0), ""
     for _ in range(pages):
-        token = (await client.list_jobs(size=PAGE_SIZE, token=token, budget=budget)).next_token
+        token = (await client.list_jobs(size=SMART.paging.max_size, token=token, budget=budget)).next_token
 
 
 async def read_and_reconcile(client: ImsClient, pages: int) -> None:
     """Reads pages as the poller does, and reconciles them."""
     now = int(time.time())
-    reader = Reader(client, RetryBudget(0), Labels(SMART), (), PAGE_SIZE, may_get=False, local_time=now)
+    reader = Reader(client, RetryBudget(0), Labels(SMART), (), SMART.paging.max_size, may_get=False, local_time=now)
 
-    def goes_on(_rows: tuple[Row, ...]) -> bool:
-        return reader.list_calls < pages
-
-    walk = await reader.walk(down_to=-math.inf, goes_on=goes_on)
-    reconcile(NOTHING_KNOWN, Observed(now, reader.rows, head_seams=walk.seams()))
+    reading = await reader.read_list(reader.cursor(), lambda _: reader.list_calls < pages)
+    observed = Observed(
+        now, is_deep=False, slack_seconds=MIN_SLACK_SECONDS, rows=reader.rows, newest_gaps=reading.gaps()
+    )
+    reconcile(NOTHING_KNOWN, observed)

@@ -10,7 +10,7 @@ from alibabacloud_ice20201109.client import Client
 from alibabacloud_tea_openapi.utils_models import Config
 from darabonba.runtime import RuntimeOptions
 
-from exporter.polling.pagination import PAGE_SIZE
+from exporter.jobs.kinds import SMART
 
 if TYPE_CHECKING:
     from exporter.simulator.authentication import Key
@@ -32,7 +32,7 @@ class OfficialSdk:
 
     def list_all(self, pages: int | None = None) -> int:
         """Reads all pages, or the first ones; returns the number of jobs."""
-        request = models.ListSmartJobsRequest(max_results=PAGE_SIZE)
+        request = models.ListSmartJobsRequest(max_results=SMART.paging.max_size)
         seen = 0
         while request.next_token != "" and pages != 0:
             body = self._client.list_smart_jobs_with_options(request, RuntimeOptions()).body
@@ -43,7 +43,7 @@ class OfficialSdk:
 
     async def list_pages(self, pages: int) -> None:
         """Reads the first pages with the SDK's asynchronous client."""
-        request = models.ListSmartJobsRequest(max_results=PAGE_SIZE)
+        request = models.ListSmartJobsRequest(max_results=SMART.paging.max_size)
         for _ in range(pages):
             body = (await self._client.list_smart_jobs_with_options_async(request, RuntimeOptions())).body
             request.next_token = body.next_token

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 from benchmarks.accounts import BusyAccount, fill_quiet_account
 from exporter.jobs.kinds import SMART
-from exporter.polling.reconcile import SLACK_SECONDS
+from exporter.polling.reconcile import MIN_SLACK_SECONDS
 from exporter.simulator.authentication import Key
 from exporter.simulator.job_store import Account
 from exporter.simulator.server import Simulator
@@ -86,7 +86,7 @@ def running_service(sizes: Sizes) -> Iterator[Service]:
 
 def pass_time(simulator: Simulator, busy: BusyAccount, seconds: float, changes: int) -> int:
     """Sets the clock forward with the changes spread over that time; returns the pages of news."""
-    before, since = busy.open_jobs(), simulator.clock() - SLACK_SECONDS
+    before, since = busy.open_jobs(), simulator.clock() - MIN_SLACK_SECONDS
     for _ in range(changes):
         simulator.clock_offset += seconds / changes
         busy.make_change()

@@ -115,7 +115,7 @@ def test_a_restored_backup_continues_to_count(shell: Shell, ledger: Path) -> Non
 @pytest.mark.process
 def test_a_ledger_held_for_standby_cannot_be_backed_up(shell: Shell, ledger: Path) -> None:
     """With standby, the backup command fails with the error that the guide quotes."""
-    kept = Ledger(str(ledger), kept=True)
+    kept = Ledger(str(ledger), exclusive=True)
 
     with pytest.raises(AssertionError, match="database is locked"):
         shell.run(scripts(GUIDE, BACK_UP)[0])

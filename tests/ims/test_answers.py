@@ -106,7 +106,7 @@ def test_documented_page() -> None:
     page = parse_page(body(LIST), server_time=7)
 
     job = ListedJob("20b48fb04483915d4f2cd8ac", "ASR", "Finished", 1608955870, 1608955872, user_data='{"user":"data"}')
-    assert page == Page((job,), "CBB6BC61D08", 7)
+    assert page == Page((job,), "CBB6BC61D08", server_time=7)
 
 
 @pytest.mark.parametrize("jobs", [{}, {"SmartJobList": None, "NextToken": None}, {"SmartJobList": []}])

@@ -263,14 +263,14 @@ def test_a_call_that_is_cut_short_is_not_told_as_good() -> None:
     assert told == ["Interrupted"]
 
 
-def test_every_attempt_is_a_sign_of_life() -> None:
-    """Whoever waits for a call is told that its attempts go on."""
-    beats: list[int] = []
+def test_every_attempt_is_a_heartbeat() -> None:
+    """Each attempt of a call calls `heartbeat`, so that the poll does not look hung."""
+    heartbeats: list[int] = []
     script = Script(refusal("Throttling"), httpx.ReadTimeout("x"), answer())
 
-    call(script, RetryBudget(60, beat=lambda: beats.append(len(script.requests))))
+    call(script, RetryBudget(60, heartbeat=lambda: heartbeats.append(len(script.requests))))
 
-    assert set(beats) == {0, 1, 2, 3}
+    assert set(heartbeats) == {0, 1, 2, 3}
 
 
 def test_an_answer_that_is_none_is_told_as_it_came() -> None:

@@ -1,4 +1,4 @@
-"""Pages prove what they show, the seams between them prove nothing, and every list ends."""
+"""Pages prove what they show, the gaps between them prove nothing, and every list ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from exporter.errors import BadResponseError
 from exporter.ims.answers import ListedJob, Page
 from exporter.jobs.kinds import SMART
-from exporter.polling.pagination import UNKNOWN_VALUES, Labels, Row, Seam, Walk, read_pages
+from exporter.polling.pagination import MAX_UNKNOWN_VALUES, Labels, ListCursor, ListReading
+from exporter.polling.records import PageGap, Row
 
 NOW = 1000
 
@@ -36,68 +37,81 @@ def read(*pages: Page) -> list[tuple[tuple[Row, ...], bool]]:
         return pages[int(token or 0)]
 
     async def scenario() -> list[tuple[tuple[Row, ...], bool]]:
-        return [found async for found in read_pages(ask, Labels(SMART), NOW)]
+        cursor, found = ListCursor(ask, Labels(SMART), NOW), []
+        while not cursor.is_complete:
+            rows = await cursor.next_page()
+            found.append((rows, cursor.is_complete))
+        return found
 
     return asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
-    ("walk", "covered", "uncovered"),
+    ("reading", "covered", "uncovered"),
     [
-        (Walk([page(9, 7, 5)], is_complete=True), [10, 9, 8, 5, 4, 0], []),
-        (Walk([page(9, 7, 5)]), [10, 9, 8, 7, 6], [5, 4]),
-        (Walk([page(9, 7), page(5, 3)], is_complete=True), [10, 8, 4, 3, 2], [7, 6, 5]),
-        (Walk([page(9, 7), page(7, 3)], is_complete=True), [8, 5, 3], [7]),
-        (Walk([page(9, 7), page(8, 3)], is_complete=True), [9, 8, 7, 5, 3], []),
-        (Walk([page(9, 7), ()], is_complete=True), [8], [7, 3]),
-        (Walk([()], is_complete=True), [9, 0], []),
-        (Walk([]), [], [9, 0]),
+        (ListReading([page(9, 7, 5)], is_complete=True), [10, 9, 8, 5, 4, 0], []),
+        (ListReading([page(9, 7, 5)]), [10, 9, 8, 7, 6], [5, 4]),
+        (ListReading([page(9, 7), page(5, 3)], is_complete=True), [10, 8, 4, 3, 2], [7, 6, 5]),
+        (ListReading([page(9, 7), page(7, 3)], is_complete=True), [8, 5, 3], [7]),
+        (ListReading([page(9, 7), page(8, 3)], is_complete=True), [9, 8, 7, 5, 3], []),
+        (ListReading([page(9, 7), ()], is_complete=True), [8], [7, 3]),
+        (ListReading([()], is_complete=True), [9, 0], []),
+        (ListReading([]), [], [9, 0]),
     ],
 )
-def test_coverage(walk: Walk, covered: list[int], uncovered: list[int]) -> None:
+def test_coverage(reading: ListReading, covered: list[int], uncovered: list[int]) -> None:
     """A second is covered if one page shows an older and a newer job, or the list begins or ends there."""
-    assert [moment for moment in (*covered, *uncovered) if walk.covers(moment)] == covered
+    assert [moment for moment in (*covered, *uncovered) if reading.covers(moment)] == covered
 
 
 @pytest.mark.parametrize(
-    ("walk", "reached"),
+    ("reading", "reached"),
     [
-        (Walk([page(9, 7), page(5, 3)]), [9, 6, 4]),
-        (Walk([page(9, 7)], is_complete=True), [9, 6, 4, 3, 2]),
-        (Walk([page(9, 7), ()]), [9]),
-        (Walk([]), []),
+        (ListReading([page(9, 7), page(5, 3)]), [9, 6, 4]),
+        (ListReading([page(9, 7)], is_complete=True), [9, 6, 4, 3, 2]),
+        (ListReading([page(9, 7), ()]), [9]),
+        (ListReading([]), []),
     ],
 )
-def test_how_far_a_list_was_read(walk: Walk, reached: list[int]) -> None:
+def test_how_far_a_list_was_read(reading: ListReading, reached: list[int]) -> None:
     """A second is reached if an older job was shown, or the list ended before."""
-    assert [moment for moment in (9, 6, 4, 3, 2) if walk.reaches(moment)] == reached
+    assert [moment for moment in (9, 6, 4, 3, 2) if reading.reaches(moment)] == reached
 
 
 @pytest.mark.parametrize(
-    ("pages", "seams"),
+    ("pages", "gaps"),
     [
         ([page(9, 7)], []),
-        ([page(9, 7), page(5, 3)], [Seam(5, 7)]),
-        ([page(9, 7), page(7, 3)], []),
-        ([(row("a", 7),), (row("b", 7),)], [Seam(7, 7)]),
-        ([page(9, 7), page(5), page(3, 1)], [Seam(5, 7), Seam(3, 5)]),
-        ([page(9, 7), page(8, 3)], [Seam(7, 7)]),
-        ([page(9, 7), ()], [Seam(0, 7)]),
+        ([page(9, 7), page(5, 3)], [PageGap(5, 7)]),
+        ([page(9, 7), page(7, 3)], [PageGap(7, 7)]),
+        ([(row("a", 7),), (row("a", 7),)], [PageGap(7, 7)]),
+        ([(row("a", 7),), (row("b", 7),)], [PageGap(7, 7)]),
+        ([page(9, 7), page(5), page(3, 1)], [PageGap(5, 7), PageGap(3, 5)]),
+        ([page(9, 7), page(8, 3)], []),
+        ([page(9, 7), ()], [PageGap(0, 7)]),
         ([(), page(5)], []),
     ],
 )
-def test_seams(pages: list[tuple[Row, ...]], seams: list[Seam]) -> None:
-    """Between two pages that share no job lies a seam, ends included; a shared job closes it."""
-    assert Walk(pages).seams() == seams
+def test_gaps(pages: list[tuple[Row, ...]], gaps: list[PageGap]) -> None:
+    """A page boundary is a gap unless the next page begins with a newer job; a job on both pages proves nothing."""
+    assert ListReading(pages).gaps() == gaps
 
 
-def test_seams_that_meet() -> None:
+def test_a_page_with_a_row_that_cannot_be_read_proves_nothing() -> None:
+    """The job of that row may be any: the seconds of its page are a gap, and none of them is covered."""
+    reading = ListReading([page(9, 7), page(8, 3)], is_complete=True, unproven={0})
+
+    assert reading.gaps() == [PageGap(7, 9)]
+    assert [second for second in (10, 9, 8, 7, 6, 3, 1) if reading.covers(second)] == [7, 6, 3, 1]
+
+
+def test_gaps_that_meet() -> None:
     """Two spans meet if they have a second in common, or more."""
-    assert Seam(3, 5).meets(Seam(5, 9))
-    assert Seam(3, 5).common(Seam(5, 9)) == Seam(5, 5)
-    assert Seam(3, 8).common(Seam(5, 9)) == Seam(5, 8)
-    assert Seam(4, 4).meets(Seam(3, 5))
-    assert not Seam(3, 5).meets(Seam(6, 9))
+    assert PageGap(3, 5).meets(PageGap(5, 9))
+    assert PageGap(3, 5).common(PageGap(5, 9)) == PageGap(5, 5)
+    assert PageGap(3, 8).common(PageGap(5, 9)) == PageGap(5, 8)
+    assert PageGap(4, 4).meets(PageGap(3, 5))
+    assert not PageGap(3, 5).meets(PageGap(6, 9))
 
 
 def test_reading_to_the_end() -> None:
@@ -148,20 +162,22 @@ def test_a_row_repeated_on_a_page_counts_once() -> None:
 
 def test_undocumented_values_are_bounded() -> None:
     """Undocumented types and states are kept as they are, twenty of each; later ones are `other`."""
-    jobs = tuple(job(str(number), f"Type{number}", f"State{number}") for number in range(UNKNOWN_VALUES + 2))
+    jobs = tuple(job(str(number), f"Type{number}", f"State{number}") for number in range(MAX_UNKNOWN_VALUES + 2))
     labels = Labels(SMART)
 
     rows = labels.rows(Page(jobs), NOW)
     again = labels.rows(Page((job("a", "Type0", "Failed"), job("b", " ", "x" * 99))), NOW)
 
-    assert [each.job_type for each in rows] == [f"Type{number}" for number in range(UNKNOWN_VALUES)] + ["other"] * 2
-    assert [each.job_state for each in rows] == [f"State{number}" for number in range(UNKNOWN_VALUES)] + ["other"] * 2
+    assert [each.job_type for each in rows] == [f"Type{number}" for number in range(MAX_UNKNOWN_VALUES)] + ["other"] * 2
+    assert [each.job_state for each in rows] == [f"State{number}" for number in range(MAX_UNKNOWN_VALUES)] + [
+        "other"
+    ] * 2
     assert (again[0].job_type, again[0].job_state, again[1].job_type) == ("Type0", "Failed", "unknown")
 
 
 def test_values_met_before_keep_their_label() -> None:
     """The types and states that the ledger knows count towards the bound, and always stay."""
-    labels = Labels(SMART, [f"Type{number}" for number in range(UNKNOWN_VALUES + 5)], ["Paused"])
+    labels = Labels(SMART, [f"Type{number}" for number in range(MAX_UNKNOWN_VALUES + 5)], ["Paused"])
 
     rows = labels.rows(Page((job("a", "Type24", "Paused"), job("b", "New", "x" * 99))), NOW)
 
@@ -186,3 +202,33 @@ def test_a_job_without_a_creation_time_keeps_its_age() -> None:
     rows = Labels(SMART).rows(Page(jobs), 1_000)
 
     assert [(row.created_at, row.is_dated) for row in rows] == [(500, True), (400, True), (400, False)]
+
+
+def test_a_list_that_is_not_newest_first() -> None:
+    """Where an older job stands above a newer one, no page proves anything: the list is refused."""
+    with pytest.raises(BadResponseError) as caught:
+        read(Page((job("a", created_at=5), job("b", created_at=9))))
+
+    assert caught.value.code == "NotNewestFirst"
+
+
+def test_a_row_that_is_behind_the_list_it_is_in() -> None:
+    """A row of the list of Finished that says Executing has finished; a later state than that of the list stays."""
+    behind, ahead = job("a", state="Executing", created_at=9), job("b", state="Failed", created_at=8)
+
+    rows = Labels(SMART).rows(Page((behind, ahead)), NOW, "Finished")
+
+    assert [each.job_state for each in rows] == ["Finished", "Failed"]
+
+
+def test_the_cursor_counts_rows_that_were_skipped() -> None:
+    """They are counted by reason, for the last page alone."""
+
+    async def ask(token: str) -> Page:
+        return Page((), "", ("no_id", "no_id", "not_an_object")) if token else Page((), "1", ("no_id",))
+
+    cursor = ListCursor(ask, Labels(SMART), NOW)
+    asyncio.run(cursor.next_page())
+    assert cursor.skipped == {"no_id": 1}
+    asyncio.run(cursor.next_page())
+    assert cursor.skipped == {"no_id": 2, "not_an_object": 1}

@@ -64,7 +64,7 @@ async def live_through(history: History) -> None:
         for _ in range(STEPS):
             service.live(dice.randrange(4))
             service.time += history.interval / STEPS
-        if dice.random() < 0.02:  # noqa: PLR2004 - a share
+        if dice.random() < 0.02:
             service.time += dice.choice((400, 4000))
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exporter.jobs.snapshot import Snapshot
-    from exporter.polling.reconcile import Outcome
+    from exporter.polling.records import Outcome
 
 
 OPEN_JOBS = 60

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.jobs.snapshot import PollKey
-from exporter.polling.pagination import Row
+from exporter.polling.ledger.counting import Reasons
 from exporter.polling.poller import window_start
-from exporter.polling.reconcile import Known, Observed, Outcome, reconcile
+from exporter.polling.reconcile import reconcile, slack_of
+from exporter.polling.records import Known, Observed, Outcome, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from exporter.jobs.snapshot import Snapshot
     from exporter.polling.ledger import Ledger, SurveyState
-    from exporter.polling.reading import Reason
+    from exporter.polling.records import Reason
 
 KEY = PollKey("prod", "cn-shanghai", "smart")
 HOUR, DAY = 3600, 86400
@@ -36,6 +37,8 @@ class Book:
     now: int = START
     key: PollKey = KEY
     job_types: tuple[str, ...] = ()
+    is_deep: bool = True
+    """Whether the polls are deep."""
 
     @property
     def window_start(self) -> int:
@@ -45,8 +48,18 @@ class Book:
     def outcome(self, *rows: Row, truncated: bool = False) -> tuple[Known, Outcome]:
         """Returns what the ledger knows, and the outcome of a poll that sees these rows."""
         known = self.ledger.load(self.key, self.job_types)
-        gone = frozenset(known.open_jobs)
-        return known, reconcile(known, Observed(self.now, rows, gone, is_truncated=truncated))
+        unseen = frozenset(known.open_jobs)
+        observed = Observed(
+            self.now,
+            self.is_deep,
+            slack_of(known, self.now),
+            rows,
+            absent=unseen,
+            proven_absent=unseen,
+            denied=unseen,
+            is_truncated=truncated,
+        )
+        return known, reconcile(known, observed)
 
     def poll(
         self, *rows: Row, after: int = 60, reasons: Mapping[str, Reason] | None = None, truncated: bool = False
@@ -56,12 +69,16 @@ class Book:
         return self.store(*self.outcome(*rows, truncated=truncated), reasons)
 
     def store(self, known: Known, outcome: Outcome, reasons: Mapping[str, Reason] | None = None) -> Snapshot:
-        """Stores an outcome."""
+        """Stores an outcome; the reason of a failure that is not given is `unknown`."""
+        return self.commit(known, outcome, Reasons(reasons or {}, may_ask=False))
+
+    def commit(self, known: Known, outcome: Outcome, reasons: Reasons) -> Snapshot:
+        """Stores an outcome with what was learned of reasons."""
         return self.ledger.commit(
             self.key,
             known,
             outcome,
-            reasons or {},
+            reasons,
             taken_at=float(self.now),
             window_start=self.window_start,
         )
@@ -74,7 +91,7 @@ class Book:
         """Makes a complete survey, with one page for each list."""
         state = self.start_survey()
         for rows in (finished, failed):
-            following = self.ledger.store_survey_page(self.key, state, rows, "")
+            following, _ = self.ledger.store_survey_page(self.key, state, rows, "")
             state = following or state
         assert following is None
 

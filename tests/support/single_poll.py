@@ -8,18 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.ims.client import RetryBudget
 from exporter.jobs.kinds import SMART
+from exporter.polling.observe import observe
 from exporter.polling.pagination import Labels
-from exporter.polling.reading import Reader, observe
-from exporter.polling.reconcile import SLACK_SECONDS, Known, Observed, OpenJob
+from exporter.polling.reading import Reader
+from exporter.polling.reconcile import MIN_SLACK_SECONDS
+from exporter.polling.records import Known, Observed, OpenJob
 from tests.support.fake_service import START, FakeService
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DAY = 86400
+ALL = "* * 0"
 OPEN_LISTS = ["* Created 0", "* Executing 0"]
-IDLE = [*OPEN_LISTS, "* * 0"]
-KNOWN = Known(SMART, polls=3, horizon=START - SLACK_SECONDS - 60, proven_to=START - SLACK_SECONDS - 60)
+HORIZON = START - MIN_SLACK_SECONDS - 60
+KNOWN = Known(
+    SMART,
+    polls=3,
+    polled_at=START - 60,
+    deep_at=START - 240,
+    horizon=HORIZON,
+    remembered_since=START - 1260,
+    proven_to=HORIZON,
+)
+"""What is known after three polls a minute apart; the next poll is not deep, and nothing is open."""
+OLD = 7200
+"""An age in seconds at which jobs are older than everything that a poll reads of all jobs."""
 
 
 def crowded(rows_per_page: int = 100, **options: Any) -> FakeService:  # noqa: ANN401 - for FakeService
@@ -38,7 +52,7 @@ def reader_of(service: FakeService, **options: Any) -> Reader:  # noqa: ANN401 -
 
 def look(reader: Reader, known: Known = KNOWN, lookback_seconds: int = 30 * DAY) -> Observed:
     """Makes the calls of one poll."""
-    return asyncio.run(observe(reader, known, SLACK_SECONDS, lookback_seconds))
+    return asyncio.run(observe(reader, known, lookback_seconds=lookback_seconds, interval_seconds=60))
 
 
 def open_before(service: FakeService, job_ids: Iterable[str], **fields: Any) -> Known:  # noqa: ANN401 - for OpenJob
@@ -52,10 +66,10 @@ def open_before(service: FakeService, job_ids: Iterable[str], **fields: Any) -> 
 
 
 def searched(service: FakeService, known: Known, **options: Any) -> tuple[list[str], Observed]:  # noqa: ANN401 - for Reader
-    """Returns the calls that a poll makes beyond those of an idle one, and what it observes."""
+    """Returns the calls with which a poll searches for vanished jobs, and what it observes."""
     observed = look(reader_of(service, **options), known)
-    assert service.calls[: len(IDLE)] == IDLE
-    return service.calls[len(IDLE) :], observed
+    assert sorted(service.calls[:3]) == sorted([ALL, *OPEN_LISTS])
+    return service.calls[3:], observed
 
 
 def seen(observed: Observed) -> dict[str, str]:

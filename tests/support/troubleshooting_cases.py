@@ -114,7 +114,7 @@ def ledger_not_opened(place: Place) -> str:
 def ledger_of_a_shard(place: Place) -> str:
     """Starts a shard on the ledger of another shard."""
     ledger = Ledger(str(place.ledger))
-    ledger.belong_to(0, [])
+    ledger.claim(0, [], [])
     ledger.close()
     return place.started("--shards", "2", "--shard", "1")
 

@@ -9,8 +9,8 @@ import pytest
 from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import DURATION_BOUNDS, FAILED_WINDOWS, FailedJob
 from exporter.polling.ledger import Ledger
-from exporter.polling.ledger.counting import ERROR_CODES, FAILURES_KEPT, LONGEST_MESSAGE
-from exporter.polling.reading import Reason
+from exporter.polling.ledger.counting import MAX_ERROR_CODES, MAX_FAILURES_KEPT, MAX_MESSAGE
+from exporter.polling.records import Reason
 from tests.support.ledger_driver import DAY, HOUR, LOOKBACK_DAYS, START, Book, job
 
 if TYPE_CHECKING:
@@ -131,37 +131,37 @@ def test_reasons(book: Book) -> None:
         ("ASR", "E.One"): 2,
         ("TextToSpeech", "unknown"): 1,
     }
-    newest = FailedJob("c", "ASR", book.now, book.now, "E.One", "m" * LONGEST_MESSAGE)
+    newest = FailedJob("c", "ASR", book.now, book.now, "E.One", "m" * MAX_MESSAGE)
     assert snapshot.last_failure["ASR"] == newest
     assert snapshot.last_failure["TextToSpeech"].error_code == "unknown"
 
 
 def test_error_codes_are_bounded(book: Book) -> None:
     """A target shows fifty codes of its own; those that come later are `other`, those known are counted on."""
-    rows = [job(f"{number}", "Failed", now=book.now + 60) for number in range(ERROR_CODES + 10)]
+    rows = [job(f"{number}", "Failed", now=book.now + 60) for number in range(MAX_ERROR_CODES + 10)]
     reasons = {row.job_id: Reason(f"E.{row.job_id}", "") for row in rows}
     book.poll(*rows, reasons=reasons)
 
     snapshot = fails(book, "again", "E.0", kind="TextToSpeech")
 
     codes = {code for (_, code), number in snapshot.failures.items() if number}
-    assert (len(codes), ERROR_CODES) == (51, 50)
+    assert (len(codes), MAX_ERROR_CODES) == (51, 50)
     assert snapshot.failures["ASR", "other"] == 10
     assert snapshot.failures["TextToSpeech", "E.0"] == 1
-    assert sum(snapshot.failures.values()) == ERROR_CODES + 11
+    assert sum(snapshot.failures.values()) == MAX_ERROR_CODES + 11
 
 
 def test_failures_kept_are_bounded(book: Book) -> None:
     """The newest hundred failures of each type are kept with their reasons, and nothing of those before."""
-    rows = [job(f"{number}", "Failed", took=number, now=book.now + 60) for number in range(FAILURES_KEPT + 20)]
+    rows = [job(f"{number}", "Failed", took=number, now=book.now + 60) for number in range(MAX_FAILURES_KEPT + 20)]
     book.poll(*rows, job("other", "Failed", now=book.now, kind="TextToSpeech"))
 
     snapshot = book.poll()
 
     shown = [failed.job_id for failed in snapshot.failed_jobs]
-    assert set(shown) <= {"other", *(f"{number}" for number in range(20, FAILURES_KEPT + 20))}
-    assert snapshot.last_failure["ASR"].job_id == f"{FAILURES_KEPT + 19}"
-    assert snapshot.ended["ASR", "Failed"] == FAILURES_KEPT + 20
+    assert set(shown) <= {"other", *(f"{number}" for number in range(20, MAX_FAILURES_KEPT + 20))}
+    assert snapshot.last_failure["ASR"].job_id == f"{MAX_FAILURES_KEPT + 19}"
+    assert snapshot.ended["ASR", "Failed"] == MAX_FAILURES_KEPT + 20
 
 
 def test_ended_jobs_are_counted_while_they_are_in_the_lookback(book: Book) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger, schema
-from exporter.polling.reading import Reason
+from exporter.polling.records import Reason
 from tests.support.ledger_driver import KEY, START, Book, execute, job, value
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def ends_of_survey(book: Book) -> None:
 
 def sharing(book: Book) -> None:
     """Leaves a target to another shard."""
-    book.ledger.belong_to(0, OTHER_SHARDS)
+    book.ledger.claim(0, [KEY], OTHER_SHARDS)
 
 
 def load(book: Book) -> None:

@@ -13,7 +13,7 @@ import pytest
 from exporter.errors import LedgerBrokenError, LedgerDamagedError, LedgerError
 from exporter.jobs.kinds import SMART
 from exporter.polling.ledger import Ledger, schema
-from exporter.polling.ledger.aside import set_aside
+from exporter.polling.ledger.quarantine import quarantine
 from exporter.simulator.server import Simulator
 from tests.support.exporter_process import environment, exporter
 from tests.support.ledger_driver import KEY, START, Book, execute, job, value
@@ -102,17 +102,17 @@ def test_damage_found_in_use(path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert set(snapshot.created) == set(SMART.job_types)
     assert value(path, "SELECT COUNT(*) FROM open_job") == 1
     assert aside_of(path).exists()
-    assert "kept_as" in "".join(capsys.readouterr())
+    assert "renamed_to" in "".join(capsys.readouterr())
 
 
 def test_a_log_that_was_not_merged_goes_with_it(path: Path) -> None:
     """A write-ahead log that SQLite has left stays beside its ledger: it is none of the new one's."""
-    kept_as, log = aside_of(path), path.with_name(f"{path.name}-wal")
+    renamed_to, log = aside_of(path), path.with_name(f"{path.name}-wal")
     log.write_bytes(b"of the old one")
 
-    set_aside(str(path), str(kept_as))
+    quarantine(str(path), str(renamed_to))
 
-    assert kept_as.with_name(f"{kept_as.name}-wal").read_bytes() == b"of the old one"
+    assert renamed_to.with_name(f"{renamed_to.name}-wal").read_bytes() == b"of the old one"
     assert not log.exists()
 
 
@@ -131,7 +131,7 @@ def test_one_that_cannot_be_moved_is_left(path: Path) -> None:
     aside_of(path).mkdir()
     damaged = damage(path, DAMAGES["no header"])
 
-    with pytest.raises(LedgerError, match="could not be moved aside"):
+    with pytest.raises(LedgerError, match="could not be renamed"):
         Ledger(str(path), recreate_if_damaged=True)
 
     assert path.read_bytes() == damaged
@@ -181,7 +181,7 @@ def test_two_that_meet_the_same_damage(path: Path) -> None:
 def test_a_new_ledger_is_the_same_shards(path: Path) -> None:
     """A ledger begun anew in use belongs to the shard that the damaged one belonged to."""
     ledger = Ledger(str(path), recreate_if_damaged=True)
-    ledger.belong_to(1, ())
+    ledger.claim(1, [], ())
     execute(path, "UPDATE target SET polls = polls; PRAGMA wal_checkpoint(TRUNCATE)")
     damage(path, overwritten(PAGE, 20 * PAGE))
     with pytest.raises(LedgerDamagedError):
@@ -271,5 +271,5 @@ def test_an_exporter_on_a_damaged_ledger(tmp_path: Path) -> None:
     assert later.total("ims_job_failures_total") == 1
     assert said["level"] == "error"
     assert "file is not a database" in said["error"]
-    assert Path(said["kept_as"]).read_bytes().startswith(b"\x00garbage")
+    assert Path(said["renamed_to"]).read_bytes().startswith(b"\x00garbage")
     assert "counters start at zero again" in said["hint"]

@@ -13,7 +13,7 @@ from exporter.errors import LedgerBrokenError, LedgerError, LedgerInUseError
 from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger
-from exporter.polling.reconcile import Known
+from exporter.polling.records import Known
 from tests.support.ledger_driver import Book, contents, execute, job
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def test_a_target_dropped_meanwhile_does_not_come_back(book: Book) -> None:
     book.poll()
     known, outcome = book.outcome(job("a"))
 
-    assert book.ledger.belong_to(0, [OTHER, book.key]) == [book.key]
+    assert book.ledger.claim(0, [], [OTHER, book.key]) == [book.key]
 
     with pytest.raises(LedgerInUseError):
         book.store(known, outcome)
@@ -62,10 +62,10 @@ def test_a_target_dropped_meanwhile_does_not_come_back(book: Book) -> None:
 def test_the_ledger_of_another_shard(book: Book, path: Path) -> None:
     """Each shard has a ledger of its own: another's is refused, and left as it is."""
     book.poll(job("a"))
-    assert book.ledger.belong_to(1, [OTHER]) == []
+    assert book.ledger.claim(1, [book.key], [OTHER]) == []
 
     with pytest.raises(LedgerError, match="is that of shard 1, and this is shard 0"):
-        Ledger(str(path)).belong_to(0, [book.key])
+        Ledger(str(path)).claim(0, [], [book.key])
 
     assert book.ledger.load(book.key, ()).open_jobs.keys() == {"a"}
 

@@ -10,9 +10,10 @@ import pytest
 from exporter.errors import LedgerError
 from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger, store
+from exporter.polling.ledger.counting import Reasons
 from exporter.polling.ledger.schema import MIGRATIONS, migrate
-from exporter.polling.pagination import Row
-from exporter.polling.reconcile import Observed, reconcile
+from exporter.polling.reconcile import reconcile
+from exporter.polling.records import Observed, Row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,28 +53,28 @@ def test_tables_made_by_another_process_meanwhile(tmp_path: Path) -> None:
 def test_page_of_a_survey_stored_twice(tmp_path: Path) -> None:
     """A page of a survey that another process has stored already is refused, and not counted again."""
     ledger = Ledger(str(tmp_path / "ledger.db"))
-    outcome = reconcile(ledger.load(KEY, ()), Observed(started_at=NOW, rows=()))
-    ledger.commit(KEY, ledger.load(KEY, ()), outcome, {}, taken_at=NOW, window_start=0)
+    outcome = reconcile(ledger.load(KEY, ()), Observed(started_at=NOW, is_deep=True, slack_seconds=120, rows=()))
+    ledger.commit(KEY, ledger.load(KEY, ()), outcome, Reasons(), taken_at=NOW, window_start=0)
     state = ledger.start_survey(KEY, NOW, 0)
     rows = (Row("job", "ASR", "Finished", NOW - 9000, NOW - 8000),)
 
-    following = ledger.store_survey_page(KEY, state, rows, "")
+    following, _ = ledger.store_survey_page(KEY, state, rows, "")
     with pytest.raises(LedgerError, match="another process"):
         ledger.store_survey_page(KEY, state, rows, "")
 
     assert following is not None
-    assert ledger.store_survey_page(KEY, following, (), "") is None
-    outcome = reconcile(ledger.load(KEY, ()), Observed(started_at=NOW, rows=()))
-    snapshot = ledger.commit(KEY, ledger.load(KEY, ()), outcome, {}, taken_at=NOW, window_start=0)
+    assert ledger.store_survey_page(KEY, following, (), "") == (None, [])
+    outcome = reconcile(ledger.load(KEY, ()), Observed(started_at=NOW, is_deep=True, slack_seconds=120, rows=()))
+    snapshot = ledger.commit(KEY, ledger.load(KEY, ()), outcome, Reasons(), taken_at=NOW, window_start=0)
     assert snapshot.jobs["ASR", "Finished"] == 1
     ledger.close()
 
 
-def test_kept_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ledger that is kept cannot be opened beside, has no shared memory, and is as good as any other afterwards."""
+def test_an_exclusive_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other process can open an exclusive ledger, SQLite shares no memory, and afterwards it is like any other."""
     monkeypatch.setattr(store, "LOCK_WAIT_SECONDS", 0.1)
     path = tmp_path / "ledger.db"
-    ours = Ledger(str(path), kept=True)
+    ours = Ledger(str(path), exclusive=True)
     ours.load(KEY, ())
 
     assert [each.name for each in tmp_path.iterdir() if each.name.endswith("-shm")] == []

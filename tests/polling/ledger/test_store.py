@@ -12,7 +12,7 @@ from exporter.errors import LedgerError
 from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger, schema, store
-from exporter.polling.reconcile import Known
+from exporter.polling.records import Known
 from tests.support.ledger_driver import START, Book, contents, execute, full_disk, job, value
 
 if TYPE_CHECKING:

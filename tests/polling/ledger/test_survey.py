@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.polling.ledger import SurveyState
-    from exporter.polling.pagination import Row
+    from exporter.polling.records import Row
 
 HISTORY = tuple(job(f"{hours} h", "Finished", age=hours * HOUR) for hours in (2, 3, 5, 6, 9))
 
@@ -36,7 +36,7 @@ def finished(book: Book) -> int:
 
 def page(book: Book, state: SurveyState, *rows: Row, more: bool = True) -> SurveyState:
     """Stores a page that is not the last one of a survey, but is that of a list unless there is more."""
-    following = book.ledger.store_survey_page(KEY, state, rows, "next" if more else "")
+    following, _ = book.ledger.store_survey_page(KEY, state, rows, "next" if more else "")
     assert following is not None
     return following
 
@@ -44,7 +44,7 @@ def page(book: Book, state: SurveyState, *rows: Row, more: bool = True) -> Surve
 def complete(book: Book, state: SurveyState) -> None:
     """Ends a survey with nothing more in its lists."""
     failed = page(book, state, more=False) if state.job_state == "Finished" else state
-    assert book.ledger.store_survey_page(KEY, failed, (), "") is None
+    assert book.ledger.store_survey_page(KEY, failed, (), "") == (None, [])
 
 
 def test_counts_history(book: Book) -> None:
@@ -52,7 +52,7 @@ def test_counts_history(book: Book) -> None:
     state = book.start_survey()
     state = page(book, state, *HISTORY, more=False)
     assert ("ASR", "Finished") not in book.poll().jobs
-    assert book.ledger.store_survey_page(KEY, state, (job("f", "Failed", age=HOUR),), "") is None
+    assert book.ledger.store_survey_page(KEY, state, (job("f", "Failed", age=HOUR),), "") == (None, [])
 
     snapshot = book.poll()
 
