@@ -37,6 +37,8 @@ MIN_SHARE = 0.05
 """Share of the jobs sought that a list is assumed to hold, at least, before it is read."""
 ALSO_WORTH_READING = 0.5
 """A list that finds at least half as many jobs per page as the best one is read at the same time."""
+MAX_SAMPLE = 500
+"""Maximum number of jobs that estimates are made with; of more, every second, third ... one is taken."""
 
 
 @dataclass(slots=True)
@@ -96,18 +98,18 @@ class EndedList:
         """Returns whether the list may hold the job, in the part that has not been read."""
         return self.job_type in {"", job.job_type} and not self.is_read_to(job.created_at)
 
-    def pages_to(self, jobs: Iterable[OpenJob]) -> int:
-        """Returns about how many pages are left down to the oldest of the jobs that it may hold."""
-        created = [job.created_at for job in jobs if self.concerns(job)]
-        if not created:
-            return 0
-        return max(1, math.ceil((self.cursor.oldest_at - min(created)) * self.rate / self.page_size))
+    def pages_to(self, created_at: int) -> int:
+        """Returns about how many pages are left down to a creation time."""
+        return max(1, math.ceil((self.cursor.oldest_at - created_at) * self.rate / self.page_size))
 
-    def jobs_per_page(self, jobs: Iterable[OpenJob]) -> float:
-        """Returns how many of these jobs a page is expected to show, down to the oldest of them."""
-        concerned = [job for job in jobs if self.concerns(job)]
-        share = (self.found + self.expected_share) / (self.found + self.passed + 1)
-        return share * len(concerned) / max(1, self.pages_to(concerned))
+    def pages_left(self, jobs: Iterable[OpenJob]) -> int:
+        """Returns about how many pages are left down to the oldest of the jobs that the list may hold."""
+        return max((self.pages_to(job.created_at) for job in jobs if self.concerns(job)), default=0)
+
+    @property
+    def share(self) -> float:
+        """Share of the jobs sought in its span that the list has shown, or is expected to show."""
+        return (self.found + self.expected_share) / (self.found + self.passed + 1)
 
     async def read_next(self, reader: Reader, wanted: dict[str, OpenJob]) -> None:
         """Reads the next page, and takes the jobs that it shows out of `wanted`."""
@@ -124,44 +126,72 @@ class Search:
     """The search of one poll; `wanted` holds the jobs that have not been found yet."""
 
     def __init__(self, reader: Reader, jobs: Iterable[OpenJob], newest: ListReading) -> None:
-        self.wanted = {job.job_id: job for job in jobs}
+        self.wanted = {job.job_id: job for job in sorted(jobs, key=lambda job: -job.created_at)}
         self.findings = Findings()
         self._reader = reader
         self._density = Density(newest, reader.started_at)
+        self._lists: list[EndedList] = []
         self._asked: set[str] = set()
 
     async def run(self) -> Findings:
         """Searches for all jobs wanted; raises ApiError for a list that cannot be read."""
         if await self._read_ended_lists():
             await self._ask(self.wanted.values())
+            if not self._reader.may_get:  # it was forbidden just now
+                await self._read_ended_lists()
         if self.wanted:
             await self._prove_absence()
         return self.findings
 
     async def _read_ended_lists(self) -> bool:
-        """Reads the ended lists as long as they find more jobs per call; returns whether details calls are cheaper."""
-        lists = self._lists(self._only_type())
+        """Reads the ended lists while a page finds more than one job; returns whether details calls are cheaper."""
         while self.wanted:
-            jobs = list(self.wanted.values())
-            lists = self._narrowed(lists)
-            pages = sum(each.pages_to(jobs) for each in lists)
-            if not pages:
+            self._choose_lists()
+            worth = self._jobs_per_page()
+            best = max(worth, default=0.0)
+            if not best:
                 return False
-            if self._reader.may_get and len(jobs) <= pages:
+            if self._reader.may_get and best < 1:
                 return True
-            worth = {index: each.jobs_per_page(jobs) for index, each in enumerate(lists)}
-            best = max(worth.values())
-            chosen = [lists[index] for index, value in worth.items() if value >= ALSO_WORTH_READING * best]
+            least = max(ALSO_WORTH_READING * best, 1.0 if self._reader.may_get else 0.0)
+            chosen = [each for each, value in zip(self._lists, worth, strict=True) if value >= min(least, best)]
             await side_by_side(*(each.read_next(self._reader, self.wanted) for each in chosen))
         return False
 
-    def _only_type(self) -> str:
-        """Returns the type that all jobs wanted have, if lists can be filtered by it; else an empty text."""
-        types = {job.job_type for job in self.wanted.values()}
-        kind = self._reader.kind
-        return types.pop() if len(types) == 1 and kind.filters.job_type and types <= set(kind.job_types) else ""
+    def _jobs_per_page(self) -> list[float]:
+        """Returns for each list how many jobs a page is expected to find, if the list is read as far as it pays best.
 
-    def _lists(self, job_type: str) -> list[EndedList]:
+        A job is expected in a list by the list's share, among the lists that may still hold it: once Finished was read
+        past a job without showing it, the job is expected in Failed.
+        """
+        jobs = list(self.wanted.values())
+        step = math.ceil(len(jobs) / MAX_SAMPLE)
+        expected, worth = [0.0] * len(self._lists), [0.0] * len(self._lists)
+        for job in jobs[::step]:
+            holders = [index for index, each in enumerate(self._lists) if each.concerns(job)]
+            total = sum(self._lists[index].share for index in holders)
+            for index in holders:
+                expected[index] += step * self._lists[index].share / total
+                worth[index] = max(worth[index], expected[index] / self._lists[index].pages_to(job.created_at))
+        return worth
+
+    def _types(self) -> set[str]:
+        """Returns the types of the jobs wanted; an empty text stands for types that lists cannot be filtered by."""
+        kind = self._reader.kind
+        known = kind.job_types if kind.filters.job_type else ()
+        return {job.job_type if job.job_type in known else "" for job in self.wanted.values()}
+
+    def _choose_lists(self) -> None:
+        """Chooses the lists to read: those of all types, or those of each type wanted, whichever are shorter."""
+        types, jobs = self._types(), list(self.wanted.values())
+        if self._lists and (self._lists[0].job_type or "" in types):
+            return
+        candidates = [self._lists or self._ended_lists("")]
+        if "" not in types:
+            candidates.append([each for job_type in sorted(types) for each in self._ended_lists(job_type)])
+        self._lists = min(candidates, key=lambda lists: sum(each.pages_left(jobs) for each in lists))
+
+    def _ended_lists(self, job_type: str) -> list[EndedList]:
         kind, reader = self._reader.kind, self._reader
         rates = {state: self._density.rate(job_type, state) for state in kind.ended_states}
         total = sum(rates.values())
@@ -176,16 +206,6 @@ class Search:
             for state in kind.ended_states
             for word in kind.filters_of(state)
         ]
-
-    def _narrowed(self, lists: list[EndedList]) -> list[EndedList]:
-        """Returns the lists of one type, once only jobs of that type are wanted and its lists are shorter to read."""
-        job_type = self._only_type()
-        if not job_type or lists[0].job_type:
-            return lists
-        jobs = list(self.wanted.values())
-        of_type = self._lists(job_type)
-        is_shorter = sum(each.pages_to(jobs) for each in of_type) < sum(each.pages_to(jobs) for each in lists)
-        return of_type if is_shorter else lists
 
     async def _ask(self, jobs: Iterable[OpenJob]) -> None:
         """Makes a details call for each job, as long as that is allowed."""
@@ -220,7 +240,8 @@ class Search:
         """
         oldest = min(job.created_at for job in self.wanted.values())
         reading, pages_left = ListReading(), MAX_PROOF_PAGES
-        cursor = self._reader.cursor(self._only_type())
+        types = self._types()
+        cursor = self._reader.cursor(types.pop() if len(types) == 1 else "")
         while self.wanted and not reading.is_complete and pages_left and not reading.reaches(oldest):
             for row in await self._reader.read_page(cursor, reading):
                 self.wanted.pop(row.job_id, None)
