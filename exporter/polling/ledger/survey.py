@@ -155,7 +155,7 @@ def _read_first(
 ) -> SurveyState:
     """Counts the rows that the survey has not passed yet, and notes a tie with the page before."""
     del is_end
-    fresh = [row for row in rows if _is_beyond(row, state)]
+    fresh = list({row.job_id: row for row in rows if _is_beyond(row, state)}.values())
     _count_all(db, target_id, kind, state, fresh)
     tied = [row.job_id for row in rows if row.created_at == state.cursor_at]
     if tied and state.cursor_at is not None:

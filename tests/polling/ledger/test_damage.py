@@ -263,7 +263,7 @@ def test_an_exporter_on_a_damaged_ledger(tmp_path: Path) -> None:
         running_job = here.do(lambda: simulator.jobs.create("ASR", state="Executing"))
         with exporter(environment(tmp_path, endpoint=simulator.url), tmp_path / "exporter.log") as running:
             first = running.wait_until_up()
-            here.do(lambda: simulator.jobs.move(running_job, "Failed"))
+            here.do(lambda: simulator.jobs.move(running_job, "Failed", error=("E.Test", "it failed")))
             later = running.wait_for("the failure", lambda scrape: scrape.total("ims_job_failures_total") > 0)
             (said,) = running.events("ledger_damaged")
 

@@ -70,22 +70,6 @@ def test_the_ledger_of_another_shard(book: Book, path: Path) -> None:
     assert book.ledger.load(book.key, ()).open_jobs.keys() == {"a"}
 
 
-def test_a_ledger_of_the_first_version(book: Book, path: Path) -> None:
-    """A ledger that does not say which types were polled keeps its jobs and counters, and is surveyed anew."""
-    book.poll()
-    book.survey(finished=(job("old", "Finished", age=3600),))
-    book.poll(job("a", now=book.now + 60))
-    book.ledger.close()
-    execute(path, "ALTER TABLE target DROP COLUMN job_types; DROP TABLE owner; PRAGMA user_version = 1")
-
-    again = Book(Ledger(str(path)), now=book.now)
-    snapshot = again.poll(job("a", now=book.now))
-    again.ledger.close()
-
-    assert (snapshot.jobs["ASR", "Created"], snapshot.created["ASR"]) == (1, 1)
-    assert ("ASR", "Finished") not in snapshot.jobs
-
-
 def test_closing_waits_for_one_call_only(path: Path) -> None:
     """Calls that still wait when the ledger is closed are refused, and keep nobody waiting."""
     ledger = Ledger(str(path))

@@ -8,6 +8,7 @@ import pytest
 
 from exporter.jobs.kinds import SMART
 from exporter.polling.ledger import Ledger
+from exporter.polling.ledger.survey import MAX_READINGS, QUIET_READINGS
 from tests.support.ledger_driver import DAY, HOUR, KEY, LOOKBACK_DAYS, Book, job
 
 if TYPE_CHECKING:
@@ -41,10 +42,24 @@ def page(book: Book, state: SurveyState, *rows: Row, more: bool = True) -> Surve
     return following
 
 
+def reread(book: Book, state: SurveyState | None, *rows: Row) -> SurveyState | None:
+    """Stores one-page readings of a list until its ties count as read; returns the first state of the next list."""
+    readings = 0
+    while state is not None and state.reading > 1:
+        state, _ = book.ledger.store_survey_page(KEY, state, rows, "")
+        readings += 1
+        assert readings <= MAX_READINGS
+    return state
+
+
 def complete(book: Book, state: SurveyState) -> None:
     """Ends a survey with nothing more in its lists."""
-    failed = page(book, state, more=False) if state.job_state == "Finished" else state
-    assert book.ledger.store_survey_page(KEY, failed, (), "") == (None, [])
+    following: SurveyState | None = state
+    if state.job_state == "Finished":
+        following, _ = book.ledger.store_survey_page(KEY, state, (), "")
+        following = reread(book, following)
+    assert following is not None
+    assert book.ledger.store_survey_page(KEY, following, (), "") == (None, [])
 
 
 def test_counts_history(book: Book) -> None:
@@ -125,11 +140,14 @@ def test_resumes_at_any_page(tmp_path: Path) -> None:
 
 
 def test_rows_pushed_over_a_pages_border(book: Book) -> None:
-    """Jobs that end meanwhile push passed rows into the next page, where they are passed over."""
+    """Jobs that end meanwhile push passed rows into the next page, where they are passed over: the list is reread."""
     state = page(book, book.start_survey(), *HISTORY[:3])
 
-    state = page(book, state, *HISTORY[1:3], *HISTORY[3:], more=False)
-    complete(book, state)
+    tied = page(book, state, *HISTORY[1:3], *HISTORY[3:], more=False)
+    assert (tied.job_state, tied.reading) == ("Finished", 2)
+    failed = reread(book, tied, *HISTORY)
+    assert failed is not None
+    complete(book, failed)
 
     assert finished(book) == 5
 
@@ -141,8 +159,10 @@ def test_rows_of_the_very_same_second(book: Book) -> None:
     state = page(book, state, *twins[1:4])
     state = page(book, state, *twins[1:4])
 
-    state = page(book, state, *twins[3:], twins[5], more=False)
-    complete(book, state)
+    tied = page(book, state, *twins[3:], twins[5], more=False)
+    failed = reread(book, tied, *twins)
+    assert failed is not None
+    complete(book, failed)
 
     assert finished(book) == 6
 
@@ -168,7 +188,9 @@ def test_progress_never_falls(book: Book) -> None:
         shown.append(state.progress(SMART))
     state = page(book, state, more=False)
     shown.append(state.progress(SMART))
-    state = page(book, state, job("f", "Failed", age=LOOKBACK_DAYS * DAY))
+    failed = reread(book, state, *HISTORY)
+    assert failed is not None
+    state = page(book, failed, job("f", "Failed", age=LOOKBACK_DAYS * DAY))
     shown.append(state.progress(SMART))
 
     assert shown == sorted(shown)
@@ -279,3 +301,80 @@ def test_failures_without_a_time_are_not_recent(book: Book) -> None:
     snapshot = book.poll()
 
     assert (snapshot.jobs["ASR", "Failed"], snapshot.failed_recent["ASR", "24h"]) == (1, 0)
+
+
+def test_a_tie_that_a_page_boundary_hides(book: Book) -> None:
+    """A job that was on neither page, because its second changed order, is counted by the second reading."""
+    a, b, c = (job(name, "Finished", age=HOUR) for name in "abc")
+    state = page(book, book.start_survey(), a)
+    tied = page(book, state, a, more=False)  # b was here while the first page was read, and there while this one was
+
+    failed = reread(book, tied, a, b, c)
+    assert failed is not None
+    complete(book, failed)
+
+    assert finished(book) == 3
+
+
+def test_a_page_that_covers_a_tie_ends_the_reading(book: Book) -> None:
+    """Once one page shows all of the second, with newer and older jobs around it, the list is not read again."""
+    newer, a, older = HISTORY[0], HISTORY[1], HISTORY[2]
+    state = page(book, book.start_survey(), newer, a)
+    tied = page(book, state, a, older, more=False)
+    assert (tied.reading, tied.job_state) == (2, "Finished")
+
+    following = page(book, tied, newer, a, older)
+
+    assert (following.reading, following.job_state) == (1, "Failed")
+
+
+def test_a_tie_that_is_never_covered(book: Book) -> None:
+    """It counts as read after four readings in a row without a new job of its second."""
+    a, b = (job(name, "Finished", age=HOUR) for name in "ab")
+    state = page(book, page(book, book.start_survey(), a), a, b, more=False)
+
+    readings = 0
+    while state.job_state == "Finished":
+        state = page(book, page(book, state, a), b, more=False)
+        readings += 1
+
+    assert readings == QUIET_READINGS == 4
+    assert book.poll().gaps_given_up == 0
+
+
+def test_a_tie_that_is_given_up(book: Book) -> None:
+    """A second that shows new jobs in each of 25 readings is given up, and counted as a gap that was."""
+    state = page(book, page(book, book.start_survey(), job("a", "Finished", age=HOUR)), job("b", "Finished", age=HOUR))
+    state = page(book, state, more=False)
+
+    for number in range(MAX_READINGS - 1):
+        assert state.job_state == "Finished"
+        state = page(book, page(book, state, job("a", "Finished", age=HOUR)), job(f"{number}", "Finished", age=HOUR))
+        state = page(book, state, more=False)
+
+    assert (state.job_state, MAX_READINGS) == ("Failed", 25)
+    assert book.poll().gaps_given_up == 1
+
+
+def test_a_row_of_an_open_state(book: Book) -> None:
+    """A row in an ended list that says Executing is not counted under that state: polls count the open jobs."""
+    book.poll(*(job(f"{number}", "Executing", age=2 * HOUR) for number in range(20)))
+    behind = job("behind", "Executing", age=5 * HOUR)
+    complete(book, page(book, book.start_survey(), behind, more=False))
+
+    shown = book.poll(*(job(f"{number}", "Executing", age=2 * HOUR) for number in range(20))).jobs
+
+    assert (shown["ASR", "Executing"], shown["ASR", "Finished"]) == (20, 0)
+
+
+def test_jobs_that_the_polls_miss(book: Book) -> None:
+    """A page returns the jobs that the polls miss or have counted as deleted: the next poll counts their end."""
+    book.poll(job("here", age=9 * HOUR), job("missing", age=8 * HOUR), job("gone", age=7 * HOUR))
+    book.poll(job("here", age=9 * HOUR), job("missing", age=8 * HOUR))
+    book.poll(job("here", age=9 * HOUR), job("missing", age=8 * HOUR))
+    book.poll(job("here", age=9 * HOUR))
+    rows = tuple(job(name, "Finished", age=HOUR * age) for name, age in (("gone", 7), ("missing", 8), ("here", 9)))
+
+    _, missing = book.ledger.store_survey_page(KEY, book.start_survey(), rows, "")
+
+    assert missing == list(rows[:2])
