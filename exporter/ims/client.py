@@ -1,6 +1,7 @@
 """The IMS API client: signed calls, errors by decision, retries within a budget, a shared rate limit.
 
-Calls go `ImsClient` (retry, limit, measure) → `_attempt` (one HTTP exchange) → `V3Auth` (signs the bytes on the wire).
+Calls go `_call` (retries) → `_attempt` (rate limit, connection, measurement) → `_exchange` (HTTP) → `V3Auth` (signs
+what is on the wire).
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_any
@@ -32,9 +34,9 @@ from exporter.ims.connections import CallSlots
 from exporter.ims.http import by_proxy, read_body, translated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Callable, Generator, Mapping
 
-    from exporter.ims.credentials.source import CredentialSource
+    from exporter.ims.credentials.source import AccessKey, CredentialSource
     from exporter.ims.proxies import Proxy
     from exporter.ims.rate_limit import AccountLimiter
     from exporter.jobs.kinds import JobKind
@@ -49,15 +51,15 @@ LONGEST_PAUSE = 60.0
 
 
 class V3Auth(httpx.Auth):
-    """Signs a request as it goes on the wire, anew for each attempt (date, nonce, current credentials)."""
+    """Signs one attempt of a call as it goes on the wire: with its key, the present time and a new nonce."""
 
-    def __init__(self, credentials: CredentialSource, now: Callable[[], float] = time.time) -> None:
-        self._credentials = credentials
+    def __init__(self, key: AccessKey, now: Callable[[], float] = time.time) -> None:
+        self._key = key
         self._now = now
 
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Adds date, nonce, token and `Authorization`."""
-        key = await self._credentials.current()
+        key = self._key
         moment = datetime.fromtimestamp(self._now(), UTC)
         request.headers["x-acs-date"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         request.headers["x-acs-signature-nonce"] = secrets.token_hex(16)
@@ -101,6 +103,18 @@ def retry_pause(state: RetryCallState) -> float:
     return max(asked, wait_random_exponential(multiplier=0.5, max=10)(state))
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of the service, however often it is tried."""
+
+    method: str
+    action: str
+    parameters: Mapping[str, str]
+    weight: int
+    """Calls of the rate limit that it takes."""
+    heartbeat: Callable[[], None]
+
+
 class ImsClient:
     """Calls IMS for one job kind of a target.
 
@@ -126,7 +140,6 @@ class ImsClient:
         self._http = http
         self._slots = slots or CallSlots()
         self._headers = {action: headers(http, action) for action in kind.actions}
-        self._auth = V3Auth(credentials)
         self._credentials = credentials
         self._limiter = limiter
         self._timeout = timeout_seconds
@@ -158,7 +171,9 @@ class ImsClient:
             **({paging.number: str(number), paging.number_size: str(size)} if number else {paging.size: str(size)}),
             paging.token: token,
         }
-        body, server_time = await self._call(self.kind.method, self.kind.action, parameters, budget, weight)
+        body, server_time = await self._call(
+            _Call(self.kind.method, self.kind.action, parameters, weight, budget.heartbeat), budget
+        )
         if len(body) > MAX_INLINE_BYTES:
             return await asyncio.to_thread(self._decoder.decode, body, server_time)
         return self._decoder.decode(body, server_time)
@@ -171,12 +186,12 @@ class ImsClient:
         details = self.kind.details
         if details is None:
             raise BadRequestError(f"{self.kind.title} have no details call", code="NoDetailsCall")
-        body, _ = await self._call(details.method, details.action, {details.job_id: job_id}, budget, 1)
+        body, _ = await self._call(
+            _Call(details.method, details.action, {details.job_id: job_id}, 1, budget.heartbeat), budget
+        )
         return parse_details(body, self.kind, details)
 
-    async def _call(
-        self, method: str, action: str, parameters: dict[str, str], budget: RetryBudget, weight: int
-    ) -> tuple[bytes, int | None]:
+    async def _call(self, call: _Call, budget: RetryBudget) -> tuple[bytes, int | None]:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
             stop=stop_any(stop_after_attempt(ATTEMPTS), budget),
@@ -185,57 +200,50 @@ class ImsClient:
         )
         started = time.monotonic()
         try:
-            return await retrying(self._renewing, method, action, parameters, weight, budget.heartbeat)
+            return await retrying(self._attempt_with_current_key, call)
         finally:
             if retrying.statistics.get("attempt_number", 1) > 1:
                 budget.charge(time.monotonic() - started)
 
-    async def _renewing(self, *call: Any) -> tuple[bytes, int | None]:  # noqa: ANN401 - passed on as they are
-        """Makes one attempt, and one more when the credentials were refused and have been rotated since."""
+    async def _attempt_with_current_key(self, call: _Call) -> tuple[bytes, int | None]:
+        """Makes one attempt, and one more if the key was refused and has been rotated since."""
         key = await self._credentials.current()
         try:
-            return await self._measured(*call)
+            return await self._attempt(call, key)
         except CredentialsError:
             self._credentials.forget(key)
-            if await self._credentials.current() == key:
+            following = await self._credentials.current()
+            if following == key:
                 raise
-            return await self._measured(*call)
+            return await self._attempt(call, following)
 
-    async def _measured(
-        self, method: str, action: str, parameters: dict[str, str], weight: int, heartbeat: Callable[[], None]
-    ) -> tuple[bytes, int | None]:
-        await self._limiter.acquire(weight, heartbeat)
-        async with self._slots.acquire(
-            for_survey=weight > 1, heartbeat=heartbeat
-        ):  # the time of a call does not run before that
-            return await self._timed(method, action, parameters, heartbeat)
+    async def _attempt(self, call: _Call, key: AccessKey) -> tuple[bytes, int | None]:
+        """Makes one attempt once the rate limit and a connection allow it; the waits are not part of its time."""
+        await self._limiter.acquire(call.weight, call.heartbeat)
+        async with self._slots.acquire(for_survey=call.weight > 1, heartbeat=call.heartbeat):
+            started = time.monotonic()
+            code = "Interrupted"
+            try:
+                answer = await self._exchange(call, key)
+                code = "OK"
+            except ApiError as error:
+                code = error.code
+                if isinstance(error, ThrottledError):
+                    self._limiter.record_throttled(min(error.retry_after, LONGEST_PAUSE))
+                raise
+            finally:
+                self._observe(call.action, code, time.monotonic() - started)
+                call.heartbeat()
+            self._limiter.record_success()
+            return answer
 
-    async def _timed(
-        self, method: str, action: str, parameters: dict[str, str], heartbeat: Callable[[], None]
-    ) -> tuple[bytes, int | None]:
-        started = time.monotonic()
-        code = "Interrupted"
-        try:
-            answer = await self._attempt(method, action, parameters)
-            code = "OK"
-        except ApiError as error:
-            code = error.code
-            if isinstance(error, ThrottledError):
-                self._limiter.record_throttled(min(error.retry_after, LONGEST_PAUSE))
-            raise
-        finally:
-            self._observe(action, code, time.monotonic() - started)
-            heartbeat()
-        self._limiter.record_success()
-        return answer
-
-    async def _attempt(self, method: str, action: str, parameters: dict[str, str]) -> tuple[bytes, int | None]:
-        query = signature.canonical_query((name, value) for name, value in parameters.items() if value)
+    async def _exchange(self, call: _Call, key: AccessKey) -> tuple[bytes, int | None]:
+        query = signature.canonical_query((name, value) for name, value in call.parameters.items() if value)
         with translated(self._proxy):
             url = self._http.base_url.copy_with(raw_path=self._http.base_url.raw_path + f"?{query}".encode())
-            request = httpx.Request(method, url, headers=self._headers[action])
+            request = httpx.Request(call.method, url, headers=self._headers[call.action])
             async with asyncio.timeout(self._timeout):
-                response = await self._http.send(request, auth=self._auth, stream=True)
+                response = await self._http.send(request, auth=V3Auth(key), stream=True)
                 try:
                     body = await read_body(response, MAX_BODY_BYTES)
                 finally:
@@ -243,7 +251,7 @@ class ImsClient:
         if response.status_code >= HTTP_ERRORS:
             error = parse_error(response.status_code, body, _retry_after(response), self._credentials.redact)
             if isinstance(error, ForbiddenError):
-                error.name_action(action)
+                error.name_action(call.action)
             raise error if error.code != f"Http{response.status_code}" else by_proxy(error, self._proxy)
         if not response.is_success:
             message = f"HTTP status {response.status_code} instead of an answer"

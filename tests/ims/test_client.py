@@ -20,6 +20,7 @@ from exporter.errors import (
     TimedOutError,
 )
 from exporter.ims.client import MAX_BODY_BYTES, ImsClient, RetryBudget, V3Auth
+from exporter.ims.credentials.source import AccessKey
 from exporter.ims.http import endpoint_pool, translated
 from exporter.ims.rate_limit import AccountLimiter
 from exporter.jobs.kinds import SMART
@@ -146,7 +147,7 @@ def test_each_attempt_is_signed_anew() -> None:
     script = Script()
 
     async def scenario() -> None:
-        auth = V3Auth(source_of(), now=lambda: next(moments))
+        auth = V3Auth(AccessKey("key-id", SECRET), now=lambda: next(moments))
         async with httpx.AsyncClient(transport=httpx.MockTransport(script), auth=auth) as http:
             for _ in range(2):
                 await http.get("https://endpoint/")
