@@ -161,10 +161,11 @@ async def side_by_side(*calls: Coroutine[object, object, object]) -> None:
     """Makes calls that do not depend on each other at the same time; raises the first error, and cancels the others."""
     try:
         async with asyncio.TaskGroup() as group:
-            for call in calls:
-                group.create_task(call)
+            tasks = [group.create_task(call) for call in calls]
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+    if any(task.cancelled() for task in tasks):  # the group ignores that, but what the call should read is missing
+        raise asyncio.CancelledError
 
 
 def is_deep(known: Known, started_at: int, interval_seconds: float) -> bool:

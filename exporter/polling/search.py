@@ -81,11 +81,17 @@ class EndedList:
     """The type that the list is filtered by; empty for all."""
     cursor: ListCursor
     rate: float
-    """Jobs per second of creation time: an estimate at first, then that of the last page."""
+    """Jobs per second of creation time: an estimate at first, then that of the pages read.
+
+    Each page weighs twice as much as the one before it. So a page full of jobs of one second, as a burst leaves, does
+    not make a list look a thousand pages long.
+    """
     expected_share: float
     """Share of the jobs sought that the list is assumed to hold before it is read."""
     page_size: int
     reading: ListReading = field(default_factory=ListReading)
+    weighted_rows: float = 0.0
+    weighted_seconds: float = 0.0
     found: int = 0
     passed: int = 0
     """Jobs sought whose place in the list has been read without showing them."""
@@ -114,12 +120,14 @@ class EndedList:
     async def read_next(self, reader: Reader, wanted: dict[str, OpenJob]) -> None:
         """Reads the next page, and takes the jobs that it shows out of `wanted`."""
         concerned = [job for job in wanted.values() if self.concerns(job)]
+        newest = self.cursor.oldest_at
         rows = await reader.read_page(self.cursor, self.reading)
         for row in rows:
             self.found += wanted.pop(row.job_id, None) is not None
         self.passed += sum(job.job_id in wanted and not self.concerns(job) for job in concerned)
-        if rows:
-            self.rate = len(rows) / max(1, rows[0].created_at - rows[-1].created_at)
+        self.weighted_rows = self.weighted_rows / 2 + len(rows)
+        self.weighted_seconds = self.weighted_seconds / 2 + newest - self.cursor.oldest_at
+        self.rate = self.weighted_rows / max(1.0, self.weighted_seconds)
 
 
 class Search:

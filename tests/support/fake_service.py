@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING
 
 from exporter.errors import BadRequestError, ForbiddenError, NotFoundError
 from exporter.ims.answers import JobDetails, ListedJob, Page
 from exporter.jobs.kinds import SMART, JobKind
+from exporter.simulator.habits import OFF, Habits
 from exporter.simulator.job_store import JobStore
+from exporter.simulator.search_index import SearchIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +40,14 @@ class FakeService:
     """Functions by the number of the call before which they run, from 0; an error that one raises fails the call."""
     weights: list[int] = field(default_factory=list)
     """The weight of each list call."""
+    habits: Habits = OFF
+    """Habits of a service whose lists come from a search index; tests change them by `index.habits`."""
     jobs: JobStore = field(init=False)
+    index: SearchIndex = field(init=False)
 
     def __post_init__(self) -> None:
         self.jobs = JobStore(lambda: self.now)
+        self.index = SearchIndex(self.jobs, self.habits, Random(7))
 
     async def list_jobs(
         self,
@@ -60,9 +67,11 @@ class FakeService:
         if job_state and job_state not in SMART.job_states and not self.jobs.has_listed(job_state=job_state):
             raise BadRequestError("no such state", code="InvalidParameter")
         limit = min(size, self.rows_per_page)
-        jobs = self.jobs.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
-        following = str(offset + limit) if offset + limit < self.jobs.total(job_type or None, job_state or None) else ""
-        return Page(tuple(map(listed, jobs)), following, server_time=self.now)
+        page = self.index.page(job_type=job_type or None, job_state=job_state or None, offset=offset, limit=limit)
+        rows = [job for job in page.rows if job is not None]
+        skipped = ("not_an_object",) * (len(page.rows) - len(rows)) + ("no_id",) * sum(not job.job_id for job in rows)
+        following = "" if page.next_offset is None else str(page.next_offset)
+        return Page(tuple(listed(job) for job in rows if job.job_id), following, skipped, server_time=self.now)
 
     async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails:
         """Returns one job with its reason."""
@@ -70,7 +79,7 @@ class FakeService:
         self._begin(f"get {job_id}")
         if not self.may_get:
             raise ForbiddenError("no permission", code="NoPermission")
-        job = self.jobs.get(job_id)
+        job = self.index.get(job_id)
         if job is None:
             raise NotFoundError("no such job", code="JobNotFound")
         code, message = job.error or ("", "")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DAY = 86400
 ALL = "* * 0"
 OPEN_LISTS = ["* Created 0", "* Executing 0"]
+WHOLE = [ALL, *OPEN_LISTS]
+"""The list calls of a poll that has no more than one page of each list to read."""
 HORIZON = START - MIN_SLACK_SECONDS - 60
 KNOWN = Known(
     SMART,
@@ -36,11 +38,11 @@ OLD = 7200
 """An age in seconds at which jobs are older than everything that a poll reads of all jobs."""
 
 
-def crowded(rows_per_page: int = 100, **options: Any) -> FakeService:  # noqa: ANN401 - for FakeService
-    """Returns a service whose first page of all jobs is full of ended ones, none of them new."""
+def crowded(rows_per_page: int = 100, job_type: str = "VideoTranslation", **options: Any) -> FakeService:  # noqa: ANN401 - for FakeService
+    """Returns a service whose first page of all jobs is full of ended ones of a type, none of them new."""
     service = FakeService(rows_per_page=rows_per_page, **options)
     for number in range(rows_per_page):
-        service.create(f"crowd {number}", age=300, job_type="VideoTranslation", state="Finished")
+        service.create(f"crowd {number}", age=300, job_type=job_type, state="Finished")
     return service
 
 
