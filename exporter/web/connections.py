@@ -27,6 +27,8 @@ LINGERING_SECONDS = 2.0
 MAX_HEADERS = 64
 BACKLOG = 128
 OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+NOT_OF_THIS_MACHINE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
+"""Errors of an address that the machine does not have, such as `::1` where IPv6 is off; others of the host may do."""
 ACCEPT_RETRY_SECONDS = 0.01
 """Pause after a failed accept: the client has gone, or the system has no resources for the connection."""
 
@@ -259,11 +261,24 @@ class Listener(web.BaseSite):
         """Starts to listen; raises OSError if it cannot listen on the address."""
         await super().start()
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, _, _, _, address in dict.fromkeys(found):
-            listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        # An empty host and `::` are every address of both versions of IP, each with a socket of its own.
+        host = self._host if self._host not in {"", "::"} else None
+        found = await loop.getaddrinfo(host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        failures: list[OSError] = []
+        port = self._port
+        for family, _, _, _, address in sorted(set(found), key=lambda each: each[0], reverse=host is None):
+            try:
+                listening = socket.create_server((address[0], port), family=family, backlog=BACKLOG)
+            except OSError as error:
+                if error.errno not in NOT_OF_THIS_MACHINE:
+                    raise
+                failures.append(error)
+                continue
             listening.setblocking(False)
             self._sockets.append(listening)
+            port = listening.getsockname()[1]  # port 0 is the same free port on every address
+        if not self._sockets:
+            raise failures[0] if failures else OSError("no such address")
         for listening in self._sockets:
             self._track(asyncio.create_task(self._accept(listening)))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import threading
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -284,6 +286,40 @@ def test_stop_with_open_connections() -> None:
         return seconds
 
     assert asyncio.run(stop()) < 2
+
+
+@pytest.mark.parametrize("host", ["", "::"])
+def test_every_address(host: str) -> None:
+    """Without a host, and on `::`, the server answers on IPv4 and IPv6 on the same port."""
+
+    async def statuses() -> list[int]:
+        runner, (_, port) = await serve(app_of(), host, 0)
+        try:
+            async with httpx.AsyncClient(trust_env=False) as http:
+                urls = [f"http://{each}:{port}/livez" for each in ("127.0.0.1", "[::1]")]
+                return [(await http.get(url)).status_code for url in urls]
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(statuses()) == [200, 200]
+
+
+def test_one_address_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with an address that the machine does not have is served on the others, as `localhost` without IPv6."""
+    bound = socket.create_server
+
+    def create(address: tuple[str, int], **options: Any) -> socket.socket:  # noqa: ANN401 - of any kind
+        if options["family"] == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        return bound(address, **options)
+
+    async def address() -> str:
+        runner, (host, _) = await serve(app_of(), "", 0)
+        await runner.cleanup()
+        return host
+
+    monkeypatch.setattr(socket, "create_server", create)
+    assert asyncio.run(address()) == "0.0.0.0"  # noqa: S104 - every address
 
 
 def test_port_in_use() -> None:
