@@ -23,6 +23,7 @@ from exporter.reload import Reload, plan_reload
 from exporter.rules.thresholds import Thresholds
 from exporter.standby.standby import lead
 from exporter.threads import to_thread_shielded
+from exporter.web.client_errors import HandshakeFailures
 from exporter.web.pages.request import PageSettings
 from exporter.web.server import base_url, make_app, serve
 
@@ -55,6 +56,7 @@ class App:
     ) -> None:
         self.settings = settings
         self.instruments = Instruments()
+        self.handshake_failures = HandshakeFailures()
         self.workers: list[Worker] = []
         self.reload = Reload(load, self.apply, time.time)
         self._ledger = ledger
@@ -212,6 +214,7 @@ class App:
             reload_successful=self.reload.is_successful,
             reloaded_at=self.reload.succeeded_at,
             version=__version__,
+            tls_handshake_failures=self.handshake_failures.counts,
         )
 
 
@@ -277,7 +280,9 @@ async def run(
             now=time.time,
             reload=app.reload if settings.web_enable_lifecycle else None,
         )
-        runner, _ = await serve(web_app, *settings.listen_pair, settings.web_config_file)
+        runner, _ = await serve(
+            web_app, *settings.listen_pair, settings.web_config_file, failures=app.handshake_failures
+        )
         stack.push_async_callback(runner.cleanup)
         url = base_url(runner)
         log.info("listening", url=url, version=__version__, targets=len(app.workers))

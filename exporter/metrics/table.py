@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 REASONS = ("auth", "forbidden", "throttled", "timeout", "network", "server", "parse", "ledger", "other")
 """Why a poll failed."""
 
+HANDSHAKE_REASONS = (
+    "plain_http",
+    "version",
+    "cipher",
+    "client_certificate",
+    "server_certificate",
+    "timeout",
+    "closed",
+    "evicted",
+    "other",
+)
+"""Why a TLS handshake failed."""
+
 OK, OTHER = "OK", "other"
 """The code of a successful request, and the code shown in place of one that is not shown itself."""
 
@@ -73,6 +86,8 @@ class Process:
     """Unix time of the last successful load of the configuration."""
     version: str
     python_version: str = field(default_factory=platform.python_version)
+    tls_handshake_failures: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(HANDSHAKE_REASONS, 0))
+    """Failed TLS handshakes with clients by reason."""
 
 
 def one(value: float | Durations | None) -> Iterator[Reading]:
@@ -298,6 +313,14 @@ PROCESS_METRICS: tuple[Metric[Process], ...] = (
         "Unix time of the last successful load of the configuration.",
         (),
         lambda process: one(process.reloaded_at),
+    ),
+    Metric(
+        "ims_exporter_tls_handshake_failures_total",
+        "counter",
+        "TLS handshakes with clients that failed since the exporter started, by reason: "
+        f"{', '.join(HANDSHAKE_REASONS)}.",
+        ("reason",),
+        lambda process: by_label(process.tls_handshake_failures),
     ),
     Metric(
         "ims_exporter_build_info",

@@ -22,6 +22,7 @@ from exporter.metrics.counters import Instruments
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.table import Process
 from exporter.polling.ledger.store import IN_MEMORY
+from exporter.web.client_errors import HandshakeFailures
 from exporter.web.server import base_url, make_standby_app, serve
 
 if TYPE_CHECKING:
@@ -194,8 +195,9 @@ async def wait_as_standby(leadership: Leadership, settings: Settings, stop: asyn
     if await leadership.acquire():
         return True
     log = structlog.get_logger()
-    app = make_standby_app(standby_exposition(), lambda: leadership.holder)
-    runner, _ = await serve(app, *settings.listen_pair, settings.web_config_file)
+    failures = HandshakeFailures()
+    app = make_standby_app(standby_exposition(failures), lambda: leadership.holder)
+    runner, _ = await serve(app, *settings.listen_pair, settings.web_config_file, failures=failures)
     try:
         log.info("standing_by", url=base_url(runner), version=__version__, holder=leadership.holder)
         while not stop.is_set():
@@ -244,12 +246,18 @@ def process_name() -> str:
     return f"{socket.gethostname()}, process {os.getpid()}"
 
 
-def standby_exposition() -> Exposition:
+def standby_exposition(failures: HandshakeFailures) -> Exposition:
     """Returns the metrics of a standby: those of the process, without series of jobs or targets."""
     started = time.time()
     return Exposition(
         views=list,
-        process=lambda: Process(ledger_size_bytes=0, reload_successful=True, reloaded_at=started, version=__version__),
+        process=lambda: Process(
+            ledger_size_bytes=0,
+            reload_successful=True,
+            reloaded_at=started,
+            version=__version__,
+            tls_handshake_failures=failures.counts,
+        ),
         instruments=Instruments(),
         now=time.time,
         stale_after_seconds=lambda: 0.0,

@@ -6,9 +6,10 @@ import asyncio
 import base64
 import hashlib
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
+from aiohttp.hdrs import EXPECT
 
 from exporter.errors import ExporterError, SettingsError
 from exporter.metrics.exposition import OPENMETRICS, TEXT
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from exporter.jobs.snapshot import TargetView
     from exporter.metrics.exposition import Exposition
+    from exporter.web.client_errors import HandshakeFailures
     from exporter.web.pages.request import PageSettings
 
 SHUTDOWN_SECONDS = 0.5
@@ -99,18 +101,21 @@ async def serve(
     port: int,
     web_config_file: str = "",
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    *,
+    failures: HandshakeFailures | None = None,
 ) -> tuple[web.AppRunner, tuple[str, int]]:
     """Starts the server; returns its runner, which `await runner.cleanup()` stops, and its address.
 
-    Port 0 means any free port. Raises SettingsError if it cannot listen on the address or the web configuration is
-    invalid. Handles no signals and writes no access log.
+    Port 0 means any free port. `failures` counts and logs failed TLS handshakes. Raises SettingsError if it cannot
+    listen on the address or the web configuration is invalid. Handles no signals and writes no access log.
     """
-    connections = Connections(limits)
+    connections = Connections(limits, failures)
     security = WebConfigWatcher(web_config_file, on_new_tls=connections.drain)
     _protect(app, connections, security)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     server = cast("web.Server", runner.server)
+    ignore_expectations(server)
     listener = Listener(
         runner,
         (host, port),
@@ -130,6 +135,24 @@ async def serve(
 def base_url(runner: web.AppRunner) -> str:
     """Returns the base URL of a running server, for example `https://127.0.0.1:9912`."""
     return next(iter(runner.sites)).name
+
+
+def ignore_expectations(server: web.Server) -> None:
+    """Removes the header Expect from requests before aiohttp acts on it.
+
+    aiohttp answers it before the password is checked, and repeats its value, which UTF-8 may not be able to encode.
+    Only requests with a body need it, and these are refused.
+    """
+    make_request = server.request_factory
+
+    def make_unexpecting(message: Any, *arguments: Any) -> web.BaseRequest:  # noqa: ANN401 - aiohttp's parser makes it
+        if EXPECT in message.headers:
+            headers = message.headers.copy()
+            headers.popall(EXPECT)
+            message = message._replace(headers=headers)
+        return make_request(message, *arguments)
+
+    server.request_factory = make_unexpecting
 
 
 def _protect(app: web.Application, connections: Connections, security: WebConfigWatcher) -> None:

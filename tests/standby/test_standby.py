@@ -12,6 +12,7 @@ from exporter.errors import LeadershipLostError, LedgerInUseError, SettingsError
 from exporter.metrics.exposition import TEXT
 from exporter.standby.ledger_lock import LedgerLock
 from exporter.standby.standby import exclusive_ledger, lead, leadership_of, standby_exposition
+from exporter.web.client_errors import HandshakeFailures
 from tests.support.exporter_process import parsed
 from tests.support.lease_server import LeaseServer
 
@@ -41,7 +42,7 @@ def with_leases(folder: Path, monkeypatch: pytest.MonkeyPatch, check: Callable[[
 
 def test_metrics_of_a_standby() -> None:
     """A standby exposes metrics of its process only: series of jobs would duplicate those of the leader."""
-    scrape = parsed(standby_exposition().page(TEXT).decode())
+    scrape = parsed(standby_exposition(HandshakeFailures()).page(TEXT).decode())
 
     assert scrape.total("ims_exporter_build_info") == 1
     assert {name for name in scrape.names() if any("account" in dict(key) for key in scrape.values[name])} == set()
