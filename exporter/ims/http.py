@@ -5,6 +5,7 @@ No client reads an environment variable (`trust_env=False`): `Network` has what 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 import zlib
@@ -49,6 +50,8 @@ QUOTED = re.compile(r"(bytearray\(|\bb['\"]|^[1-5]\d\d ).*", re.DOTALL)
 
 CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 """The variables that name CA certificates; the first that is set counts."""
+MAX_OWN_BYTES = 64 * 1024 * 1024
+"""Maximum size of an answer of this exporter: a large exposition."""
 UNPACK_GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -129,6 +132,17 @@ def by_proxy(error: ApiError, proxy: Proxy | None) -> ApiError:
     error.args = (f"{error}, by {proxy}",)
     error.hint = f"check that {proxy} answers and allows this host, or name the host in NO_PROXY"
     return error
+
+
+async def ask_here(url: str, timeout_seconds: float) -> tuple[int, str]:
+    """Returns status and text of an answer of this exporter; raises ApiError.
+
+    The certificate is not verified: it names the host that scrapers use, and nothing secret is sent.
+    """
+    client = httpx.AsyncClient(verify=False, trust_env=False, timeout=timeout_seconds)  # noqa: S501 - see above
+    with translated():
+        async with asyncio.timeout(timeout_seconds), client, client.stream("GET", url) as answer:
+            return answer.status_code, (await read_body(answer, MAX_OWN_BYTES)).decode(errors="replace")
 
 
 async def read_body(response: httpx.Response, maximum_bytes: int) -> bytes:
