@@ -22,6 +22,7 @@ from exporter.polling.survey import Survey
 from exporter.reload import Reload, plan_reload
 from exporter.rules.thresholds import Thresholds
 from exporter.standby.standby import lead
+from exporter.systemd import READY, STOPPING, keep_alive, notifier
 from exporter.threads import to_thread_shielded
 from exporter.web.client_errors import HandshakeFailures
 from exporter.web.pages.request import PageSettings
@@ -58,7 +59,8 @@ class App:
         self.instruments = Instruments()
         self.handshake_failures = HandshakeFailures()
         self.workers: list[Worker] = []
-        self.reload = Reload(load, self.apply, time.time)
+        self.notify = notifier(environ)
+        self.reload = Reload(load, self.apply, time.time, self.notify)
         self._ledger = ledger
         self._environ = environ
         self._clients = self._make_clients(settings)
@@ -266,11 +268,18 @@ async def run(
     settings of a reload, which happens when `hangup` is set, and by HTTP if the settings allow it.
     """
     log = structlog.get_logger()
+    notify = notifier(environ)
+    apps: list[App] = []
     async with AsyncExitStack() as stack:
+        alive = keep_alive(environ, notify, lambda: not any(app.not_live() for app in apps))
+        stack.callback(background_task("watchdog", alive).cancel)
+        if settings.standby != "none":
+            notify(READY)  # it may wait for hours
         until_over = await stack.enter_async_context(lead(settings, stop))
         if stop.is_set():
             return
         app = await stack.enter_async_context(assembled(settings, environ, load=load, recreate_if_damaged=True))
+        apps.append(app)
         web_app = make_app(
             exposition=app.exposition,
             views=app.views,
@@ -295,5 +304,7 @@ async def run(
         stack.push_async_callback(app.close)
         if hangup is not None:
             stack.callback(background_task("reload", app.reload.on(hangup)).cancel)
+        notify(READY)
         await until_over()
+        notify(STOPPING)
         log.info("stopping")

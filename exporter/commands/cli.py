@@ -17,6 +17,7 @@ from exporter.commands.output import print_error
 from exporter.commands.plan import add_load_flags, plan_command
 from exporter.commands.rules import add_rules_flags, rules_command
 from exporter.commands.run import run_command
+from exporter.commands.startup import unblock
 from exporter.config.sources import add_setting_flags
 from exporter.errors import ExporterError, SettingsError
 
@@ -31,6 +32,8 @@ GOOD, BAD, MISCONFIGURED, INTERRUPTED = 0, 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command and exits: 0 for success, 1 for failure, 2 for wrong use or configuration, 130 after Ctrl+C."""
     arguments = make_parser().arguments(sys.argv[1:] if argv is None else argv)
+    if arguments.command is not run_command:
+        unblock("SIGHUP")
     try:
         code = GOOD if arguments.command(arguments) else BAD
     except SettingsError as error:
