@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from exporter.errors import LedgerDamagedError, LedgerError, LedgerInUseError
+from exporter.errors import NO_LOCKS_HINT, LedgerDamagedError, LedgerError, LedgerInUseError
 from exporter.jobs.kinds import KINDS
 from exporter.polling.ledger import counting, survey, totals
 from exporter.polling.ledger.aside import set_aside
-from exporter.polling.ledger.schema import DAMAGE, check, check_file, check_tables, migrate
+from exporter.polling.ledger.schema import DAMAGE, NO_LOCKS, check, check_file, check_tables, migrate
 from exporter.polling.pagination import Seam
 from exporter.polling.reconcile import Known, OpenJob, OpenSeam
 
@@ -236,7 +236,10 @@ def translated(path: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         is_damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
-        raise (LedgerDamagedError if is_damaged else LedgerError)(f"the ledger {path} failed: {error}") from error
+        failed = (LedgerDamagedError if is_damaged else LedgerError)(f"the ledger {path} failed: {error}")
+        if getattr(error, "sqlite_errorname", "").startswith(NO_LOCKS):
+            failed.hint = NO_LOCKS_HINT
+        raise failed from error
 
 
 def _target_id(db: sqlite3.Connection, key: PollKey) -> int:
