@@ -61,6 +61,7 @@ class App:
         self.workers: list[Worker] = []
         self.notify = notifier(environ)
         self.reload = Reload(load, self.apply, time.time, self.notify)
+        self.lease_failures: Callable[[], int] = lambda: 0
         self._ledger = ledger
         self._environ = environ
         self._clients = self._make_clients(settings)
@@ -217,6 +218,9 @@ class App:
             reloaded_at=self.reload.succeeded_at,
             version=__version__,
             tls_handshake_failures=self.handshake_failures.counts,
+            lease_failures=self.lease_failures(),
+            shard=self.settings.shard or 0,
+            shards=self.settings.shards,
         )
 
 
@@ -275,10 +279,11 @@ async def run(
         stack.callback(background_task("watchdog", alive).cancel)
         if settings.standby != "none":
             notify(READY)  # it may wait for hours
-        until_over = await stack.enter_async_context(lead(settings, stop))
+        term = await stack.enter_async_context(lead(settings, stop))
         if stop.is_set():
             return
         app = await stack.enter_async_context(assembled(settings, environ, load=load, recreate_if_damaged=True))
+        app.lease_failures = term.lease_failures
         apps.append(app)
         web_app = make_app(
             exposition=app.exposition,
@@ -305,6 +310,6 @@ async def run(
         if hangup is not None:
             stack.callback(background_task("reload", app.reload.on(hangup)).cancel)
         notify(READY)
-        await until_over()
+        await term.until_over()
         notify(STOPPING)
         log.info("stopping")

@@ -85,6 +85,12 @@ class Process:
     reloaded_at: float
     """Unix time of the last successful load of the configuration."""
     version: str
+    is_active: bool = True
+    """Whether the process polls; a standby does not."""
+    lease_failures: int = 0
+    """Failed attempts to acquire or renew the Lease since the process started."""
+    shard: int = 0
+    shards: int = 1
     python_version: str = field(default_factory=platform.python_version)
     tls_handshake_failures: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(HANDSHAKE_REASONS, 0))
     """Failed TLS handshakes with clients by reason."""
@@ -321,6 +327,34 @@ PROCESS_METRICS: tuple[Metric[Process], ...] = (
         f"{', '.join(HANDSHAKE_REASONS)}.",
         ("reason",),
         lambda process: by_label(process.tls_handshake_failures),
+    ),
+    Metric(
+        "ims_exporter_active",
+        "gauge",
+        "Whether the process polls (1) or is on standby (0).",
+        (),
+        lambda process: one(process.is_active),
+    ),
+    Metric(
+        "ims_exporter_lease_failures_total",
+        "counter",
+        "Attempts to acquire or renew the Lease that failed with an error since the exporter started.",
+        (),
+        lambda process: one(process.lease_failures),
+    ),
+    Metric(
+        "ims_exporter_shard",
+        "gauge",
+        "Number of the shard that the process polls or waits to poll, from 0 to ims_exporter_shards - 1.",
+        (),
+        lambda process: one(process.shard),
+    ),
+    Metric(
+        "ims_exporter_shards",
+        "gauge",
+        "Number of shards among which the targets are divided; 1 without shards.",
+        (),
+        lambda process: one(process.shards),
     ),
     Metric(
         "ims_exporter_build_info",

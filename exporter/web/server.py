@@ -75,14 +75,18 @@ def make_app(
     return app
 
 
-def make_standby_app(exposition: Exposition, leader: Callable[[], str]) -> web.Application:
-    """Returns the application of a standby: its own metrics, probes that are ok, and 503 for everything else.
+def make_standby_app(exposition: Exposition, text: Callable[[], str]) -> web.Application:
+    """Returns the application of a standby: its own metrics, probes that succeed, and 503 for everything else.
 
-    `leader` returns the name of the leader, empty if unknown.
+    `text` says that the process is on standby and names the leader. The probes show it instead of `ok`, so that a
+    standby can be told from an exporter that polls.
     """
 
     async def refuse(_request: web.Request) -> web.Response:
-        return plain(f"this exporter stands by, and takes over when {leader() or 'another process'} ends", status=503)
+        return plain(text(), status=503)
+
+    async def succeed(_request: web.Request) -> web.Response:
+        return plain(" ".join(text().split()), status=200)
 
     app = web.Application(middlewares=[name_known_paths])
     app.on_response_prepare.append(add_headers)
@@ -90,7 +94,7 @@ def make_standby_app(exposition: Exposition, leader: Callable[[], str]) -> web.A
         app.router.add_get(path, refuse)
     app.router.add_get("/metrics", metrics_handler(exposition))
     for path in PROBES:
-        app.router.add_get(path, probe_handler(list))
+        app.router.add_get(path, succeed)
     app.router.add_post("/-/reload", refuse)
     return app
 
