@@ -43,6 +43,7 @@ tools: dev ## fetch the real tools of the tests (Prometheus, helm, a browser, ..
 test: tools ## run all tests (ARGS="tests/ims -k retry" selects some)
 	$(PYTEST) $(ARGS)
 
+unit: WORKERS := 3
 unit: dev ## run only the unit tests, in half a minute
 	$(PYTEST) -m unit $(ARGS)
 

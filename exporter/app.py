@@ -22,7 +22,9 @@ from exporter.polling.survey import Survey
 from exporter.reload import Reload, plan_reload
 from exporter.rules.thresholds import Thresholds
 from exporter.standby.standby import lead
+from exporter.systemd import READY, STOPPING, keep_alive, notifier
 from exporter.threads import to_thread_shielded
+from exporter.web.client_errors import HandshakeFailures
 from exporter.web.pages.request import PageSettings
 from exporter.web.server import base_url, make_app, serve
 
@@ -55,8 +57,11 @@ class App:
     ) -> None:
         self.settings = settings
         self.instruments = Instruments()
+        self.handshake_failures = HandshakeFailures()
         self.workers: list[Worker] = []
-        self.reload = Reload(load, self.apply, time.time)
+        self.notify = notifier(environ)
+        self.reload = Reload(load, self.apply, time.time, self.notify)
+        self.lease_failures: Callable[[], int] = lambda: 0
         self._ledger = ledger
         self._environ = environ
         self._clients = self._make_clients(settings)
@@ -216,6 +221,10 @@ class App:
             reload_successful=self.reload.is_successful,
             reloaded_at=self.reload.succeeded_at,
             version=__version__,
+            tls_handshake_failures=self.handshake_failures.counts,
+            lease_failures=self.lease_failures(),
+            shard=self.settings.shard or 0,
+            shards=self.settings.shards,
         )
 
 
@@ -269,11 +278,19 @@ async def run(
     settings of a reload, which happens when `hangup` is set, and by HTTP if the settings allow it.
     """
     log = structlog.get_logger()
+    notify = notifier(environ)
+    apps: list[App] = []
     async with AsyncExitStack() as stack:
-        until_over = await stack.enter_async_context(lead(settings, stop))
+        alive = keep_alive(environ, notify, lambda: not any(app.not_live() for app in apps))
+        stack.callback(background_task("watchdog", alive).cancel)
+        if settings.standby != "none":
+            notify(READY)  # it may wait for hours
+        term = await stack.enter_async_context(lead(settings, stop))
         if stop.is_set():
             return
         app = await stack.enter_async_context(assembled(settings, environ, load=load, recreate_if_damaged=True))
+        app.lease_failures = term.lease_failures
+        apps.append(app)
         web_app = make_app(
             exposition=app.exposition,
             views=app.views,
@@ -283,7 +300,9 @@ async def run(
             now=time.time,
             reload=app.reload if settings.web_enable_lifecycle else None,
         )
-        runner, _ = await serve(web_app, *settings.listen_pair, settings.web_config_file)
+        runner, _ = await serve(
+            web_app, *settings.listen_pair, settings.web_config_file, failures=app.handshake_failures
+        )
         stack.push_async_callback(runner.cleanup)
         url = base_url(runner)
         log.info("listening", url=url, version=__version__, targets=len(app.workers))
@@ -296,5 +315,7 @@ async def run(
         stack.push_async_callback(app.close)
         if hangup is not None:
             stack.callback(background_task("reload", app.reload.on(hangup)).cancel)
-        await until_over()
+        notify(READY)
+        await term.until_over()
+        notify(STOPPING)
         log.info("stopping")

@@ -157,6 +157,12 @@ class LedgerError(ExporterError):
     hint = "check the disk and the permissions of ledger_path"
 
 
+NO_LOCKS_HINT = (
+    "the file system of ledger_path refuses locks or shared memory, as many network file systems do: put the ledger on"
+    " a local disk or a block volume"
+)
+
+
 class LedgerBrokenError(LedgerError):
     """The file is not a ledger, or this exporter cannot read it."""
 

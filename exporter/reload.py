@@ -10,6 +10,7 @@ import structlog
 
 from exporter.config.settings import TargetSettings, restart_settings
 from exporter.errors import ExporterError, SettingsError
+from exporter.systemd import READY, RELOADING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -66,7 +67,7 @@ def plan_reload(current: Settings, new: Settings, polled: Iterable[Target]) -> R
 class Reload:
     """Loads the settings and applies them, one reload at a time; invalid settings change nothing.
 
-    `now` is the local clock in Unix seconds; the start counts as the first successful reload.
+    `now` is the local clock in Unix seconds, `notify` tells systemd; the start counts as the first successful reload.
     """
 
     def __init__(
@@ -74,18 +75,21 @@ class Reload:
         load: Callable[[], Settings],
         apply: Callable[[Settings], Awaitable[None]],
         now: Callable[[], float],
+        notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.is_successful = True
         self.succeeded_at = now()
         self._load = load
         self._apply = apply
         self._now = now
+        self._notify = notify
         self._lock = asyncio.Lock()
 
     async def __call__(self) -> None:
         """Reloads, and logs the outcome; raises ExporterError, which is a SettingsError for invalid settings."""
         log = structlog.get_logger()
         async with self._lock:
+            self._notify(RELOADING)
             try:
                 await self._apply(self._load())
             except ExporterError as error:
@@ -93,6 +97,8 @@ class Reload:
                 hint = "the previous configuration stays active"
                 log.error("reload", outcome="refused", error=str(error), hint=hint)  # noqa: TRY400 - no bug of the exporter
                 raise
+            finally:
+                self._notify(READY)
             self.is_successful = True
             self.succeeded_at = self._now()
             log.info("reload", outcome="ok")

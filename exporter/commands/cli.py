@@ -10,12 +10,14 @@ from exporter import __version__
 from exporter.arguments import Parser, number, whole_number
 from exporter.commands.check import check_command
 from exporter.commands.dashboards import add_dashboards_flags, dashboards_command
+from exporter.commands.health import add_health_flags, health_command
 from exporter.commands.metrics import metrics_command
 from exporter.commands.once import once_command
 from exporter.commands.output import print_error
 from exporter.commands.plan import add_load_flags, plan_command
 from exporter.commands.rules import add_rules_flags, rules_command
 from exporter.commands.run import run_command
+from exporter.commands.startup import unblock
 from exporter.config.sources import add_setting_flags
 from exporter.errors import ExporterError, SettingsError
 
@@ -30,6 +32,8 @@ GOOD, BAD, MISCONFIGURED, INTERRUPTED = 0, 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command and exits: 0 for success, 1 for failure, 2 for wrong use or configuration, 130 after Ctrl+C."""
     arguments = make_parser().arguments(sys.argv[1:] if argv is None else argv)
+    if arguments.command is not run_command:
+        unblock("SIGHUP")
     try:
         code = GOOD if arguments.command(arguments) else BAD
     except SettingsError as error:
@@ -72,6 +76,7 @@ def make_parser() -> Parser:
 
     add("run", run_command, "poll and serve until stopped (the default)", [settings])
     add("once", once_command, "poll every target one time, store the polls, and print the metrics", [settings])
+    add_health_flags(add("health", health, "ask the running exporter whether it is well", [settings]))
     add("check", check_command, "check configuration, credentials and permissions of every target", [settings])
     add_load_flags(add("plan", plan_command, "estimate the API calls of a configuration without a call", [settings]))
     add_demo_flags(add("demo", demo_command, "run on a built-in simulated IMS endpoint; needs no account", [settings]))
@@ -79,6 +84,11 @@ def make_parser() -> Parser:
     add_rules_flags(add("rules", rules_command, "write the bundled Prometheus rules to a folder"))
     add_dashboards_flags(add("dashboards", dashboards_command, "write the bundled Grafana dashboards to a folder"))
     return parser
+
+
+def health(arguments: argparse.Namespace) -> bool:
+    """Asks the running exporter."""
+    return health_command(arguments, make_parser().arguments)
 
 
 def add_demo_flags(parser: Parser) -> None:

@@ -38,4 +38,11 @@ def on_signals(*names: str) -> asyncio.Event:
     for name in names:
         with suppress(AttributeError, NotImplementedError):  # Windows: Ctrl+C raises KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(getattr(signal, name), event.set)
+            unblock(name)
     return event
+
+
+def unblock(name: str) -> None:
+    """Lets a signal through that was blocked, and that came meanwhile; ignores one that the system does not have."""
+    with suppress(AttributeError):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {getattr(signal, name)})

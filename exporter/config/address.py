@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
-LISTEN_ADDRESS = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
+LISTEN_ADDRESS = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
 
 
 def endpoint_url(text: str) -> str:
@@ -36,12 +36,12 @@ def is_loopback(url: str) -> bool:
 
 
 def listen_pair(text: str) -> tuple[str, int]:
-    """Returns host and port of `host:port` or `[v6]:port`; raises ValueError."""
+    """Returns host and port of `host:port` or `[v6]:port`; the host of `:port` is empty. Raises ValueError."""
     found = LISTEN_ADDRESS.fullmatch(text)
     if found is None:
-        raise ValueError("must be host:port, or [IPv6 address]:port")
-    host = _host(found["v6"] or found["host"])
-    return host.strip("[]"), _port_number(found["port"])
+        raise ValueError("must be host:port, :port, or [IPv6 address]:port")
+    given = found["v6"] or found["host"]
+    return _host(given).strip("[]") if given else "", _port_number(found["port"])
 
 
 def _split(url: str) -> SplitResult:

@@ -113,7 +113,8 @@ change of a setting that takes a restart: {restart_settings}.
 
 {settings}
 
-Switches accept `on` and `off`, or `true` and `false`.
+Switches accept `on` and `off`, or `true` and `false`. Settings in seconds or hours accept a number, or a duration such
+as `30s`, `5m` or `1h30m`.
 
 A name in `job_types` that is not documented is a warning in the log, and the type is polled.
 

@@ -26,6 +26,7 @@ from exporter.config.validators import (
     ALL_KINDS,
     account_name,
     credential_problems,
+    duration,
     known_job_kind,
     less_than_shards,
     listenable_address,
@@ -286,7 +287,8 @@ class Settings(BaseSettings):
     )
     listen_address: Annotated[str, AfterValidator(listenable_address), TakesRestart()] = Field(
         default="0.0.0.0:9912",
-        description="Address to listen on: `host:port` or `[IPv6 address]:port`. With port 0 the system chooses one.",
+        description="Address to listen on: `host:port` or `[IPv6 address]:port`; `:port` and `[::]:port` are every "
+        "address of IPv4 and IPv6. With port 0 the system chooses one.",
         examples=["127.0.0.1:9912"],
     )
     web_config_file: Annotated[str, TakesRestart()] = Field(
@@ -321,12 +323,12 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _bool_is_no_number(cls, value: object, info: ValidationInfo) -> object:
-        """Refuses `yes` and `on` of YAML for a number: Python would read them as 1."""
+    def _read_number(cls, value: object, info: ValidationInfo) -> object:
+        """Reads a duration such as `5m`, and refuses `yes` and `on` of YAML, which Python would read as 1."""
         annotation = cls.model_fields[info.field_name or ""].annotation
         if isinstance(value, bool) and {int, float} & {annotation, *get_args(annotation)}:
             raise ValueError("must be a number")
-        return value
+        return duration(value, info.field_name or "")
 
     @model_validator(mode="wrap")
     @classmethod

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 ALL_KINDS = "all"
 """Stands for every job kind in `job_kinds`."""
 
+DURATION_PART = re.compile("([0-9]{1,9}(?:[.][0-9]{1,9})?)(ms|s|m|h|d|w)")
+DURATION = re.compile(f"({DURATION_PART.pattern})+")
+SECONDS_OF_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+UNITS_OF_SETTINGS = {"_seconds": 1.0, "_hours": 3600.0}
+"""The unit of a setting, in seconds, by the end of its name."""
+
 SINGLE_TARGET = ("region_id", "account", "endpoint", "credentials")
 """The settings that describe a single target, and that a list of targets excludes."""
 
@@ -40,6 +46,18 @@ def variable_name(text: str) -> str:
     if re.fullmatch("([A-Z_][A-Z0-9_]*)?", text) is None:
         raise ValueError("must be the name of an environment variable, in capitals, not the value of the variable")
     return text
+
+
+def duration(value: object, setting: str) -> object:
+    """Returns a duration such as `30s` or `1h30m` in the unit in which the name of the setting ends.
+
+    Any other value, and any value of a setting that is no duration, is returned as it is.
+    """
+    unit = next((seconds for ending, seconds in UNITS_OF_SETTINGS.items() if setting.endswith(ending)), None)
+    if unit is None or not isinstance(value, str) or not DURATION.fullmatch(value.strip()):
+        return value
+    seconds = sum(float(number) * SECONDS_OF_UNIT[name] for number, name in DURATION_PART.findall(value))
+    return seconds / unit
 
 
 def lower_case(value: object) -> object:

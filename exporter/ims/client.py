@@ -174,9 +174,17 @@ class ImsClient:
         body, server_time = await self._call(
             _Call(self.kind.method, self.kind.action, parameters, weight, budget.heartbeat), budget
         )
-        if len(body) > MAX_INLINE_BYTES:
-            return await asyncio.to_thread(self._decoder.decode, body, server_time)
-        return self._decoder.decode(body, server_time)
+        try:
+            if len(body) > MAX_INLINE_BYTES:
+                return await asyncio.to_thread(self._decoder.decode, body, server_time)
+            return self._decoder.decode(body, server_time)
+        except BadResponseError as error:
+            refused = error.with_traceback(None)
+            # The frames and causes of the error hold the answer, and the error lives until the next garbage collection.
+            refused.__cause__ = refused.__context__ = None
+        finally:
+            del body
+        raise refused
 
     async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails:
         """Returns one job with the reason of its failure.

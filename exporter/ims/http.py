@@ -5,6 +5,7 @@ No client reads an environment variable (`trust_env=False`): `Network` has what 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 import zlib
@@ -49,6 +50,9 @@ QUOTED = re.compile(r"(bytearray\(|\bb['\"]|^[1-5]\d\d ).*", re.DOTALL)
 
 CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 """The variables that name CA certificates; the first that is set counts."""
+MAX_OWN_BYTES = 64 * 1024 * 1024
+"""Maximum size of an answer of this exporter: a large exposition."""
+UNPACK_STEP = 64 * 1024
 UNPACK_GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -131,6 +135,17 @@ def by_proxy(error: ApiError, proxy: Proxy | None) -> ApiError:
     return error
 
 
+async def ask_here(url: str, timeout_seconds: float) -> tuple[int, str]:
+    """Returns status and text of an answer of this exporter; raises ApiError.
+
+    The certificate is not verified: it names the host that scrapers use, and nothing secret is sent.
+    """
+    client = httpx.AsyncClient(verify=False, trust_env=False, timeout=timeout_seconds)  # noqa: S501 - see above
+    with translated():
+        async with asyncio.timeout(timeout_seconds), client, client.stream("GET", url) as answer:
+            return answer.status_code, (await read_body(answer, MAX_OWN_BYTES)).decode(errors="replace")
+
+
 async def read_body(response: httpx.Response, maximum_bytes: int) -> bytes:
     """Returns the body of an answer, unpacked once at most; raises BadResponseError beyond a number of bytes.
 
@@ -138,24 +153,38 @@ async def read_body(response: httpx.Response, maximum_bytes: int) -> bytes:
     2 KB can hold 2 GB by that.
     """
     body = bytearray()
-    # Not `aiter_bytes`, which unpacks every layer, each whole chunk at once.
-    async for chunk in _raw(response):
-        body += chunk
-        if len(body) > maximum_bytes:
-            raise _too_large(maximum_bytes)
-    encoding = ",".join(response.headers.get_list("content-encoding")).strip().lower()
+    try:
+        # Not `aiter_bytes`, which unpacks every layer, each whole chunk at once.
+        async for chunk in _raw(response):
+            body += chunk
+            if len(body) > maximum_bytes:
+                raise too_large(maximum_bytes)
+        return _unpacked(body, ",".join(response.headers.get_list("content-encoding")).strip().lower(), maximum_bytes)
+    finally:
+        body.clear()  # else the traceback of an error, which is kept for a while, would keep it
+
+
+def _unpacked(body: bytearray, encoding: str, maximum_bytes: int) -> bytes:
     if encoding in {"", "identity"}:
         return bytes(body)
     if encoding not in {"gzip", "x-gzip"}:
         raise BadResponseError("the answer is encoded, though that was not asked for", code="BadEncoding")
     unpacker = zlib.decompressobj(UNPACK_GZIP)
+    unpacked = bytearray()
     try:
-        unpacked = unpacker.decompress(body, maximum_bytes + 1)
+        # In small steps: what is left of the packed body is copied at each one, and what is unpacked is bounded.
+        for start in range(0, len(body), UNPACK_STEP):
+            step = bytes(body[start : start + UNPACK_STEP])
+            while step:
+                unpacked += unpacker.decompress(step, UNPACK_STEP)
+                step = unpacker.unconsumed_tail
+                if len(unpacked) > maximum_bytes:
+                    raise too_large(maximum_bytes)
+        return bytes(unpacked)
     except zlib.error:
         raise BadResponseError("the answer is not the gzip that it claims to be", code="DecodingError") from None
-    if len(unpacked) > maximum_bytes:
-        raise _too_large(maximum_bytes)
-    return unpacked
+    finally:
+        unpacked.clear()
 
 
 async def _raw(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -165,5 +194,6 @@ async def _raw(response: httpx.Response) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _too_large(maximum_bytes: int) -> BadResponseError:
+def too_large(maximum_bytes: int) -> BadResponseError:
+    """Returns the error of an answer of more than this number of bytes."""
     return BadResponseError(f"the answer is larger than {maximum_bytes} bytes", code="BodyTooLarge")

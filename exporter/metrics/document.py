@@ -8,6 +8,7 @@ from exporter.jobs.kinds import KINDS
 from exporter.jobs.snapshot import DURATION_BOUNDS, FAILED_WINDOWS
 from exporter.metrics.exposition import runtime_collector
 from exporter.metrics.table import (
+    HANDSHAKE_REASONS,
     HEALTH_METRICS,
     MAX_CODES,
     METRICS,
@@ -128,6 +129,11 @@ def series_per_target(kind: JobKind) -> int:
     return len(HEALTH_METRICS) + polls + requests
 
 
+def series_of_process() -> int:
+    """Returns the number of series that every process has, whatever its targets."""
+    return len(PROCESS_METRICS) - 1 + len(HANDSHAKE_REASONS)
+
+
 def series_of_histogram(bounds: tuple[float, ...]) -> int:
     """Returns the number of series of a histogram: its buckets, +Inf, count and sum."""
     return len(bounds) + 3
@@ -140,7 +146,7 @@ def document() -> str:
         runtime_table=runtime_table(),
         kinds_table=kinds_table(),
         series_table=series_table(),
-        per_process=len(PROCESS_METRICS),
+        per_process=series_of_process(),
         codes=MAX_CODES + 1,
     )
 

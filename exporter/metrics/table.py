@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 REASONS = ("auth", "forbidden", "throttled", "timeout", "network", "server", "parse", "ledger", "other")
 """Why a poll failed."""
 
+HANDSHAKE_REASONS = (
+    "plain_http",
+    "version",
+    "cipher",
+    "client_certificate",
+    "server_certificate",
+    "timeout",
+    "closed",
+    "evicted",
+    "other",
+)
+"""Why a TLS handshake failed."""
+
 OK, OTHER = "OK", "other"
 """The code of a successful request, and the code shown in place of one that is not shown itself."""
 
@@ -72,7 +85,15 @@ class Process:
     reloaded_at: float
     """Unix time of the last successful load of the configuration."""
     version: str
+    is_active: bool = True
+    """Whether the process polls; a standby does not."""
+    lease_failures: int = 0
+    """Failed attempts to acquire or renew the Lease since the process started."""
+    shard: int = 0
+    shards: int = 1
     python_version: str = field(default_factory=platform.python_version)
+    tls_handshake_failures: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(HANDSHAKE_REASONS, 0))
+    """Failed TLS handshakes with clients by reason."""
 
 
 def one(value: float | Durations | None) -> Iterator[Reading]:
@@ -347,6 +368,42 @@ PROCESS_METRICS: tuple[Metric[Process], ...] = (
         "Unix time of the last successful load of the configuration.",
         (),
         lambda process: one(process.reloaded_at),
+    ),
+    Metric(
+        "ims_exporter_tls_handshake_failures_total",
+        "counter",
+        "TLS handshakes with clients that failed since the exporter started, by reason: "
+        f"{', '.join(HANDSHAKE_REASONS)}.",
+        ("reason",),
+        lambda process: by_label(process.tls_handshake_failures),
+    ),
+    Metric(
+        "ims_exporter_active",
+        "gauge",
+        "Whether the process polls (1) or is on standby (0).",
+        (),
+        lambda process: one(process.is_active),
+    ),
+    Metric(
+        "ims_exporter_lease_failures_total",
+        "counter",
+        "Attempts to acquire or renew the Lease that failed with an error since the exporter started.",
+        (),
+        lambda process: one(process.lease_failures),
+    ),
+    Metric(
+        "ims_exporter_shard",
+        "gauge",
+        "Number of the shard that the process polls or waits to poll, from 0 to ims_exporter_shards - 1.",
+        (),
+        lambda process: one(process.shard),
+    ),
+    Metric(
+        "ims_exporter_shards",
+        "gauge",
+        "Number of shards among which the targets are divided; 1 without shards.",
+        (),
+        lambda process: one(process.shards),
     ),
     Metric(
         "ims_exporter_build_info",

@@ -1,10 +1,10 @@
-"""The alerts about the exporter process: it does not answer, it is missing, it was never scraped."""
+"""The alerts about the exporter processes: one is down, missing or unknown, none polls, or the shards disagree."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.rules.promql import duration, highest, without
+from exporter.rules.promql import any_of, duration, highest, lowest, without
 from exporter.rules.rule import COUNT, EXPORTER_DASHBOARD, Alert, Recording
 
 if TYPE_CHECKING:
@@ -25,7 +25,13 @@ def exporter_recordings(limits: Thresholds, series: Series) -> list[Recording]:
 
 def exporter_rules(limits: Thresholds, series: Series) -> list[Alert]:
     """Returns the alerts about the exporter."""
-    return [exporter_down(limits, series), exporter_absent(limits, series), exporter_unknown(limits, series)]
+    return [
+        exporter_down(limits, series),
+        exporter_absent(limits, series),
+        exporter_unknown(limits, series),
+        none_active(limits, series),
+        shard_mismatch(limits, series),
+    ]
 
 
 def exporter_down(limits: Thresholds, series: Series) -> Alert:
@@ -76,6 +82,53 @@ def exporter_unknown(limits: Thresholds, series: Series) -> Alert:
             "No IMS jobs are monitored."
         ),
         for_seconds=limits.exporter_unknown_for_seconds,
+        dashboard=EXPORTER_DASHBOARD,
+    )
+
+
+def none_active(limits: Thresholds, series: Series) -> Alert:
+    """Fires while every exporter of a scrape job that answers is on standby, so that none polls."""
+    return Alert(
+        name="ImsExporterNoneActive",
+        severity="critical",
+        expr=f"{highest(series('ims_exporter_active'))} == 0",
+        summary="No IMS exporter polls.",
+        description=(
+            f"Every exporter of scrape job {{{{ $labels.job }}}} has been on standby for "
+            f"{duration(limits.none_active_for_seconds)}: none can become the leader, or Prometheus scrapes only the "
+            "standbys. Its IMS jobs are not monitored."
+        ),
+        for_seconds=limits.none_active_for_seconds,
+        dashboard=EXPORTER_DASHBOARD,
+    )
+
+
+def shard_mismatch(limits: Thresholds, series: Series) -> Alert:
+    """Fires while a scrape job lacks a shard, its shards disagree on their number, or two of them poll one target.
+
+    A shard that was scraped during the last day is not lacking: if it is gone, `ImsExporterAbsent` fires. Replicas that
+    poll the same target as the same shard are no mismatch. One address for several pods shows one shard at a time.
+    """
+    shard, shards = series("ims_exporter_shard"), series("ims_exporter_shards")
+    seen = f'count_values {without()} ("exporter_shard", last_over_time({shard}[1d]))'
+    # The series of a target with the number of its shard as value.
+    of_target = f"max by (job, instance) ({shard}) + on (job, instance) group_right () 0 * {series(UP)}"
+    doubled = f"{highest(of_target)} != {lowest(of_target)}"
+    return Alert(
+        name="ImsExporterShardMismatch",
+        severity="warning",
+        expr=any_of(
+            f"{highest(shards)} > count {without('exporter_shard')} ({seen})",
+            f"{highest(shards)} != {lowest(shards)}",
+            f"count {without('account', 'region_id', 'job_kind')} ({doubled})",
+        ),
+        summary="The shards of the IMS exporter do not match.",
+        description=(
+            f"For {duration(limits.shard_mismatch_for_seconds)}, scrape job {{{{ $labels.job }}}} has lacked a shard, "
+            "its exporters have had different numbers of shards, or two shards have polled the same target. "
+            "Some targets are not monitored, or their jobs are counted twice."
+        ),
+        for_seconds=limits.shard_mismatch_for_seconds,
         dashboard=EXPORTER_DASHBOARD,
     )
 

@@ -100,3 +100,5 @@ class Thresholds:
     exporter_down_for_seconds: int = _for(180, "how long scrapes of an exporter must fail; longer than a restart")
     exporter_absent_for_seconds: int = _for(240, "how long an exporter must be missing; longer than a redeploy")
     exporter_unknown_for_seconds: int = _for(15 * MINUTE, "how long there must be no exporter at all")
+    none_active_for_seconds: int = _for(180, "how long every exporter must be on standby; longer than a takeover")
+    shard_mismatch_for_seconds: int = _for(240, "how long the shards must disagree; longer than a redeploy")

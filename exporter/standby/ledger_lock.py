@@ -8,7 +8,7 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from exporter.errors import LedgerError
+from exporter.errors import NO_LOCKS_HINT, LedgerError
 
 if TYPE_CHECKING:
     from typing import IO
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MAX_NAME_BYTES = 256
 HELD_BY_ANOTHER = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 """Errors of a lock that another process holds; EACCES comes from network file systems."""
+
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+"""Errors of a file system that has no locks."""
 
 
 class LedgerLock:
@@ -39,7 +42,9 @@ class LedgerLock:
         try:
             self._file = self._file or self._try(name)
         except OSError as error:
-            raise LedgerError(f"cannot lock {self._path}: {error.strerror}") from error
+            refused = LedgerError(f"cannot lock {self._path}: {error.strerror}")
+            refused.hint = NO_LOCKS_HINT if error.errno in NO_LOCKS else LedgerError.hint
+            raise refused from error
         return self._file is not None
 
     def release(self) -> None:

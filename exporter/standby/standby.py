@@ -12,7 +12,7 @@ import secrets
 import socket
 import time
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
@@ -22,6 +22,7 @@ from exporter.metrics.counters import Instruments
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.table import Process
 from exporter.polling.ledger.store import IN_MEMORY
+from exporter.web.client_errors import HandshakeFailures
 from exporter.web.server import base_url, make_standby_app, serve
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ class Leadership(Protocol):
         """Name of the leader; empty if unknown."""
         ...
 
+    @property
+    def failures(self) -> int:
+        """Number of attempts to acquire or renew it that failed with an error."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Error of the last attempt; empty if the attempt was answered."""
+        ...
+
     async def acquire(self) -> bool:
         """Tries to become the leader; returns whether this process is the leader now."""
         ...
@@ -69,6 +80,8 @@ class LockLeadership:
     """Leadership of the process that holds the ledger's lock."""
 
     retry_seconds = LOCK_RETRY_SECONDS
+    failures = 0
+    problem = ""
 
     def __init__(self, lock: LedgerLock, name: str) -> None:
         self._lock = lock
@@ -105,11 +118,14 @@ class LeaseLeadership:
         self._lock = lock
         self._name = name
         self._log = structlog.get_logger()
+        self.failures = 0
+        self.problem = ""
 
     @property
     def holder(self) -> str:
-        """Identity of the Lease's holder."""
-        return self._lease.holder
+        """Identity of the Lease's holder; if that is this process without the lock, the name of the lock's holder."""
+        holder = self._lease.holder
+        return self._lock.holder if holder == self._name and self._lock.holder else holder
 
     async def acquire(self) -> bool:
         """Tries to acquire the Lease, then the lock; raises LedgerError if the lock's file cannot be opened."""
@@ -145,26 +161,38 @@ class LeaseLeadership:
             async with asyncio.timeout(within_seconds):
                 await self._lease.acquire_or_renew()
         except Exception as error:  # noqa: BLE001 - whatever failed, the next attempt follows
-            self._log.warning("lease", outcome="not renewed", error=_description(error))
+            self.failures += 1
+            self.problem = _description(error)
+            self._log.warning("lease", outcome="not renewed", error=self.problem)
+        else:
+            self.problem = ""
+
+
+class Term(NamedTuple):
+    """The time during which this process is the leader."""
+
+    until_over: Callable[[], Awaitable[object]]
+    """Returns when the process must stop; raises LeadershipLostError when another process may take over."""
+    lease_failures: Callable[[], int] = lambda: 0
+    """Returns the number of failed attempts to acquire or renew the Lease, those as a standby included."""
 
 
 @asynccontextmanager
-async def lead(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Callable[[], Awaitable[object]]]:
-    """Waits until this process is the leader or `stop` is set; yields the function that waits for the end.
+async def lead(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Term]:
+    """Waits until this process is the leader or `stop` is set; yields its term.
 
-    That function returns when `stop` is set, and raises LeadershipLostError when another process may take over. At
-    the end of the block another process may become the leader. Raises ExporterError at the start.
+    At the end of the block another process may become the leader. Raises ExporterError at the start.
     """
     if settings.standby == "none":
         with exclusive_ledger(settings.ledger_path):
-            yield stop.wait
+            yield Term(stop.wait)
         return
     leadership = leadership_of(settings)
     try:
         is_leader = await wait_as_standby(leadership, settings, stop)
         holding = asyncio.create_task(leadership.hold() if is_leader else stop.wait())
         try:
-            yield lambda: _wait_for_either(stop, holding)
+            yield Term(lambda: _wait_for_either(stop, holding), lambda: leadership.failures)
         finally:
             holding.cancel()
             await asyncio.gather(holding, return_exceptions=True)
@@ -194,8 +222,9 @@ async def wait_as_standby(leadership: Leadership, settings: Settings, stop: asyn
     if await leadership.acquire():
         return True
     log = structlog.get_logger()
-    app = make_standby_app(standby_exposition(), lambda: leadership.holder)
-    runner, _ = await serve(app, *settings.listen_pair, settings.web_config_file)
+    failures = HandshakeFailures()
+    app = make_standby_app(standby_exposition(settings, leadership, failures), lambda: standby_text(leadership))
+    runner, _ = await serve(app, *settings.listen_pair, settings.web_config_file, failures=failures)
     try:
         log.info("standing_by", url=base_url(runner), version=__version__, holder=leadership.holder)
         while not stop.is_set():
@@ -244,12 +273,30 @@ def process_name() -> str:
     return f"{socket.gethostname()}, process {os.getpid()}"
 
 
-def standby_exposition() -> Exposition:
+def standby_text(leadership: Leadership) -> str:
+    """Returns what a standby says about itself: which process is the leader, or why none may be."""
+    if leadership.problem:
+        last = f"; the last known leader is {leadership.holder}" if leadership.holder else ""
+        return f"this exporter stands by and cannot take over ({leadership.problem}){last}"
+    return f"this exporter stands by, and takes over when {leadership.holder or 'another process'} ends"
+
+
+def standby_exposition(settings: Settings, leadership: Leadership, failures: HandshakeFailures) -> Exposition:
     """Returns the metrics of a standby: those of the process, without series of jobs or targets."""
     started = time.time()
     return Exposition(
         views=list,
-        process=lambda: Process(ledger_size_bytes=0, reload_successful=True, reloaded_at=started, version=__version__),
+        process=lambda: Process(
+            ledger_size_bytes=0,
+            reload_successful=True,
+            reloaded_at=started,
+            version=__version__,
+            tls_handshake_failures=failures.counts,
+            is_active=False,
+            lease_failures=leadership.failures,
+            shard=settings.shard or 0,
+            shards=settings.shards,
+        ),
         instruments=Instruments(),
         now=time.time,
         stale_after_seconds=lambda: 0.0,

@@ -1,7 +1,11 @@
-"""The server's connections: accepted, limited in number, size and time, and closed when they exceed a limit.
+"""The server's connections: accepted, limited in number, bytes and time, and closed when they exceed a limit.
 
 aiohttp's own sites are not used, because they count a connection only after its TLS handshake, have one TLS context for
-their lifetime, and have no limit for the number of connections or for the time that a slow client takes.
+their lifetime, and have no limit for the number of connections, their memory, or the time that a slow client takes.
+
+A worked example of the limit in bytes. 40 clients request a page of 1.3 MB and read nothing. Each of them counts 16 KiB
+until the page is in its write buffer, then 1.3 MB. The 38th response takes the sum over 48 MiB: the connection that
+has been idle longest is closed, which frees what it holds. A scrape that is being answered is not idle, so it stays.
 """
 
 from __future__ import annotations
@@ -15,6 +19,9 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
+from exporter.web.client_errors import HandshakeFailures, RequestErrors
+from exporter.web.tls_transport import TlsProtocol
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Mapping
@@ -27,8 +34,15 @@ LINGERING_SECONDS = 2.0
 MAX_HEADERS = 64
 BACKLOG = 128
 OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+NOT_OF_THIS_MACHINE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
+"""Errors of an address that the machine does not have, such as `::1` where IPv6 is off; others of the host may do."""
 ACCEPT_RETRY_SECONDS = 0.01
 """Pause after a failed accept: the client has gone, or the system has no resources for the connection."""
+PLAIN_BYTES, TLS_BYTES = 16 * 1024, 96 * 1024
+"""Memory of a connection that sends and receives nothing, without and with TLS, rounded up: `docs/faults.md`."""
+READ_BUFFER_BYTES = 64 * 1024
+HALF_CLOSED_SECONDS = 0.5
+"""Time in which a request that was sent before the client's end must have reached its handler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +50,10 @@ class Limits:
     """Limits for all connections together, and for each of them."""
 
     max_connections: int = 500
+    max_bytes: int = 48 * 1024 * 1024
+    """Maximum memory of all connections: what each takes by itself, sent and no response made yet, or not read."""
     max_head_bytes: int = 65536
-    """Maximum size of a request line and its headers."""
+    """Maximum size of a request line and its headers, and of what a client sends while a response is made."""
     handshake_seconds: float = 10.0
     head_seconds: float = 10.0
     """Maximum time from the first byte of a head to its last."""
@@ -70,36 +86,68 @@ class Connection(web.RequestHandler):
         self._headers = headers
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._unread_bytes = 0
         self._is_responding = False
         self._has_responded = False
-        self.handshake: asyncio.Task[None] | None = None
-        self.has_connected = False
-        """Whether the handshake is complete."""
+        self._is_half_closed = False
+        self.opening: asyncio.Task[None] | None = None
+        """The task that gives the connection its transport."""
+        self.tls: TlsProtocol | None = None
         self.is_draining = False
         """Whether the connection is to be closed after its current response."""
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the connection: its own, and what was sent to it or from it and is not used yet."""
+        return (TLS_BYTES if self.tls else PLAIN_BYTES) + self._head_bytes + self._unread_bytes
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Starts the deadline of the first request."""
-        self.has_connected = True
         super().connection_made(transport)
         self._set_deadline(self._limits.head_seconds, self.abort)
 
     def data_received(self, data: bytes) -> None:
         """Aborts the connection if the head of a request exceeds its maximum size."""
-        if data and not self._is_responding:  # aiohttp itself calls this without data
-            if not self._head_bytes and self._has_responded:
+        if data:  # aiohttp itself calls this without data
+            if not self._head_bytes and self._has_responded and not self._is_responding:
                 self._set_deadline(self._limits.head_seconds, self.abort)
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.max_head_bytes:
                 self.abort()
                 return
+            self._connections.update(self)
         super().data_received(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio allows it
+        """Keeps the connection open for the responses to requests that the client sent before it closed its side."""
+        super().eof_received()
+        self._is_half_closed = True
+        self._close_unless_responding_soon()
+        return True
+
+    def pause_writing(self) -> None:
+        """Counts a response that the client does not read as fast as it is written."""
+        super().pause_writing()
+        if self.transport is not None:
+            self._unread_bytes = self.transport.get_write_buffer_size()
+            self._connections.update(self)
+
+    def resume_writing(self) -> None:
+        """Counts the response no longer: the client has read nearly all of it."""
+        super().resume_writing()
+        self._unread_bytes = 0
+        self._connections.update(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Removes the connection."""
         self._set_deadline(0, None)
         self._connections.remove(self)
         super().connection_lost(exc)
+
+    def log_exception(self, *_args: object, **fields: object) -> None:
+        """Logs an error of the exporter itself, with limits and without the request, which aiohttp's line names."""
+        error = fields.get("exc_info")
+        self._connections.errors.record(error if isinstance(error, BaseException) else None)
 
     def handle_error(
         self,
@@ -112,12 +160,18 @@ class Connection(web.RequestHandler):
 
         An invalid request may hold a password, and aiohttp's own message quotes the line at fault.
         """
-        if status >= 500 or request.writer.output_size:  # noqa: PLR2004 - an error of ours, which aiohttp logs
-            response = super().handle_error(request, status, exc, message)
-        else:
-            response = web.Response(text="bad request: not valid HTTP/1.1, or too large\n", status=status)
-            response.force_close()
-        response.headers.update(self._headers)
+        if request.writer.output_size:  # the response has begun: aiohttp ends the connection
+            return super().handle_error(request, status, exc, message)
+        is_ours = status >= 500  # noqa: PLR2004 - an error of the exporter
+        if is_ours:
+            self.log_exception(exc_info=exc)
+        text = (
+            "internal error: the log has the details\n"
+            if is_ours
+            else "bad request: not valid HTTP/1.1, or too large\n"
+        )
+        response = web.Response(text=text, status=status, headers=self._headers)
+        response.force_close()
         return response
 
     @contextmanager
@@ -131,7 +185,10 @@ class Connection(web.RequestHandler):
             self._is_responding = False
             self._has_responded = True
             self._head_bytes = 0
+            self._connections.update(self)
             self._set_deadline(self._limits.response_seconds, self._abort_unless_read)
+            if self._is_half_closed:
+                self._close_unless_responding_soon()
 
     def drain(self) -> None:
         """Closes the connection; if it is responding, after the response."""
@@ -143,8 +200,17 @@ class Connection(web.RequestHandler):
         """Closes the connection at once, also during the handshake."""
         if self.transport is not None:
             self.transport.abort()
-        elif self.handshake is not None:
-            self.handshake.cancel()
+        elif self.tls is not None:
+            self.tls.abort()
+        if self.opening is not None:
+            self.opening.cancel()
+
+    def _close_unless_responding_soon(self) -> None:
+        asyncio.get_running_loop().call_later(HALF_CLOSED_SECONDS, self._close_unless_responding)
+
+    def _close_unless_responding(self) -> None:
+        if self.transport is not None and not self._is_responding:
+            self.transport.close()  # after what is in the write buffer, whose deadline runs on
 
     def _abort_unless_read(self) -> None:
         if self.transport is not None and self.transport.get_write_buffer_size():
@@ -158,25 +224,44 @@ class Connection(web.RequestHandler):
 
 
 class Connections:
-    """All connections. When their maximum number is reached, the one that has been idle longest is closed."""
+    """All connections. At their maximum number or memory, those that have been idle longest are closed."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, failures: HandshakeFailures | None = None) -> None:
         self.limits = limits
-        self._all: set[Connection] = set()
+        self.failures = failures or HandshakeFailures()
+        self.errors = RequestErrors()
+        self.read_buffer = bytearray(READ_BUFFER_BYTES)
+        """What all TLS connections read into: each uses it for one step of the event loop."""
+        self._held: dict[Connection, int] = {}
+        """The memory of each connection."""
+        self._held_bytes = 0
         self._idle: dict[Connection, None] = {}
         """Connections that are not responding; the one that has been idle longest is the first."""
 
     def add(self, connection: Connection) -> bool:
-        """Adds a connection, if necessary in place of an idle one; returns False if all others are responding."""
-        if len(self._all) >= self.limits.max_connections and not self.evict_idle():
-            return False
-        self._all.add(connection)
+        """Adds a connection, if necessary in place of idle ones; returns False if all others are responding."""
+        limits, size = self.limits, connection.held_bytes
+        while len(self._held) >= limits.max_connections or self._held_bytes + size > limits.max_bytes:
+            if not self.evict_idle():
+                return False
+        self._held[connection] = size
+        self._held_bytes += size
         self._idle[connection] = None
         return True
 
-    def evict_idle(self) -> bool:
+    def update(self, connection: Connection) -> None:
+        """Counts the memory of a connection again; over the maximum, closes other connections that are idle."""
+        if connection not in self._held:
+            return
+        size = connection.held_bytes
+        self._held_bytes += size - self._held[connection]
+        self._held[connection] = size
+        while self._held_bytes > self.limits.max_bytes and self.evict_idle(other_than=connection):
+            pass
+
+    def evict_idle(self, other_than: Connection | None = None) -> bool:
         """Closes the connection that has been idle longest; returns whether there was one."""
-        longest = next(iter(self._idle), None)
+        longest = next((connection for connection in self._idle if connection is not other_than), None)
         if longest is not None:
             self.remove(longest)
             longest.abort()
@@ -185,12 +270,18 @@ class Connections:
     def remove(self, connection: Connection) -> None:
         """Removes a connection that is closed or about to be."""
         self._idle.pop(connection, None)
-        self._all.discard(connection)
+        self._held_bytes -= self._held.pop(connection, 0)
 
     def drain(self) -> None:
         """Closes all connections, after their current responses, so that clients start new TLS handshakes."""
-        for connection in list(self._all):
+        for connection in list(self._held):
             connection.drain()
+
+    def abort_handshakes(self) -> None:
+        """Closes the connections whose handshake is not complete."""
+        for connection in list(self._held):
+            if connection.transport is None:
+                connection.abort()
 
     @contextmanager
     def responding(self, connection: Connection) -> Iterator[None]:
@@ -200,7 +291,7 @@ class Connections:
             with connection.responding():
                 yield
         finally:
-            if connection in self._all:
+            if connection in self._held:
                 self._idle[connection] = None
 
 
@@ -259,16 +350,30 @@ class Listener(web.BaseSite):
         """Starts to listen; raises OSError if it cannot listen on the address."""
         await super().start()
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, _, _, _, address in dict.fromkeys(found):
-            listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        # An empty host and `::` are every address of both versions of IP, each with a socket of its own.
+        host = self._host if self._host not in {"", "::"} else None
+        found = await loop.getaddrinfo(host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        failures: list[OSError] = []
+        port = self._port
+        for family, _, _, _, address in sorted(set(found), key=lambda each: each[0], reverse=host is None):
+            try:
+                listening = socket.create_server((address[0], port), family=family, backlog=BACKLOG)
+            except OSError as error:
+                if error.errno not in NOT_OF_THIS_MACHINE:
+                    raise
+                failures.append(error)
+                continue
             listening.setblocking(False)
             self._sockets.append(listening)
+            port = listening.getsockname()[1]  # port 0 is the same free port on every address
+        if not self._sockets:
+            raise failures[0] if failures else OSError("no such address")
         for listening in self._sockets:
             self._track(asyncio.create_task(self._accept(listening)))
 
     async def stop(self) -> None:
         """Stops listening and aborts handshakes; open connections stay."""
+        self._connections.abort_handshakes()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -287,32 +392,47 @@ class Listener(web.BaseSite):
                 await asyncio.sleep(ACCEPT_RETRY_SECONDS)
                 continue
             connection = self._make_connection()
+            if context := self._tls_context():
+                connection.tls = self._make_tls(connection, context, sock)
             if self._connections.add(connection):
-                self._start_handshake(sock, connection)
+                self._open(sock, connection)
             else:
                 sock.close()
             await asyncio.sleep(0)  # sock_accept does not yield while clients queue up, and others must run too
 
-    def _start_handshake(self, sock: socket.socket, connection: Connection) -> None:
-        def clean_up(
-            _: asyncio.Task[None],
-        ) -> None:  # a callback, as a task that is cancelled before it runs does nothing
-            if not connection.has_connected:
+    def _make_tls(self, connection: Connection, context: ssl.SSLContext, sock: socket.socket) -> TlsProtocol:
+        peer = _peer(sock)
+        return TlsProtocol(
+            protocol=connection,
+            context=context,
+            buffer=self._connections.read_buffer,
+            handshake_seconds=self._connections.limits.handshake_seconds,
+            on_failure=lambda reason, detail: self._connections.failures.record(reason, detail, peer),
+            on_lost=lambda: self._connections.remove(connection),
+        )
+
+    def _open(self, sock: socket.socket, connection: Connection) -> None:
+        def clean_up(task: asyncio.Task[None]) -> None:  # a task that is cancelled before it runs does nothing itself
+            if task.cancelled() or task.exception():
                 self._connections.remove(connection)
                 sock.close()
 
-        connection.handshake = asyncio.create_task(self._shake_hands(sock, connection))
-        connection.handshake.add_done_callback(clean_up)
-        self._track(connection.handshake)
+        loop = asyncio.get_running_loop()
 
-    async def _shake_hands(self, sock: socket.socket, connection: Connection) -> None:
-        context = self._tls_context()
-        seconds = self._connections.limits.handshake_seconds if context else None
-        with suppress(OSError):  # a failed handshake is the client's problem, and not worth a log line
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connection, sock, ssl=context, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds
-            )
+        async def open_transport() -> None:
+            await loop.connect_accepted_socket(lambda: connection.tls or connection, sock)
+
+        connection.opening = asyncio.create_task(open_transport())
+        connection.opening.add_done_callback(clean_up)
+        self._track(connection.opening)
 
     def _track(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _peer(sock: socket.socket) -> str:
+    """Returns the address of the client, empty if it has gone already."""
+    with suppress(OSError):
+        return str(sock.getpeername()[0])
+    return ""

@@ -6,9 +6,10 @@ import asyncio
 import base64
 import hashlib
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
+from aiohttp.hdrs import EXPECT
 
 from exporter.errors import ExporterError, SettingsError
 from exporter.metrics.exposition import OPENMETRICS, TEXT
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from exporter.jobs.snapshot import TargetView
     from exporter.metrics.exposition import Exposition
+    from exporter.web.client_errors import HandshakeFailures
     from exporter.web.pages.request import PageSettings
 
 SHUTDOWN_SECONDS = 0.5
@@ -73,14 +75,18 @@ def make_app(
     return app
 
 
-def make_standby_app(exposition: Exposition, leader: Callable[[], str]) -> web.Application:
-    """Returns the application of a standby: its own metrics, probes that are ok, and 503 for everything else.
+def make_standby_app(exposition: Exposition, text: Callable[[], str]) -> web.Application:
+    """Returns the application of a standby: its own metrics, probes that succeed, and 503 for everything else.
 
-    `leader` returns the name of the leader, empty if unknown.
+    `text` says that the process is on standby and names the leader. The probes show it instead of `ok`, so that a
+    standby can be told from an exporter that polls.
     """
 
     async def refuse(_request: web.Request) -> web.Response:
-        return plain(f"this exporter stands by, and takes over when {leader() or 'another process'} ends", status=503)
+        return plain(text(), status=503)
+
+    async def succeed(_request: web.Request) -> web.Response:
+        return plain(" ".join(text().split()), status=200)
 
     app = web.Application(middlewares=[name_known_paths])
     app.on_response_prepare.append(add_headers)
@@ -88,7 +94,7 @@ def make_standby_app(exposition: Exposition, leader: Callable[[], str]) -> web.A
         app.router.add_get(path, refuse)
     app.router.add_get("/metrics", metrics_handler(exposition))
     for path in PROBES:
-        app.router.add_get(path, probe_handler(list))
+        app.router.add_get(path, succeed)
     app.router.add_post("/-/reload", refuse)
     return app
 
@@ -99,18 +105,21 @@ async def serve(
     port: int,
     web_config_file: str = "",
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    *,
+    failures: HandshakeFailures | None = None,
 ) -> tuple[web.AppRunner, tuple[str, int]]:
     """Starts the server; returns its runner, which `await runner.cleanup()` stops, and its address.
 
-    Port 0 means any free port. Raises SettingsError if it cannot listen on the address or the web configuration is
-    invalid. Handles no signals and writes no access log.
+    Port 0 means any free port. `failures` counts and logs failed TLS handshakes. Raises SettingsError if it cannot
+    listen on the address or the web configuration is invalid. Handles no signals and writes no access log.
     """
-    connections = Connections(limits)
+    connections = Connections(limits, failures)
     security = WebConfigWatcher(web_config_file, on_new_tls=connections.drain)
     _protect(app, connections, security)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     server = cast("web.Server", runner.server)
+    ignore_expectations(server)
     listener = Listener(
         runner,
         (host, port),
@@ -130,6 +139,24 @@ async def serve(
 def base_url(runner: web.AppRunner) -> str:
     """Returns the base URL of a running server, for example `https://127.0.0.1:9912`."""
     return next(iter(runner.sites)).name
+
+
+def ignore_expectations(server: web.Server) -> None:
+    """Removes the header Expect from requests before aiohttp acts on it.
+
+    aiohttp answers it before the password is checked, and repeats its value, which UTF-8 may not be able to encode.
+    Only requests with a body need it, and these are refused.
+    """
+    make_request = server.request_factory
+
+    def make_unexpecting(message: Any, *arguments: Any) -> web.BaseRequest:  # noqa: ANN401 - aiohttp's parser makes it
+        if EXPECT in message.headers:
+            headers = message.headers.copy()
+            headers.popall(EXPECT)
+            message = message._replace(headers=headers)
+        return make_request(message, *arguments)
+
+    server.request_factory = make_unexpecting
 
 
 def _protect(app: web.Application, connections: Connections, security: WebConfigWatcher) -> None:

@@ -63,6 +63,33 @@ def test_switches(text: str, fact: bool) -> None:  # noqa: FBT001 - a table of v
     assert load_settings({"failure_details": text}, ONE_TARGET).failure_details is fact
 
 
+@pytest.mark.parametrize(
+    ("setting", "text", "value"),
+    [
+        ("poll_interval_seconds", "90", 90),
+        ("poll_interval_seconds", "30s", 30),
+        ("poll_interval_seconds", "1m30s", 90),
+        ("poll_interval_seconds", "500ms", 0.5),
+        ("poll_interval_seconds", "1h", 3600),
+        ("request_timeout_seconds", "2.5s", 2.5),
+        ("survey_interval_hours", "90m", 1.5),
+        ("survey_interval_hours", "1w", 168),
+        ("lease_seconds", "1m", 60),
+        ("stale_after_seconds", "2d", 172800),
+    ],
+)
+def test_durations(setting: str, text: str, value: float, tmp_path: Path) -> None:
+    """A setting in seconds or hours accepts a duration with units, from every source."""
+    file = written(tmp_path, f"region_id: cn-a\n{setting}: {text}")
+    sources: list[tuple[dict[str, object], dict[str, str]]] = [
+        ({setting: text}, ONE_TARGET),
+        ({}, {**ONE_TARGET, f"IMS_EXPORTER_{setting.upper()}": text}),
+        (file, {}),
+    ]
+
+    assert [getattr(load_settings(*source), setting) for source in sources] == [value] * 3
+
+
 def test_stale_after_five_intervals() -> None:
     """Data is stale after five poll intervals by default."""
     assert load_settings({"poll_interval_seconds": "0.1"}, ONE_TARGET).stale_after_seconds == 0.5
@@ -71,7 +98,13 @@ def test_stale_after_five_intervals() -> None:
 
 @pytest.mark.parametrize(
     ("address", "pair"),
-    [("[::1]:0", ("::1", 0)), ("localhost:1", ("localhost", 1)), ("127.0.0.1:65535", ("127.0.0.1", 65535))],
+    [
+        ("[::1]:0", ("::1", 0)),
+        ("localhost:1", ("localhost", 1)),
+        ("127.0.0.1:65535", ("127.0.0.1", 65535)),
+        (":9912", ("", 9912)),
+        ("[::]:9912", ("::", 9912)),
+    ],
 )
 def test_listen_addresses(address: str, pair: tuple[str, int]) -> None:
     """The address to listen on is split into host and port, IPv6 in brackets."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import TargetView
-from exporter.metrics.document import metrics_table, series_per_target, series_per_type
-from exporter.metrics.table import METRICS, PROCESS_METRICS
+from exporter.metrics.document import metrics_table, series_of_process, series_per_target, series_per_type
+from exporter.metrics.table import METRICS
 from tests.support.scenarios import BUSY, FAILED, KEY, UP, exposition_of, instruments_of_key, parsed
 
 
@@ -34,4 +34,4 @@ def test_bound_of_series_is_reached() -> None:
 
     series = sum(len(family.samples) for family in families)
     of_account = 1
-    assert series - len(PROCESS_METRICS) - of_account == 4 * (series_per_type(SMART) + 3) + series_per_target(SMART)
+    assert series - series_of_process() - of_account == 4 * (series_per_type(SMART) + 3) + series_per_target(SMART)

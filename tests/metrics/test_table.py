@@ -45,6 +45,11 @@ CONTRACT = {
     ("ims_exporter_ledger_size_bytes", "gauge", ()),
     ("ims_exporter_config_last_reload_successful", "gauge", ()),
     ("ims_exporter_config_last_reload_success_timestamp_seconds", "gauge", ()),
+    ("ims_exporter_tls_handshake_failures_total", "counter", ("reason",)),
+    ("ims_exporter_active", "gauge", ()),
+    ("ims_exporter_lease_failures_total", "counter", ()),
+    ("ims_exporter_shard", "gauge", ()),
+    ("ims_exporter_shards", "gauge", ()),
     ("ims_exporter_build_info", "gauge", ("version", "python_version")),
 }
 

@@ -14,7 +14,7 @@ from exporter.ims.rate_limit import AccountLimiter
 from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger
 from exporter.polling.poller import Poller, PollSettings
-from tests.support.fake_service import START, FakeService
+from tests.support.fake_service import FakeService
 from tests.support.random_history import InlineExecutor
 from tests.support.time_skipping_loop import run_skipping_time
 
@@ -67,10 +67,14 @@ def test_calls_are_made_side_by_side(ends: int, failed_share: float) -> None:
         asyncio.get_running_loop().set_default_executor(InlineExecutor())
         service, dice = SlowService(), random.Random(1)
         opened = filled(service, dice)
-        poller = Poller(PollKey("a", "r", "smart"), service, Ledger(":memory:"), PollSettings(60, 30, failure_details=True))
+        poller = Poller(
+            PollKey("a", "r", "smart"), service, Ledger(":memory:"), PollSettings(60, 30, failure_details=True)
+        )
         await poller.poll()
         for job_id in dice.sample(opened, ends):
-            service.jobs.move(job_id, "Failed" if dice.random() < failed_share else "Finished", error=("E", "it failed"))
+            service.jobs.move(
+                job_id, "Failed" if dice.random() < failed_share else "Finished", error=("E", "it failed")
+            )
         service.now += 60
         calls, started = len(service.calls), time.monotonic()
         await poller.poll()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +19,6 @@ from tests.support.simulator_thread import running_simulators
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from exporter.simulator.job_store import JobStore
     from tests.support.expected_counts import Counts
@@ -134,3 +135,56 @@ def test_stops_when_idle(number: signal.Signals, tmp_path: Path, measured: Measu
         busy = environment(tmp_path, endpoint=simulator.url)
         assert_goes_on(busy, tmp_path / "second.log", here.do(truth.now))
     measured(f"{number.name} when idle: stopped after {seconds:.2f} s")
+
+
+def test_a_hangup_during_the_start(tmp_path: Path) -> None:
+    """A SIGHUP while the process still imports its modules does not end it; it reloads once it runs."""
+    simulator = Simulator()
+    with (
+        running_simulators(simulator),
+        exporter(environment(tmp_path, endpoint=simulator.url), tmp_path / "log") as running,
+    ):
+        status = Path(f"/proc/{running.process.pid}/status")
+        poll(READY_SECONDS, lambda: blocks_hangup(status.read_text()), "a process that blocks SIGHUP")
+        is_early = not running.url
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_until_up()
+        poll(READY_SECONDS, lambda: running.events("reload", outcome="ok"), "a reload")
+
+        assert is_early
+        assert stopped(running, signal.SIGTERM) < STOP_SECONDS
+
+
+def blocks_hangup(status: str) -> bool:
+    """Returns whether a process blocks SIGHUP, by its status in /proc."""
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
+    return bool(int(mask, 16) >> (signal.SIGHUP - 1) & 1)
+
+
+def test_what_systemd_is_told(tmp_path: Path) -> None:
+    """Systemd learns that the service is ready, that it reloads, that it is alive, and that it stops."""
+    simulator = Simulator()
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, running_simulators(simulator):
+        listener.bind(str(path))
+        listener.settimeout(READY_SECONDS)
+        variables = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "600000"}
+        with exporter(environment(tmp_path, variables, endpoint=simulator.url), tmp_path / "log") as running:
+            seen = told_until(listener, "READY=1")
+            assert running.url
+            running.process.send_signal(signal.SIGHUP)
+            seen += told_until(listener, "RELOADING=1")
+            seen += told_until(listener, "READY=1")
+            seen += told_until(listener, "WATCHDOG=1")
+            stopped(running, signal.SIGTERM)
+            seen += told_until(listener, "STOPPING=1")
+
+    assert [state for state in seen if state != "WATCHDOG=1"] == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
+
+
+def told_until(listener: socket.socket, state: str) -> list[str]:
+    """Returns the states up to the first one of this kind."""
+    seen: list[str] = []
+    while state not in seen:
+        seen.append(listener.recv(100).decode())
+    return seen

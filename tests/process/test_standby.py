@@ -197,6 +197,24 @@ def test_lease_not_renewed(outage: str, tmp_path: Path) -> None:
         assert "could not be renewed in time" in first.log.read_text()
 
 
+def test_nobody_polls(tmp_path: Path) -> None:
+    """Two exporters that may not use the Lease are live and ready, but show that none polls, and why."""
+    with place(tmp_path, "lease") as here:
+        here.leases.outage = "forbid"
+        waiting = [here.wait_until_standing_by(name) for name in ("first", "second")]
+        for running in waiting:
+            status, text = seen_standing_by(running, "/readyz")
+            scrape = parsed(seen_standing_by(running, "/metrics")[1])
+            assert (status, text.startswith("this exporter stands by and cannot take over (ApiError: ")) == (200, True)
+            assert scrape.total("ims_exporter_active") == 0
+            assert scrape.total("ims_exporter_lease_failures_total") > 0
+
+        here.leases.outage = ""
+        active = successor(*waiting).wait_for_polls(1)
+        assert active.total("ims_exporter_active") == 1
+        assert active.total("ims_exporter_lease_failures_total") > 0
+
+
 def test_lease_stolen(tmp_path: Path) -> None:
     """An exporter that sees another holder in its lease exits at once."""
     with place(tmp_path, "lease") as here:

@@ -123,12 +123,13 @@ def test_the_settings_are_those_of_the_exporter(tmp_path: Path) -> None:
 
 def test_the_key_is_found_where_systemd_puts_it(tmp_path: Path) -> None:
     """The credential that the unit loads is the file in which the default chain looks."""
-    (credential,) = values("LoadCredential")
+    credential, *others = values("LoadCredential")
     variables = environment(tmp_path)
 
     _, path = default_chain.default_files(variables)
 
     assert path == tmp_path / credential
+    assert others == ["ims-exporter.crt", "ims-exporter.key"]
     assert f"/etc/credstore/{credential}" in UNIT.read_text(encoding="utf-8")
 
 
@@ -138,7 +139,8 @@ def test_signals_and_time_are_those_of_the_exporter() -> None:
 
     assert values("ExecReload") == ["/bin/kill -HUP $MAINPID"]
     assert values("TimeoutStopSec") == [str(chart["terminationGracePeriodSeconds"])]
-    assert values("Restart") == ["on-failure"]
+    assert values("Type") == ["notify"]
+    assert values("Restart") == ["always"]  # systemd takes an end by SIGHUP for a clean one
 
 
 def test_the_variables_that_may_be_set_are_known(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,3 +48,17 @@ def test_no_folder(tmp_path: Path) -> None:
     """A lock file that cannot be created is a LedgerError that names it."""
     with pytest.raises(LedgerError, match=r"ledger\.db\.lock"):
         LedgerLock(str(tmp_path / "none" / "ledger.db")).acquire("one")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """If the file system refuses locks, the hint says to put the ledger on another one."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(LedgerError, match="cannot lock") as refused:
+        LedgerLock(str(tmp_path / "ledger.db")).acquire("one")
+
+    assert "put the ledger on a local disk" in refused.value.hint

@@ -11,7 +11,8 @@ from exporter.config.load import load_settings
 from exporter.errors import LeadershipLostError, LedgerInUseError, SettingsError
 from exporter.metrics.exposition import TEXT
 from exporter.standby.ledger_lock import LedgerLock
-from exporter.standby.standby import exclusive_ledger, lead, leadership_of, standby_exposition
+from exporter.standby.standby import exclusive_ledger, lead, leadership_of, standby_exposition, standby_text
+from exporter.web.client_errors import HandshakeFailures
 from tests.support.exporter_process import parsed
 from tests.support.lease_server import LeaseServer
 
@@ -39,11 +40,15 @@ def with_leases(folder: Path, monkeypatch: pytest.MonkeyPatch, check: Callable[[
     asyncio.run(run())
 
 
-def test_metrics_of_a_standby() -> None:
+def test_metrics_of_a_standby(tmp_path: Path) -> None:
     """A standby exposes metrics of its process only: series of jobs would duplicate those of the leader."""
-    scrape = parsed(standby_exposition().page(TEXT).decode())
+    flags = {"region_id": "cn-shanghai", "ledger_path": str(tmp_path / "ledger.db"), "standby": "ledger"}
+    settings = load_settings({**flags, "shards": "3", "shard": "2"}, {})
+    scrape = parsed(standby_exposition(settings, leadership_of(settings), HandshakeFailures()).page(TEXT).decode())
 
     assert scrape.total("ims_exporter_build_info") == 1
+    assert scrape.total("ims_exporter_active") == 0
+    assert (scrape.total("ims_exporter_shard"), scrape.total("ims_exporter_shards")) == (2, 3)
     assert {name for name in scrape.names() if any("account" in dict(key) for key in scrape.values[name])} == set()
 
 
@@ -54,10 +59,10 @@ def test_takes_over(tmp_path: Path) -> None:
     lock, stop = LedgerLock(path), asyncio.Event()
 
     async def wait_and_lead() -> None:
-        async with lead(load_settings(flags, {}), stop) as until_over:
+        async with lead(load_settings(flags, {}), stop) as term:
             assert not lock.acquire("another")
             stop.set()
-            await until_over()
+            await term.until_over()
 
     async def run() -> None:
         assert lock.acquire("another")
@@ -80,10 +85,10 @@ def test_no_standby(tmp_path: Path) -> None:
     async def run() -> None:
         settings = load_settings({"region_id": "cn-shanghai", "ledger_path": str(tmp_path / "ledger.db")}, {})
         for _ in range(2):
-            async with lead(settings, stop) as until_over:
+            async with lead(settings, stop) as term:
                 with pytest.raises(LedgerInUseError, match="in use by"):
                     await lead(settings, stop).__aenter__()
-                await until_over()
+                await term.until_over()
 
     asyncio.run(run())
 
@@ -127,7 +132,8 @@ def test_leadership_by_lease_and_lock(tmp_path: Path, monkeypatch: pytest.Monkey
         ours = leadership(tmp_path, standby="lease", lease_name="ims", shards="2", shard="1")
 
         assert not await ours.acquire()
-        assert server.holder("ims-1") == ours.holder
+        assert server.holder("ims-1")
+        assert standby_text(ours).endswith("takes over when a frozen process ends")
         lock.release()
         assert await ours.acquire()
         await ours.release()
@@ -161,8 +167,11 @@ def test_an_outage_of_the_api_server(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ours = leadership(tmp_path, standby="lease", lease_name="ims")
         server.outage = "refuse"
         assert not await ours.acquire()
+        assert ours.failures == 1
+        assert "cannot take over" in standby_text(ours)
         server.outage = ""
         assert await ours.acquire()
+        assert (ours.failures, ours.problem) == (1, "")
         server.outage = "refuse"
         await ours.release()
         lock = LedgerLock(str(tmp_path / "ledger.db"))

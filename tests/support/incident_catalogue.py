@@ -17,6 +17,9 @@ ASR = 'job_type="ASR"'
 HEALTHY: dict[str, tuple[float, float, bool]] = {
     "up{}": (1, 0, False),
     'ims_exporter_build_info{version="1"}': (1, 0, False),
+    "ims_exporter_active{}": (1, 0, False),
+    "ims_exporter_shard{}": (0, 0, False),
+    "ims_exporter_shards{}": (1, 0, False),
     f"ims_exporter_target_up{{{WHERE}}}": (1, 0, False),
     f"ims_exporter_last_success_timestamp_seconds{{{WHERE}}}": (0, 60, False),
     f"ims_exporter_survey_complete{{{WHERE}}}": (1, 0, False),
@@ -27,6 +30,9 @@ HEALTHY: dict[str, tuple[float, float, bool]] = {
     f'ims_exporter_api_requests_total{{{WHERE},action="ListSmartJobs",code="OK"}}': (0, 3, True),
 }
 """The series of a healthy exporter with one target: first value, growth per minute, and whether a restart resets it."""
+
+OF_PROCESS = {"ims_exporter_build_info", "ims_exporter_active", "ims_exporter_shard", "ims_exporter_shards"}
+"""Series of the healthy exporter that have no labels of a target."""
 
 FINISHED, FAILED = (1000, 5, False), (20, 0, False)
 
@@ -106,7 +112,7 @@ def full(name: str, pod: str = "p-1") -> str:
     metric, _, inner = name.rstrip("}").partition("{")
     labels = [part for part in inner.split(",") if part]
     named = {label.partition("=")[0] for label in labels}
-    wanted = WHERE.split(",") if metric.startswith(("ims_job", "ims_exporter_")) and "build_info" not in metric else []
+    wanted = WHERE.split(",") if metric.startswith(("ims_job", "ims_exporter_")) and metric not in OF_PROCESS else []
     pod = next((label.split('"')[1] for label in labels if label.startswith("pod=")), pod)
     more = [*wanted, *SCRAPED.format(pod=pod).split(",")]
     labels += [one for one in more if one.partition("=")[0] not in named]

@@ -22,7 +22,7 @@ Lease = dict[str, Any]
 
 
 class LeaseServer:
-    """Leases of one namespace; `outage` is empty, `refuse` for 503, or `hang` for no answer."""
+    """Leases of one namespace; `outage` is empty, `refuse` for 503, `forbid` for 403, or `hang` for no answer."""
 
     def __init__(self) -> None:
         self.leases: dict[str, Lease] = {}
@@ -78,6 +78,8 @@ class LeaseServer:
     async def _stand_in_the_way(self, request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401
         if self.outage == "hang":
             await asyncio.Event().wait()
+        if self.outage == "forbid":
+            return _refused(403, "leases is forbidden")
         if self.outage:
             return _refused(503, "etcd is away")
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from exporter.web.client_errors import HandshakeFailures
     from tests.support.certificates import Files
 
 VIEWS = (TargetView(KEY, BUSY, UP),)
@@ -41,11 +42,16 @@ def secured_app() -> web.Application:
 
 
 @asynccontextmanager
-async def secured(text: str, folder: Path, limits: Limits = Limits()) -> AsyncIterator[str]:  # noqa: B008 - frozen
+async def secured(
+    text: str,
+    folder: Path,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    failures: HandshakeFailures | None = None,
+) -> AsyncIterator[str]:
     """Serves with a web configuration of this text in the folder; yields the base URL."""
     path = folder / "web.yml"
     path.write_text(text)
-    runner, _ = await serve(secured_app(), "127.0.0.1", 0, str(path), limits)
+    runner, _ = await serve(secured_app(), "127.0.0.1", 0, str(path), limits, failures=failures)
     try:
         yield base_url(runner)
     finally:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from exporter.web.auth import (
+    MAX_NETWORKS,
     MAX_WAITING_CHECKS,
+    CheckQueue,
     PasswordChecker,
     TokenBucket,
     TooManyChecksError,
     basic_credentials,
+    is_same_origin,
     matches,
+    network_of,
 )
 from exporter.web.config.model import RateLimit
 from tests.support.certificates import Authority
@@ -107,7 +114,7 @@ def test_a_certificate_of_another_ca_fails_in_the_handshake(authority: Authority
 
     async def scenario(url: str) -> bool:
         async with client(authority.cert, stranger) as http:
-            with pytest.raises(httpx.TransportError):
+            with pytest.raises((httpx.TransportError, ssl.SSLError), match="alert unknown ca"):
                 await http.get(f"{url}/livez")
         return True
 
@@ -122,7 +129,7 @@ def test_a_server_certificate_is_not_a_client_certificate(authority: Authority) 
 
     async def scenario(url: str) -> bool:
         async with client(authority.cert, authority.server("other")) as http:
-            with pytest.raises(httpx.TransportError):
+            with pytest.raises((httpx.TransportError, ssl.SSLError), match="alert unsupported certificate"):
                 await http.get(f"{url}/metrics")
         return True
 
@@ -219,6 +226,129 @@ def test_bodies_and_other_sites(request_line: str, content: bytes, site: str, st
     assert with_server("", tmp_path, scenario) == status
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_same"),
+    [
+        ({"Host": "a:9912"}, True),
+        ({"Host": "a:9912", "Origin": "http://a:9912"}, True),
+        ({"Host": "A:9912", "Origin": "https://a:9912", "Sec-Fetch-Site": "same-origin"}, True),
+        ({"Host": "a", "Origin": "https://a"}, True),
+        ({"Host": "a:443", "Origin": "https://a"}, True),
+        ({"Host": "[::1]:9912", "Origin": "http://[::1]:9912"}, True),
+        ({"Host": "a:80", "Origin": "https://a"}, False),
+        ({"Host": "a:9912", "Origin": "http://a"}, False),
+        ({"Host": "a:9912", "Origin": "http://b:9912"}, False),
+        ({"Host": "a:9912", "Origin": "http://b:9912", "Sec-Fetch-Site": "same-origin"}, False),
+        ({"Host": "a:9912", "Origin": "null"}, False),
+        ({"Host": "a:9912", "Origin": ""}, False),
+        ({"Host": "a:9912", "Origin": "file://"}, False),
+        ({"Host": "a:x", "Origin": "http://a:x"}, False),
+        ({"Host": "", "Origin": "http://"}, False),
+        ({"Origin": "http://a:9912"}, False),
+        ([("Host", "a"), ("Host", "b"), ("Origin", "http://a")], False),
+        ([("Host", "a"), ("Origin", "http://a"), ("Origin", "http://b")], False),
+        ([("Sec-Fetch-Site", "none"), ("Sec-Fetch-Site", "cross-site")], False),
+        ([("Sec-Fetch-Site", "none"), ("Sec-Fetch-Site", "none")], False),
+        ({"Sec-Fetch-Site": "none, cross-site"}, False),
+        ({"Sec-Fetch-Site": ""}, False),
+    ],
+)
+def test_same_origin(headers: dict[str, str] | list[tuple[str, str]], is_same: bool) -> None:  # noqa: FBT001 - a case
+    """A request is of another site if its Origin is not its Host, if its browser says so, or if it says both."""
+    assert is_same_origin(CIMultiDictProxy(CIMultiDict(headers))) == is_same
+
+
+def test_wrong_passwords_do_not_lock_out_the_right_one(tmp_path: Path) -> None:
+    """After a restart, the right password passes in time while another address sends wrong ones without a pause."""
+
+    async def scenario(url: str) -> tuple[list[int], float, float]:
+        over = asyncio.Event()
+
+        async def guess(number: int) -> None:
+            transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+            async with httpx.AsyncClient(transport=transport, auth=(f"user{number % 3}", "wrong"), timeout=60) as http:
+                while not over.is_set():
+                    await http.get(f"{url}/metrics")
+
+        guessers = [asyncio.create_task(guess(number)) for number in range(2 * MAX_WAITING_CHECKS)]
+        await asyncio.sleep(1)
+        async with httpx.AsyncClient(auth=("alice", PASSWORD), trust_env=False, timeout=60) as http:
+            started = time.monotonic()
+            found = [(await http.get(f"{url}/livez")).status_code]
+            probed = time.monotonic()
+            found += [(await http.get(f"{url}/metrics")).status_code for _ in range(5)]
+            ended = time.monotonic()
+        over.set()
+        await asyncio.gather(*guessers)
+        return found, probed - started, ended - probed
+
+    found, probe_seconds, scrape_seconds = with_server(USERS, tmp_path, scenario)
+
+    assert found == [200] * 6
+    assert probe_seconds < 1
+    assert scrape_seconds < 3
+
+
+def test_a_network_with_failures_waits() -> None:
+    """Checks of a network without failures come first; in a full queue, the one with most failures gives way."""
+    release = threading.Event()
+    checked: list[bytes] = []
+
+    def slow(password: bytes, hashed: str) -> bool:
+        release.wait(10)
+        checked.append(password)
+        return password == b"a" and bool(hashed)
+
+    async def run() -> list[object]:
+        passwords = PasswordChecker(slow)
+        guesses = [
+            asyncio.create_task(passwords.is_valid(HASHES, "alice", b"x", "192.0.2.1"))
+            for _ in range(MAX_WAITING_CHECKS + 1)
+        ]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        right = asyncio.create_task(passwords.is_valid(HASHES, "alice", b"a", "192.0.2.7"))
+        await asyncio.sleep(0)
+        release.set()
+        assert await right
+        found: list[object] = list(await asyncio.gather(*guesses, return_exceptions=True))
+        passwords.close()
+        return found
+
+    found = asyncio.run(run())
+
+    assert checked.index(b"a") <= 2
+    assert sum(isinstance(each, TooManyChecksError) for each in found) >= 1
+    assert found.count(False) == len(checked) - 1
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_network_of(address: str | None, network: str) -> None:
+    """Addresses that one client can choose between count as one network."""
+    assert network_of(address) == network
+
+
+def test_the_number_of_networks_is_limited() -> None:
+    """Counts of failures are dropped, oldest first, beyond the maximum number of networks."""
+    queue = CheckQueue(matches)
+    for number in range(2 * MAX_NETWORKS):
+        queue.record(str(number), is_valid=False)
+
+    assert len(queue.failures) == MAX_NETWORKS
+    queue.close()
+
+
 HASHES = {"alice": "hash of a", "bob": "hash of b"}
 
 
@@ -309,7 +439,7 @@ def test_unknown_users_cost_the_same() -> None:
 
 
 def test_the_number_of_waiting_checks_is_limited() -> None:
-    """Checks beyond the maximum are refused, while remembered passwords still pass."""
+    """Beyond the maximum, one check of the same network is dismissed, while remembered passwords still pass."""
     release = threading.Event()
 
     def slow(password: bytes, hashed: str) -> bool:
@@ -319,18 +449,21 @@ def test_the_number_of_waiting_checks_is_limited() -> None:
         passwords = PasswordChecker(slow)
         await passwords.is_valid(HASHES, "alice", b"a")
         waiting = [
-            asyncio.create_task(passwords.is_valid(HASHES, "alice", b"x%d" % n)) for n in range(MAX_WAITING_CHECKS)
+            asyncio.create_task(passwords.is_valid(HASHES, "alice", b"x%d" % n)) for n in range(MAX_WAITING_CHECKS + 3)
         ]
         await asyncio.sleep(0)
-        with pytest.raises(TooManyChecksError):
-            await passwords.is_valid(HASHES, "bob", b"b")
+        await asyncio.sleep(0)
         known = await passwords.is_valid(HASHES, "alice", b"a")
         release.set()
-        found: list[object] = list(await asyncio.gather(*waiting))
+        found: list[object] = list(await asyncio.gather(*waiting, return_exceptions=True))
         passwords.close()
         return known, found
 
-    assert asyncio.run(flood()) == (True, [False] * MAX_WAITING_CHECKS)
+    known, found = asyncio.run(flood())
+
+    assert known
+    assert found.count(False) == MAX_WAITING_CHECKS
+    assert sum(isinstance(each, TooManyChecksError) for each in found) == 3
 
 
 @pytest.mark.parametrize(

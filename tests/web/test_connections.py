@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
-from exporter.web.connections import Limits
+from exporter.web.connections import HALF_CLOSED_SECONDS, Limits
 from exporter.web.server import base_url, serve
 from tests.support.certificates import Authority
-from tests.support.secured_server import client, secured, secured_app
+from tests.support.secured_server import HASH, client, secured, secured_app
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -262,6 +265,174 @@ def test_a_damaged_body(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
 
     assert with_limits(Limits(), tmp_path, scenario)[9:12] == b"413"
     assert not caplog.records
+
+
+@pytest.mark.parametrize("path", ["/livez", "/metrics", "/nothing", "/-/reload"])
+@pytest.mark.parametrize("value", [b"\xff", b"100-continue", b"x" * 200, b"100-continue, \xc3\x28"])
+def test_expectations_are_ignored(path: str, value: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A request with any Expect header is answered as without it, after the check of the password."""
+    users = f"basic_auth_users: {{alice: {HASH}}}\n"
+    status = b"200" if path == "/livez" else b"401"
+
+    async def scenario(url: str) -> bytes:
+        reader, writer = await connected(url)
+        writer.write(b"GET " + path.encode() + b" HTTP/1.1\r\nHost: a\r\nExpect: " + value + b"\r\n\r\n")
+        found = await reader.readuntil(b"\r\n")
+        writer.close()
+        return found
+
+    assert with_limits(Limits(), tmp_path, scenario, users)[9:12] == status
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+def test_half_closed_clients(requests: int, tmp_path: Path) -> None:
+    """A client that closes its side after its requests, as `nc -N` does, gets all responses, and then the end."""
+
+    async def scenario(url: str) -> bytes:
+        reader, writer = await connected(url)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
+        writer.write_eof()
+        async with asyncio.timeout(DEADLINE):
+            found = await reader.read()
+        writer.close()
+        return found
+
+    assert with_limits(Limits(), tmp_path, scenario).count(b"\r\n\r\nok\n") == requests
+
+
+def test_a_half_closed_client_that_waits() -> None:
+    """A response that takes longer than the rest of the connection is not cut off by the client's end."""
+
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(2 * HALF_CLOSED_SECONDS)
+        return web.Response(body=b"x" * 5_000_000)
+
+    async def run() -> bytes:
+        app = secured_app()
+        app.router.add_get("/slow", slow)
+        runner, _ = await serve(app, "127.0.0.1", 0)
+        try:
+            reader, writer = await connected(base_url(runner))
+            writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            writer.write_eof()
+            async with asyncio.timeout(DEADLINE):
+                found = await reader.read()
+            writer.close()
+            return found
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(run()).endswith(b"x" * 5_000_000)
+
+
+def test_a_half_closed_client_without_a_request(tmp_path: Path) -> None:
+    """A client that closes its side without a request, or within one, is disconnected soon."""
+
+    async def scenario(url: str) -> list[float]:
+        found = []
+        for sent in (b"", b"GET / HTTP/1.1\r\n"):
+            reader, writer = await connected(url)
+            writer.write(sent)
+            writer.write_eof()
+            found.append(await seconds_until_closed(reader, time.monotonic()))
+            writer.close()
+        return found
+
+    assert max(with_limits(Limits(), tmp_path, scenario)) < 5
+
+
+def test_errors_of_handlers_are_logged_once() -> None:
+    """An error of the exporter is answered 500 without details; its traceback is logged once a minute."""
+
+    async def fail(_: web.Request) -> web.Response:
+        raise KeyError("canary")
+
+    async def run() -> list[httpx.Response]:
+        app = secured_app()
+        app.router.add_get("/fail", fail)
+        runner, _ = await serve(app, "127.0.0.1", 0)
+        try:
+            async with httpx.AsyncClient(trust_env=False) as http:
+                return [await http.get(f"{base_url(runner)}/fail?{SECRET.decode()}") for _ in range(50)]
+        finally:
+            await runner.cleanup()
+
+    with capture_logs() as lines:
+        responses = asyncio.run(run())
+
+    assert {(each.status_code, each.text) for each in responses} == {(500, "internal error: the log has the details\n")}
+    assert [(line["event"], line["error"]) for line in lines] == [("request_failed", "KeyError")]
+    assert SECRET.decode() not in str(lines)
+
+
+def test_pipelined_requests_are_limited() -> None:
+    """What a client sends while a response is made is limited like a head, so that it cannot pile up."""
+    release = asyncio.Event()
+
+    async def slow(_: web.Request) -> web.Response:
+        await release.wait()
+        return web.Response()
+
+    async def run() -> int:
+        app = secured_app()
+        app.router.add_get("/slow", slow)
+        runner, _ = await serve(app, "127.0.0.1", 0, limits=SHORT)
+        sent = 0
+        try:
+            _, writer = await connected(base_url(runner))
+            writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            with suppress(ConnectionError):
+                while sent < 5_000_000:
+                    writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+                    sent += 3400
+                    await writer.drain()
+                    await asyncio.sleep(0)
+            writer.close()
+            return sent
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(run()) < 5_000_000
+
+
+@pytest.mark.parametrize("text", ["", TLS])
+def test_memory_is_limited(text: str, tmp_path: Path) -> None:
+    """When responses that nobody reads exceed the limit in bytes, the oldest are closed, and scrapes go on."""
+    authority = Authority(tmp_path)
+    authority.server()
+    (tmp_path / "web.yml").write_text(text)
+    limits = Limits(max_bytes=60_000_000)
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 30_000_000)
+
+    async def run() -> tuple[list[int], list[int]]:
+        app = secured_app()
+        app.router.add_get("/large", large)
+        runner, (host, port) = await serve(app, "127.0.0.1", 0, str(tmp_path / "web.yml"), limits)
+        context = ssl.create_default_context(cafile=str(authority.cert)) if text else None
+        name = "localhost" if text else None
+        clients, open_ones, statuses = [], [], []
+        try:
+            async with client(authority.cert) as http:
+                for _ in range(8):
+                    pair = await asyncio.open_connection(host, port, ssl=context, server_hostname=name, limit=1024)
+                    pair[1].write(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+                    await pair[0].read(1)
+                    clients.append(pair)
+                    statuses.append((await http.get(f"{base_url(runner)}/metrics")).status_code)
+                    open_ones.append(len(runner.server.connections) if runner.server else -1)
+            for _, writer in clients:
+                writer.transport.abort()
+            return statuses, open_ones
+        finally:
+            await runner.cleanup()
+
+    statuses, open_ones = asyncio.run(run())
+
+    assert statuses == [200] * 8
+    assert max(open_ones) <= 5
 
 
 SECRET = b"c2VjcmV0"

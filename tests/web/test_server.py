@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import threading
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -124,20 +126,18 @@ def test_probes_are_ok(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
 def test_probes_of_a_standby(path: str) -> None:
-    """A standby is live and ready."""
-    response = request(make_standby_app(exposition_of(), lambda: "ims-0"), path)
+    """A standby is live and ready, and says in one line that it is a standby."""
+    response = request(make_standby_app(exposition_of(), lambda: "stands\nby"), path)
 
-    assert (response.status_code, response.text) == (200, "ok\n")
+    assert (response.status_code, response.text) == (200, "stands by\n")
 
 
-@pytest.mark.parametrize(("leader", "name"), [("ims-0", "ims-0"), ("", "another process")])
 @pytest.mark.parametrize(("method", "path"), [*(("GET", path) for path in ROUTES), ("POST", "/-/reload")])
-def test_pages_of_a_standby(method: str, path: str, leader: str, name: str) -> None:
-    """Every other path of a standby answers 503 and names the leader."""
-    response = request(make_standby_app(exposition_of(), lambda: leader), path, method)
+def test_pages_of_a_standby(method: str, path: str) -> None:
+    """Every other path of a standby answers 503 and says which process is the leader."""
+    response = request(make_standby_app(exposition_of(), lambda: "ims-0 is the leader"), path, method)
 
-    assert response.status_code == 503
-    assert response.text == f"this exporter stands by, and takes over when {name} ends\n"
+    assert (response.status_code, response.text) == (503, "ims-0 is the leader\n")
 
 
 @pytest.mark.parametrize(
@@ -284,6 +284,40 @@ def test_stop_with_open_connections() -> None:
         return seconds
 
     assert asyncio.run(stop()) < 2
+
+
+@pytest.mark.parametrize("host", ["", "::"])
+def test_every_address(host: str) -> None:
+    """Without a host, and on `::`, the server answers on IPv4 and IPv6 on the same port."""
+
+    async def statuses() -> list[int]:
+        runner, (_, port) = await serve(app_of(), host, 0)
+        try:
+            async with httpx.AsyncClient(trust_env=False) as http:
+                urls = [f"http://{each}:{port}/livez" for each in ("127.0.0.1", "[::1]")]
+                return [(await http.get(url)).status_code for url in urls]
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(statuses()) == [200, 200]
+
+
+def test_one_address_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with an address that the machine does not have is served on the others, as `localhost` without IPv6."""
+    bound = socket.create_server
+
+    def create(address: tuple[str, int], **options: Any) -> socket.socket:  # noqa: ANN401 - of any kind
+        if options["family"] == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        return bound(address, **options)
+
+    async def address() -> str:
+        runner, (host, _) = await serve(app_of(), "", 0)
+        await runner.cleanup()
+        return host
+
+    monkeypatch.setattr(socket, "create_server", create)
+    assert asyncio.run(address()) == "0.0.0.0"  # noqa: S104 - every address
 
 
 def test_port_in_use() -> None:

@@ -14,6 +14,8 @@ HEAD_BYTES = 100
 SUFFIX = ".db"
 """What is called so is taken for a damaged ledger even without the head of one."""
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+NO_LOCKS = ("SQLITE_PROTOCOL", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_UNLOCK", "SQLITE_IOERR_SHM")
+"""Beginnings of the names of errors that a file system without locks or shared memory causes."""
 CHECK = "PRAGMA quick_check(1)"
 ERROR_CODE = re.compile(r"error code[= ](\d+)")
 

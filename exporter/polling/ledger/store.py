@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from exporter.errors import LedgerDamagedError, LedgerError, LedgerInUseError
+from exporter.errors import NO_LOCKS_HINT, LedgerDamagedError, LedgerError, LedgerInUseError
 from exporter.jobs.kinds import KINDS
 from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import counting, survey, totals
 from exporter.polling.ledger.quarantine import quarantine
-from exporter.polling.ledger.schema import DAMAGE, check, check_file, check_tables, migrate
+from exporter.polling.ledger.schema import DAMAGE, NO_LOCKS, check, check_file, check_tables, migrate
 from exporter.polling.records import GoneJob, Known, OpenGap, OpenJob, OwedReason, PageGap
 
 if TYPE_CHECKING:
@@ -285,7 +285,10 @@ def sqlite_errors_translated(path: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         is_damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
-        raise (LedgerDamagedError if is_damaged else LedgerError)(f"the ledger {path} failed: {error}") from error
+        failed = (LedgerDamagedError if is_damaged else LedgerError)(f"the ledger {path} failed: {error}")
+        if getattr(error, "sqlite_errorname", "").startswith(NO_LOCKS):
+            failed.hint = NO_LOCKS_HINT
+        raise failed from error
 
 
 def _target_id(db: sqlite3.Connection, key: PollKey) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from exporter.errors import LedgerError
 from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger, schema, store
+from exporter.polling.ledger.store import sqlite_errors_translated
 from exporter.polling.records import Known
 from tests.support.ledger_driver import START, Book, contents, execute, full_disk, job, value
 
@@ -243,3 +245,15 @@ def test_it_grows_with_hours_not_with_history(path: Path) -> None:
     assert rows_kept["ended_job"] == snapshot.ledger_jobs
     assert rows_kept["bucket"] <= 4 * (60 / 4 + 1)
     assert sum(rows_kept.values()) < 350
+
+
+@pytest.mark.parametrize("name", ["SQLITE_PROTOCOL", "SQLITE_IOERR_LOCK", "SQLITE_IOERR_SHMMAP", "SQLITE_IOERR_WRITE"])
+def test_a_file_system_without_locks(name: str) -> None:
+    """If the file system refuses locks, the hint says to put the ledger on another one."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = name
+
+    with pytest.raises(LedgerError) as failed, sqlite_errors_translated("ledger.db"):
+        raise error
+
+    assert ("put the ledger on a local disk" in failed.value.hint) == (name != "SQLITE_IOERR_WRITE")
