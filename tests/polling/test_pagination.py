@@ -37,7 +37,8 @@ def read(*pages: Page) -> list[tuple[tuple[Row, ...], bool]]:
         return pages[int(token or 0)]
 
     async def scenario() -> list[tuple[tuple[Row, ...], bool]]:
-        cursor, found = ListCursor(ask, Labels(SMART), NOW), []
+        cursor = ListCursor(ask, Labels(SMART), NOW)
+        found: list[tuple[tuple[Row, ...], bool]] = []
         while not cursor.is_complete:
             rows = await cursor.next_page()
             found.append((rows, cursor.is_complete))

@@ -9,21 +9,15 @@ import pytest
 
 from exporter.errors import ApiError, BadRequestError, NotFoundError, ServerError
 from exporter.jobs.kinds import SMART
-from exporter.polling.reading import UNLISTED_JOBS
-from exporter.polling.reconcile import OpenJob
+from exporter.polling.pagination import ListReading
+from exporter.polling.reading import MAX_UNLISTED_JOBS, jobs_to_search
+from exporter.polling.records import OpenJob
 from tests.support.fake_service import START, FakeService
-from tests.support.single_poll import OPEN_LISTS, crowded, look, open_before, reader_of, searched, seen
+from tests.support.single_poll import WHOLE, crowded, look, open_before, reader_of, searched, seen
 
 if TYPE_CHECKING:
     from exporter.ims.answers import Page
-    from exporter.polling.reconcile import Known
-
-
-def service_calls(service: FakeService, known: Known) -> list[str]:
-    """Returns the calls of one poll."""
-    before = len(service.calls)
-    look(reader_of(service), known)
-    return service.calls[before:]
+    from exporter.polling.records import Known
 
 
 class Deaf(FakeService):
@@ -50,7 +44,7 @@ def test_undocumented_open_states() -> None:
 
     observed = look(reader_of(service, may_get=False), both)
 
-    assert service.calls[:5] == [*OPEN_LISTS, "* Hidden 0", "* Paused 0", "* * 0"]
+    assert service.calls[:5] == [*WHOLE, "* Hidden 0", "* Paused 0"]
     assert seen(observed)["a"] == "Paused"
     assert observed.absent == {"b", "gone"}
 
@@ -74,7 +68,7 @@ def test_a_job_leaves_an_undocumented_state() -> None:
 
     observed = look(reader_of(service), known)
 
-    assert service.calls == [*OPEN_LISTS, "* Paused 0", "* * 0", "get Paused 1"]
+    assert service.calls == [*WHOLE, "* Paused 0", "get Paused 1"]
     assert seen(observed)["Paused 1"] == "Finished"
 
 
@@ -85,7 +79,7 @@ def test_an_undocumented_state_is_listed_as_far_as_jobs_are_known() -> None:
 
     look(reader_of(service), open_before(service, ["Cancelled 3"], job_state="Cancelled"))
 
-    assert service.calls == [*OPEN_LISTS, "* Cancelled 0", "* * 0"]
+    assert service.calls == [*WHOLE, "* Cancelled 0"]
 
 
 def test_an_undocumented_state_with_very_many_jobs() -> None:
@@ -95,21 +89,23 @@ def test_an_undocumented_state_with_very_many_jobs() -> None:
 
     look(reader_of(service), known)
 
-    assert service.calls == [*OPEN_LISTS, *(f"* Cancelled {each * 10}" for each in range(10)), "* * 0"]
+    assert service.calls == [*WHOLE, *(f"* Cancelled {each * 10}" for each in range(10))]
 
 
 def test_a_state_that_cannot_be_listed_costs_few_calls() -> None:
-    """Only some of the jobs in it are looked for, and in a few polls all of them."""
+    """Only some of the jobs in it are looked for, and in a few polls all of them; the others are not missing."""
     service = crowded()
     names = [service.create(f"{number}", age=3600 + number, state="x" * 99) for number in range(60)]
     known = open_before(service, names, job_state="x" * 64)
+    jobs, unread = list(known.open_jobs.values()), {"x" * 64: ListReading()}
 
-    asked = [
-        [call for call in service_calls(service, replace(known, polls=polls)) if "get" in call] for polls in range(3)
-    ]
+    sought = [{job.job_id for job in jobs_to_search(jobs, unread, SMART, polls)} for polls in range(3)]
+    observed = [look(reader_of(service), replace(known, polls=polls)) for polls in (1, 2, 3)]
 
-    assert {len(calls) for calls in asked} == {UNLISTED_JOBS}
-    assert {call for calls in asked for call in calls} == {f"get {number}" for number in range(60)}
+    assert {len(ids) for ids in sought} == {MAX_UNLISTED_JOBS}
+    assert set.union(*sought) == set(names)
+    assert {len(each.unchecked) for each in observed} == {len(names) - MAX_UNLISTED_JOBS}
+    assert len(service.calls) <= 3 * 10
 
 
 def test_a_service_that_ignores_the_filter_of_a_state() -> None:
@@ -121,7 +117,7 @@ def test_a_service_that_ignores_the_filter_of_a_state() -> None:
 
     look(reader_of(service), known)
 
-    assert service.calls == [*OPEN_LISTS, "* * 0", "* * 0", "get Cancelled 0"]
+    assert service.calls == [*WHOLE, "* * 0", "get Cancelled 0"]
 
 
 @pytest.mark.parametrize("error", [BadRequestError("no"), NotFoundError("no such state"), ServerError("unknown enum")])
@@ -129,9 +125,9 @@ def test_a_list_that_fails_is_no_failed_poll(error: ApiError) -> None:
     """Whatever a service answers for a state it does not know, the rest of the poll goes on."""
     service = crowded()
     known = undocumented(service, 1, "Paused")
-    service.refuse(error, 2)
+    service.refuse(error, 3)
 
     observed = look(reader_of(service), known)
 
-    assert service.calls == [*OPEN_LISTS, "* Paused 0", "* * 0", "get Paused 0"]
+    assert service.calls == [*WHOLE, "* Paused 0", "get Paused 0"]
     assert seen(observed)["Paused 0"] == "Paused"

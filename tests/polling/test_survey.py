@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from exporter.errors import BadRequestError, NetworkError, ServerError
 from exporter.polling import survey as module
-from exporter.polling.survey import TOO_OLD_SECONDS, WEIGHT
+from exporter.polling.survey import MAX_AGE_SECONDS, WEIGHT
 from tests.support.fake_service import FakeService
 from tests.support.polled_target import DAY, HOUR, Polled, polled_target
 
@@ -78,7 +78,7 @@ def test_takes_half_of_the_rate(target: Polled) -> None:
     survey(target)
     target.poll()
 
-    assert (target.service.weights, WEIGHT) == ([1] * 3 + [2] * 4 + [1] * 3, 2)
+    assert (target.service.weights, WEIGHT) == ([1] * 3 + [2] * 4 + [1], 2)
 
 
 def test_ends_with_the_lookback(target: Polled) -> None:
@@ -169,7 +169,7 @@ def test_a_survey_too_old_begins_anew(target: Polled) -> None:
     target.service.refuse(NetworkError("gone"), len(target.service.calls) + 2)
     survey(target)
 
-    target.poll(after=TOO_OLD_SECONDS)
+    target.poll(after=MAX_AGE_SECONDS)
 
     assert survey(target) == PAGES
     assert shown(target) == (HISTORY, 1)
@@ -223,7 +223,7 @@ def test_makes_good_what_catching_up_has_missed() -> None:
 
 def test_endless_lists(target: Polled, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that gives the same token, or the same jobs, again and again ends the run and not the process."""
-    monkeypatch.setattr(module, "PAGES_WITHOUT_NEWS", 5)
+    monkeypatch.setattr(module, "MAX_PAGES_WITHOUT_PROGRESS", 5)
     page = target.service.jobs.page
     stuck = page(job_state="Finished", limit=4)
     monkeypatch.setattr(target.service.jobs, "page", lambda **_: stuck)
@@ -252,7 +252,7 @@ def test_only_the_types_chosen(chosen: tuple[str, ...], first: str) -> None:
 
 def test_many_pages_without_the_types_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of other types are passed over, down to the lookback and no further."""
-    monkeypatch.setattr(module, "PAGES_WITHOUT_NEWS", 3)
+    monkeypatch.setattr(module, "MAX_PAGES_WITHOUT_PROGRESS", 3)
     for target in polled_target(job_types=("ASR", "DynamicChart"), service=FakeService(rows_per_page=2)):
         for number in range(20):
             target.service.create(f"t{number}", age=HOUR + number, job_type="TextToSpeech", state="Finished")
@@ -272,5 +272,5 @@ def test_what_is_logged(target: Polled) -> None:
         survey(target)
 
     outcomes = [line["outcome"] for line in logs]
-    assert (outcomes[0], outcomes[-1], set(outcomes[1:-1])) == ("started", "complete", {"going on"})
+    assert (outcomes[0], outcomes[-1], set(outcomes[1:-1])) == ("started", "complete", {"in progress"})
     assert {(line["event"], line["account"], line["region_id"]) for line in logs} == {("survey", "prod", "cn-shanghai")}
