@@ -1,6 +1,6 @@
 """The IMS API client: signed calls, errors by decision, retries within a budget, a shared rate limit.
 
-Calls go `_call` (retries) → `_attempt` (rate limit, connection, measurement) → `_exchange` (HTTP) → `V3Auth` (signs
+Calls go `_call` (retries) → `_attempt` (rate limit, connection, measurement) → `_exchange` (HTTP) → `sign` (signs
 what is on the wire).
 """
 
@@ -31,12 +31,13 @@ from exporter.errors import (
 from exporter.ims import signature
 from exporter.ims.answers import HTTP_ERRORS, JobDetails, Page, PageDecoder, parse_details, parse_error
 from exporter.ims.connections import CallSlots
-from exporter.ims.http import by_proxy, read_body, translated
+from exporter.ims.http import HEADERS, by_proxy, read_body, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Mapping
 
     from exporter.ims.credentials.source import AccessKey, CredentialSource
+    from exporter.ims.http import EndpointPool
     from exporter.ims.proxies import Proxy
     from exporter.ims.rate_limit import AccountLimiter
     from exporter.jobs.kinds import JobKind
@@ -50,31 +51,22 @@ ATTEMPTS = 5
 LONGEST_PAUSE = 60.0
 
 
-class V3Auth(httpx.Auth):
-    """Signs one attempt of a call as it goes on the wire: with its key, the present time and a new nonce."""
-
-    def __init__(self, key: AccessKey, now: Callable[[], float] = time.time) -> None:
-        self._key = key
-        self._now = now
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Adds date, nonce, token and `Authorization`."""
-        key = self._key
-        moment = datetime.fromtimestamp(self._now(), UTC)
-        request.headers["x-acs-date"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-        request.headers["x-acs-signature-nonce"] = secrets.token_hex(16)
-        request.headers["x-acs-content-sha256"] = signature.EMPTY_BODY_SHA256
-        if key.security_token:
-            request.headers["x-acs-security-token"] = key.security_token
-        raw = ((name.lower().decode(), value.decode()) for name, value in request.headers.raw)
-        signed = {name: value for name, value in raw if signature.is_signed(name)}
-        canonical = signature.canonical_request(
-            request.method, request.url.path, request.url.query.decode(), signed, signature.EMPTY_BODY_SHA256
-        )
-        request.headers["authorization"] = signature.authorization(
-            key.key_id, signed, signature.signature(key.secret, canonical)
-        )
-        yield request
+def sign(request: httpx.Request, key: AccessKey, now: float) -> None:
+    """Signs one attempt of a call as it goes on the wire: adds date, a new nonce, token and `Authorization`."""
+    moment = datetime.fromtimestamp(now, UTC)
+    request.headers["x-acs-date"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    request.headers["x-acs-signature-nonce"] = secrets.token_hex(16)
+    request.headers["x-acs-content-sha256"] = signature.EMPTY_BODY_SHA256
+    if key.security_token:
+        request.headers["x-acs-security-token"] = key.security_token
+    raw = ((name.lower().decode(), value.decode()) for name, value in request.headers.raw)
+    signed = {name: value for name, value in raw if signature.is_signed(name)}
+    canonical = signature.canonical_request(
+        request.method, request.url.path, request.url.query.decode(), signed, signature.EMPTY_BODY_SHA256
+    )
+    request.headers["authorization"] = signature.authorization(
+        key.key_id, signed, signature.signature(key.secret, canonical)
+    )
 
 
 class RetryBudget(stop_base):
@@ -118,7 +110,7 @@ class _Call:
 class ImsClient:
     """Calls IMS for one job kind of a target.
 
-    `http` is the endpoint's connection pool, with as many `slots` as it has connections (both shared by its targets),
+    `pool` holds the endpoint's connections, with as many `slots` as it has connections (both shared by its targets),
     `limiter` the account's. `proxy` is that of the pool, for messages.
     `observe` receives action, code and seconds of every attempt.
     """
@@ -126,7 +118,7 @@ class ImsClient:
     def __init__(
         self,
         kind: JobKind,
-        http: httpx.AsyncClient,
+        pool: EndpointPool,
         credentials: CredentialSource,
         limiter: AccountLimiter,
         *,
@@ -137,9 +129,9 @@ class ImsClient:
     ) -> None:
         self.kind = kind
         self._decoder = PageDecoder(kind)
-        self._http = http
+        self._pool = pool
         self._slots = slots or CallSlots()
-        self._headers = {action: headers(http, action) for action in kind.actions}
+        self._headers = {action: headers(action) for action in kind.actions}
         self._credentials = credentials
         self._limiter = limiter
         self._timeout = timeout_seconds
@@ -248,10 +240,10 @@ class ImsClient:
     async def _exchange(self, call: _Call, key: AccessKey) -> tuple[bytes, int | None]:
         query = signature.canonical_query((name, value) for name, value in call.parameters.items() if value)
         with translated(self._proxy):
-            url = self._http.base_url.copy_with(raw_path=self._http.base_url.raw_path + f"?{query}".encode())
-            request = httpx.Request(call.method, url, headers=self._headers[call.action])
+            request = self._pool.request(call.method, query, self._headers[call.action])
+            sign(request, key, time.time())
             async with asyncio.timeout(self._timeout):
-                response = await self._http.send(request, auth=V3Auth(key), stream=True)
+                response = await self._pool.send(request)
                 try:
                     body = await read_body(response, MAX_BODY_BYTES)
                 finally:
@@ -267,10 +259,10 @@ class ImsClient:
         return body, _server_time(response)
 
 
-def headers(http: httpx.AsyncClient, action: str) -> httpx.Headers:
+def headers(action: str) -> httpx.Headers:
     """Returns the headers that all requests of an action have in common."""
     return httpx.Headers(
-        {**http.headers, "accept": "application/json", "x-acs-action": action, "x-acs-version": API_VERSION}
+        {**HEADERS, "accept": "application/json", "x-acs-action": action, "x-acs-version": API_VERSION}
     )
 
 

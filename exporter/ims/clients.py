@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from exporter.ims.client import ImsClient
 from exporter.ims.connections import CallSlots
 from exporter.ims.credentials.source import CredentialSource, credential_source
-from exporter.ims.http import endpoint_pool, network_of
+from exporter.ims.http import EndpointPool, endpoint_pool, network_of
 from exporter.ims.rate_limit import AccountLimiter
 from exporter.jobs.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    import httpx
 
     from exporter.jobs.snapshot import PollKey
     from exporter.jobs.target import Credentials, Target
@@ -45,7 +43,7 @@ class Clients:
         self._observe_wait = observe_wait
         self._network = network_of(environ)
         self._sources: dict[Credentials | None, CredentialSource] = {}
-        self._pools: dict[str, tuple[httpx.AsyncClient, CallSlots]] = {}
+        self._pools: dict[str, tuple[EndpointPool, CallSlots]] = {}
         self._limiters: dict[str, AccountLimiter] = {}
 
     def client(self, target: Target) -> ImsClient:

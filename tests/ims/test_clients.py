@@ -29,8 +29,8 @@ def test_what_clients_share() -> None:
         async with aclosing(Clients({}, timeout_seconds=10, max_requests_per_second=10)) as clients:
             first, other_endpoint, other_account = (clients.client(target) for target in targets)
 
-            assert (first._http, first._slots) == (other_account._http, other_account._slots)  # noqa: SLF001 - to compare
-            assert first._http is not other_endpoint._http  # noqa: SLF001 - to compare
+            assert (first._pool, first._slots) == (other_account._pool, other_account._slots)  # noqa: SLF001 - to compare
+            assert first._pool is not other_endpoint._pool  # noqa: SLF001 - to compare
             assert first._slots is not other_endpoint._slots  # noqa: SLF001 - to compare
             assert first._limiter is other_endpoint._limiter  # noqa: SLF001 - to compare
             assert first._limiter is not other_account._limiter  # noqa: SLF001 - to compare

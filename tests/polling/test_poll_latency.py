@@ -87,7 +87,7 @@ def test_calls_are_made_side_by_side(ends: int, failed_share: float) -> None:
 
 
 def longest_chain(calls: list[str]) -> int:
-    """Returns how many calls wait for each other: the pages of the open lists, then of the longest list searched, a reason."""
+    """Returns how many calls wait for each other: pages of the open lists, then of a list searched, then a reason."""
     lists = [call.rsplit(" ", 1)[0] for call in calls if not call.startswith("get")]
     opened = lists.count("* Created") + lists.count("* Executing")
     searched = max((lists.count(name) for name in set(lists) if name.endswith(("Finished", "Failed"))), default=0)

@@ -18,10 +18,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from exporter import __version__
 from exporter.ims.client import ImsClient
+from exporter.ims.http import EndpointPool
 from exporter.ims.rate_limit import AccountLimiter
 from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import PollKey
@@ -208,7 +207,7 @@ class Soak:
             self.jobs.create(SMART.job_types[number % 4], state=state, created_at=START - (HISTORY - number) * 40)
         self.workload = Workload(self.jobs, self.dice, self.book)
         self.transport = FaultyTransport(Simulator(account=account, seed=seed), self.dice, self.workload.step)
-        self._http = httpx.AsyncClient(base_url=BASE_URL, transport=self.transport)
+        self._pool = EndpointPool(BASE_URL, 60, self.transport)
         self._instruments = Instruments()
         self._instruments.add_target(KEY)
         self._path = f"{folder}/ledger.db"
@@ -226,7 +225,7 @@ class Soak:
         self.ledger = WatchedLedger(self._path, self.book)
         self._api = ImsClient(
             SMART,
-            self._http,
+            self._pool,
             source_of(),
             AccountLimiter(10),
             timeout_seconds=10,

@@ -11,6 +11,7 @@ from alibabacloud_credentials.provider import StaticAKCredentialsProvider, Stati
 
 from exporter.ims.client import ImsClient, RetryBudget
 from exporter.ims.credentials.source import CredentialSource
+from exporter.ims.http import EndpointPool
 from exporter.ims.rate_limit import AccountLimiter
 from exporter.jobs.kinds import SMART
 
@@ -79,10 +80,10 @@ async def client_of(
 ) -> AsyncIterator[ImsClient]:
     """Yields a client whose requests the handler answers."""
     transport = httpx.MockTransport(handler)
-    async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http:
+    async with EndpointPool(BASE_URL, 60, transport) as pool:
         limiter = AccountLimiter(calls_per_second, monotonic=time.monotonic)
         source = credentials or source_of()
-        yield ImsClient(SMART, http, source, limiter, timeout_seconds=timeout_seconds, observe=observe)
+        yield ImsClient(SMART, pool, source, limiter, timeout_seconds=timeout_seconds, observe=observe)
 
 
 async def list_with(handler: Handler, budget: RetryBudget | None = None, **options: Any) -> Page:  # noqa: ANN401 - for client_of
