@@ -154,8 +154,9 @@ class PageDecoder:
         """Returns the page; raises BadResponseError for an answer that is no page of this list, or too large a one."""
         refuse_many_values(body)
         try:
-            items = self._items.decode(self._raw(body, self._kind.items))
-            token = msgspec.json.decode(self._raw(body, self._kind.paging.answer_token))
+            answer = self._object.decode(body)
+            items = self._items.decode(self._raw(answer, self._kind.items))
+            token = msgspec.json.decode(self._raw(answer, self._kind.paging.answer_token))
             is_typed = True
         except (msgspec.MsgspecError, ValueError, RecursionError):
             items, token = self._decode_leniently(body)
@@ -171,10 +172,11 @@ class PageDecoder:
         skipped = ("not_an_object",) * (len(items) - len(objects)) + ("no_id",) * (len(objects) - len(readable))
         return Page(readable, next_token, skipped, server_time)
 
-    def _raw(self, body: bytes | msgspec.Raw, path: Path) -> bytes | msgspec.Raw:
-        for name in path:
-            body = self._object.decode(body).get(name, NULL)
-        return body
+    def _raw(self, answer: dict[str, msgspec.Raw], path: Path) -> msgspec.Raw:
+        *outer, last = path
+        for name in outer:
+            answer = self._object.decode(answer.get(name, NULL))
+        return answer.get(last, NULL)
 
     def _decode_leniently(self, body: bytes) -> tuple[list[Any], object]:
         answer = parse_object(body)

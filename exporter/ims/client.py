@@ -192,15 +192,26 @@ class ImsClient:
         return parse_details(body, self.kind, details)
 
     async def _call(self, call: _Call, budget: RetryBudget) -> tuple[bytes, int | None]:
+        """Makes the first attempt, and repeats it within the budget after a passing error."""
+        started = time.monotonic()
+        try:
+            return await self._attempt_with_current_key(call)
+        except TransientError as error:
+            failed = [error]
+
+        async def attempt() -> tuple[bytes, int | None]:
+            if failed:
+                raise failed.pop()  # the attempt made above, so that the pause before the next one goes by its error
+            return await self._attempt_with_current_key(call)
+
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
             stop=stop_any(stop_after_attempt(ATTEMPTS), budget),
             wait=retry_pause,
             reraise=True,
         )
-        started = time.monotonic()
         try:
-            return await retrying(self._attempt_with_current_key, call)
+            return await retrying(attempt)
         finally:
             if retrying.statistics.get("attempt_number", 1) > 1:
                 budget.charge(time.monotonic() - started)
