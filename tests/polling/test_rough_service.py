@@ -24,7 +24,7 @@ CHUNKS = 4
 """Each is a test of its own, so that they run in parallel."""
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - temporary folders are made in it
 FOLDER = str(MEMORY_DISK) if os.access(MEMORY_DISK, os.W_OK) else None
-INTERVALS = (15, 60, 60, 300)
+INTERVALS = (15, 60, 60, 60, 300, 300)
 MILD_SHARE = 0.5
 STEPS = 3
 """Times within a poll interval at which something happens."""
@@ -59,10 +59,10 @@ async def live_through(history: History) -> None:
     service, dice = history.service, history.dice
     for _ in range(dice.randrange(12)):
         service.birth()
-    for _ in range(max(12, 3600 // history.interval) if history.interval > INTERVALS[0] else 120):
+    for _ in range(min(max(15, 3600 // history.interval), 80)):
         await history.attempt()
         for _ in range(STEPS):
-            service.live(dice.randrange(4))
+            service.live(dice.randrange(3 + history.interval // 15))
             service.time += history.interval / STEPS
         if dice.random() < 0.02:
             service.time += dice.choice((400, 4000))
