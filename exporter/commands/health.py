@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from exporter.arguments import whole_number
 from exporter.commands.output import print_line
@@ -28,6 +30,9 @@ TIMEOUT_SECONDS = 4.0
 """Maximum time for one request: less than the timeout of a HEALTHCHECK, so that the reason is still printed."""
 RETRY_SECONDS = 1.0
 UNAUTHORIZED = 401
+OK = "ok"
+"""What /readyz of an exporter that polls says; a standby says that it is one."""
+
 LOOPBACKS = {"": ("127.0.0.1", "[::1]"), "::": ("127.0.0.1", "[::1]"), "0.0.0.0": ("127.0.0.1",)}  # noqa: S104 - of this machine
 """The hosts to ask where the exporter listens on every address."""
 COMMAND = "ims-exporter"
@@ -38,6 +43,13 @@ def add_health_flags(parser: Parser) -> None:
     parser.add_argument("--ready", action="store_true", help="ask /readyz, then /metrics")
     parser.add_argument("--wait", type=whole_number(0, 3600), default=0, metavar="SECONDS", help="ask until it is well")
     parser.add_argument("--url", default="", metavar="URL", help="ask this base URL, whatever the settings are")
+    pods = whole_number(0, 1000)
+    parser.add_argument(
+        "--pods", type=pods, default=0, metavar="N", help="ask N exporters at the addresses of the host of --url"
+    )
+    parser.add_argument(
+        "--active", type=pods, default=1, metavar="N", help="with --pods: N of them must poll, the others stand by (1)"
+    )
     pid = whole_number(1, 2**31)
     parser.add_argument("--pid", type=pid, metavar="PID", help="use the flags of this process")
 
@@ -52,7 +64,12 @@ def health_command(arguments: argparse.Namespace, parse: Callable[[Sequence[str]
     urls = [arguments.url.rstrip("/")] if arguments.url else base_urls(flags, os.environ)
     deadline = time.monotonic() + arguments.wait
     while True:
-        is_well, text = asyncio.run(_ask(urls, is_ready=arguments.ready))
+        asked = (
+            _ask_pods(urls[0], arguments.pods, arguments.active)
+            if arguments.pods
+            else _ask(urls, is_ready=arguments.ready)
+        )
+        is_well, text = asyncio.run(asked)
         if is_well or time.monotonic() > deadline:
             print_line(text)
             return is_well
@@ -99,6 +116,35 @@ def _schemes(web_config_file: str) -> tuple[str, ...]:
         return ("http",) if load_web_config(web_config_file).context is None else ("https",)
     except SettingsError:  # the exporter runs on what the file had before
         return ("https", "http")
+
+
+def urls_of_pods(url: str) -> list[str]:
+    """Returns the URL of each address of the host of a URL; none if the name does not resolve."""
+    parts = urlsplit(url)
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    # A pod of a dual-stack cluster has an address of each family: those of the first family are all pods.
+    hosts = sorted({str(address[0]) for family, _, _, _, address in found if family == found[0][0]})
+    return [f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{parts.port}" for host in hosts]
+
+
+async def _ask_pods(url: str, pods: int, active: int) -> tuple[bool, str]:
+    """Asks every pod; returns whether all are ready and the expected number polls, and one line per pod."""
+    urls = await asyncio.to_thread(urls_of_pods, url)
+    if len(urls) != pods:
+        return False, f"{url}: the host has {len(urls)} address(es), {pods} expected"
+    answers = [await _ask([one], is_ready=True) for one in urls]
+    text = "\n".join(line for _, line in answers)
+    if not all(is_well for is_well, _ in answers):
+        return False, text
+    said = [(await ask_here(f"{one}/readyz", TIMEOUT_SECONDS))[1].strip() for one in urls]
+    polling = sum(line == OK for line in said)
+    if polling != active:
+        text = "\n".join(f"{one}/readyz: {line}" for one, line in zip(urls, said, strict=True))
+        return False, f"{polling} of {pods} exporter(s) poll, {active} expected:\n{text}"
+    return True, text
 
 
 async def _ask(urls: Sequence[str], *, is_ready: bool) -> tuple[bool, str]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.commands.health import base_urls, flags_of_process
+from exporter.commands.health import base_urls, flags_of_process, urls_of_pods
 from exporter.errors import SettingsError
-from exporter.web.server import make_app, serve
+from exporter.web.server import make_app, make_standby_app, serve
 from tests.support.certificates import Authority
 from tests.support.dead_endpoint import dead_endpoint
 from tests.support.real_servers import poll
@@ -148,3 +148,38 @@ def running(*words: str) -> Iterator[int]:
             yield process.pid
         finally:
             process.kill()
+
+
+def test_every_pod(cli: CommandLine) -> None:
+    """With `--pods` every address of the host is asked; one that is missing or on standby is named."""
+    with exporter() as port:
+        url = f"http://127.0.0.1:{port}"
+        good = cli.run("health", "--url", url, "--pods", "1")
+        missing = cli.run("health", "--url", url, "--pods", "2")
+    with standby() as port:
+        waiting = cli.run("health", "--url", f"http://127.0.0.1:{port}", "--pods", "1")
+        wanted = cli.run("health", "--url", f"http://127.0.0.1:{port}", "--pods", "1", "--active", "0")
+
+    assert (good.code, good.out) == (0, f"{url} is ready: /metrics answers 200\n")
+    assert (missing.code, missing.out) == (1, f"{url}: the host has 1 address(es), 2 expected\n")
+    assert waiting.code == 1
+    assert waiting.out.startswith("0 of 1 exporter(s) poll, 1 expected:\n")
+    assert "ims-0 is the leader" in waiting.out
+    assert wanted.code == 0
+
+
+@contextmanager
+def standby() -> Iterator[int]:
+    """Serves a standby in a thread; yields the port."""
+    with running_simulators() as thread:
+        app = make_standby_app(exposition_of(), lambda: "ims-0 is the leader")
+        runner, (_, port) = thread.run(serve(app, "127.0.0.1", 0, ""))
+        try:
+            yield port
+        finally:
+            thread.run(runner.cleanup())
+
+
+def test_a_host_without_address() -> None:
+    """A name that does not resolve has no pods."""
+    assert urls_of_pods("http://no-such-host.invalid:9912") == []

@@ -24,12 +24,19 @@ pytestmark = pytest.mark.tools
 
 OLDEST, NEWEST = "1.25", "1.37"
 OPERATOR = ("PodMonitor", "PrometheusRule", "ServiceMonitor")
-MUTABLE = {"replicas", "template", "updateStrategy", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}
+MUTABLE = {
+    "replicas",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+}
 """Fields of the spec of a StatefulSet that an upgrade can change."""
 
 IMMUTABLE = """
 name: ims-ims-exporter
-serviceName: ims-ims-exporter
+serviceName: ims-ims-exporter-pods
 podManagementPolicy: Parallel
 selector:
   matchLabels: &labels
@@ -106,7 +113,7 @@ def test_kubernetes_takes_every_manifest(name: str, version: str) -> None:
     assert [found for each in manifests if (found := complaint(json.dumps(each), version))] == []
 
 
-@pytest.mark.parametrize("name", ["monitored", "web-config"])
+@pytest.mark.parametrize("name", ["monitored", "web-config", "limits", "pod-limits", "umbrella"])
 def test_operator_takes_its_objects(name: str) -> None:
     """The Prometheus operator's models know every field: nothing is lost on the way through them."""
     from cloudcoil.models.prometheus_operator import v1 as operator  # noqa: PLC0415 - takes a second for all tests
@@ -140,6 +147,36 @@ def test_long_names_fit() -> None:
     manifests = rendered(*REGION, "--set", f"fullnameOverride={'a' * 80}")
 
     assert max(len(each["metadata"]["name"]) for each in manifests) <= 63
+
+
+def test_names_that_begin_with_a_digit() -> None:
+    """The names of Services begin with a letter, whatever the release or the full name is."""
+    manifests = rendered(*REGION, "--set", "fullnameOverride=2nd-exporter")
+
+    assert {each["metadata"]["name"] for each in manifests if each["kind"] == "Service"} == {
+        "ims-2nd-exporter",
+        "ims-2nd-exporter-pods",
+    }
+
+
+def test_umbrella_chart() -> None:
+    """All objects are in the overriding namespace; the global registry applies; the dashboards have own uids."""
+    manifests = of_set("umbrella")
+    boards = [text for each in manifests if each["kind"] == "ConfigMap" for text in each["data"].values()]
+    urls = re.findall(r"https://grafana[^ ?]*", json.dumps(only(manifests, "PrometheusRule")))
+
+    assert {each["metadata"]["namespace"] for each in manifests} == {"video"}
+    assert exporter_of(manifests)["image"] == "registry.example/ims-exporter:0.1.0"
+    assert [each for each in manifests if each["kind"] in {"Role", "RoleBinding"}] == []
+    assert only(manifests, "StatefulSet")["spec"]["revisionHistoryLimit"] == 3
+    assert sorted(json.loads(text)["uid"] for text in boards if text.startswith("{")) == [
+        "video-ims-exporter",
+        "video-ims-overview",
+        "video-ims-type",
+    ]
+    assert not any('"/d/ims-' in text for text in boards)
+    assert urls
+    assert all(url.startswith("https://grafana.example/d/video-ims-") for url in urls)
 
 
 def test_upgrade_keeps_the_ledger(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.helm_chart import REGION, VALUE_SETS, helm, only, refusal, rendered
+from tests.support.helm_chart import REGION, VALUE_SETS, helm, of_set, only, refusal, rendered
 from tests.support.helm_tool import need_helm
 from tools.chart.values import CHART
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.tools
 
 DOCUMENT = CHART.parent.parent / "docs" / "install-kubernetes.md"
-EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+EXAMPLES = re.findall(
+    r"^```yaml\n(?!# prometheus.yml)(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,7 @@ EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8
         ("livenessProbe.periodSecond=1", "additional properties 'periodSecond' not allowed"),
         ("securityContext.runAsUsr=1", "additional properties 'runAsUsr' not allowed"),
         ("config.region_id=cn-x,serviceMonitor.enabled=true,podMonitor.enabled=true", "would be scraped twice"),
+        ("config.region_id=cn-x,ingress.enabled=true", "ingress.enabled is on without a host"),
         ("config.region_id=cn-x,webConfig.tls=true", "webConfig.tls is on without webConfig.existingSecret"),
         (
             "config.region_id=cn-x,credentials.existingSecret=a,credentials.ecsRole=b",
@@ -74,34 +77,48 @@ def test_notes(name: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "port-forward service/" in notes
-    assert ("No alerts are configured yet" in notes) == (name != "monitored")
+    assert ("No alerts are configured yet" in notes) == (name not in {"monitored", "ingress", "umbrella"})
 
 
 def test_helm_test_waits_for_a_real_exporter() -> None:
-    """The program of `helm test` reports that a real exporter is ready."""
+    """`helm test` runs a command of the exporter that reports that a real exporter polls."""
     container = only(rendered(*REGION), "Pod")["spec"]["containers"][0]
-    program, url = container["args"]
     command = [sys.executable, "-m", "exporter", "demo", "--listen-address", "127.0.0.1:0", "--history", "10"]
-    assert (container["command"], url) == (["python3", "-c"], "http://ims-ims-exporter:9912")
+    assert "command" not in container
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as exporter:  # noqa: S603 - ours
         found = next((url for line in exporter.stdout or () if (url := base_url(line))), "")
         assert found, "the demo ended before it listened"
-        done = probe(program, found)
+        done = run_test(container["args"], found)
         exporter.terminate()
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{found} is ready; /metrics answers 200\n"
+    assert done.stdout == f"{found} is ready: /metrics answers 200\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("region", ["--pods=1", "--active=1"]),
+        ("shards", ["--pods=3", "--active=3"]),
+        ("standby", ["--pods=2", "--active=1"]),
+    ],
+)
+def test_helm_test_expects_every_pod(name: str, numbers: list[str]) -> None:
+    """Every pod must be ready: with shards all of them poll, with standby one does."""
+    arguments = only(of_set(name), "Pod")["spec"]["containers"][0]["args"]
+
+    assert arguments[-3:] == ["--url=http://ims-ims-exporter-pods:9912", *numbers]
 
 
 def test_helm_test_says_what_is_wrong() -> None:
-    """The program of `helm test` fails if nothing answers, and names the URL."""
-    program, _ = only(rendered(*REGION), "Pod")["spec"]["containers"][0]["args"]
+    """`helm test` fails if nothing answers, and names the URL."""
+    arguments = only(rendered(*REGION), "Pod")["spec"]["containers"][0]["args"]
 
-    done = probe(program.replace("READY_SECONDS = 120", "READY_SECONDS = 0"), "http://127.0.0.1:1")
+    done = run_test([word.replace("--wait=120", "--wait=0") for word in arguments], "http://127.0.0.1:1")
 
     assert done.returncode == 1
-    assert done.stderr.startswith("http://127.0.0.1:1/readyz: 0 ")
+    assert "http://127.0.0.1:1/readyz: " in done.stdout
 
 
 def base_url(line: str) -> str:
@@ -110,10 +127,11 @@ def base_url(line: str) -> str:
     return found[1] if found else ""
 
 
-def probe(program: str, url: str) -> subprocess.CompletedProcess[str]:
-    """Runs the program of `helm test` on a URL."""
+def run_test(arguments: list[str], url: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command of `helm test` on a URL."""
+    words = [f"--url={url}" if word.startswith("--url=") else word for word in arguments]
     return subprocess.run(  # noqa: S603 - ours
-        [sys.executable, "-c", program, url], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "exporter", *words], capture_output=True, text=True, timeout=60, check=False
     )
 
 

@@ -83,7 +83,9 @@ def test_hardened(name: str) -> None:
         context = spec["containers"][0]["securityContext"]
 
         assert spec["enableServiceLinks"] is False
-        assert spec["automountServiceAccountToken"] is (name == "standby" and "volumes" in spec)  # not in `helm test`
+        assert spec["automountServiceAccountToken"] is (
+            name in {"standby", "umbrella"} and "volumes" in spec
+        )  # not in `helm test`
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert context["readOnlyRootFilesystem"] is True
@@ -187,7 +189,11 @@ def test_network_policy() -> None:
 
     assert open_to_all["policyTypes"] == ["Ingress", "Egress"]
     assert open_to_all["ingress"] == [{"ports": [{"port": "metrics", "protocol": "TCP"}]}]
-    assert [[port["port"] for port in rule["ports"]] for rule in open_to_all["egress"]] == [[53, 53], [443], [80]]
+    assert [[port["port"] for port in rule["ports"]] for rule in open_to_all["egress"]] == [
+        [53, 53, 5353, 5353],
+        [443],
+        [80],
+    ]
     assert open_to_all["egress"][2]["to"] == [{"ipBlock": {"cidr": "100.100.100.200/32"}}]
     test_pod = only(of_set("everything"), "Pod")["metadata"]["labels"]
     assert chosen["ingress"][0]["from"][-1] == {"podSelector": {"matchLabels": test_pod}}
@@ -211,14 +217,62 @@ def test_selectors_meet_the_exporter_alone(name: str) -> None:
     assert not any(each.items() <= tests.items() for each in selectors)
 
 
-def test_the_monitor_meets_one_service() -> None:
-    """The ServiceMonitor selects the service by its labels, in the namespace of the release."""
-    manifests = of_set("monitored")
-    monitor, service = only(manifests, "ServiceMonitor")["spec"], only(manifests, "Service")
+@pytest.mark.parametrize("name", ["monitored", "standby", "limits"])
+def test_the_monitor_meets_the_headless_service(name: str) -> None:
+    """The ServiceMonitor selects the headless Service alone, through which each pod is a scrape target."""
+    manifests = of_set(name)
+    monitor = only(manifests, "ServiceMonitor")["spec"]
+    (expression,) = monitor["selector"]["matchExpressions"]
+    met = [
+        each
+        for each in manifests
+        if each["kind"] == "Service"
+        and monitor["selector"]["matchLabels"].items() <= each["metadata"]["labels"].items()
+        and each["metadata"]["labels"].get(expression["key"]) in expression["values"]
+    ]
 
-    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
-    assert monitor["namespaceSelector"] == {"matchNames": [service["metadata"]["namespace"]]}
-    assert [each["port"] for each in monitor["endpoints"]] == [each["name"] for each in service["spec"]["ports"]]
+    assert [each["spec"]["clusterIP"] for each in met] == ["None"]
+    assert met[0]["metadata"]["name"] == only(manifests, "StatefulSet")["spec"]["serviceName"]
+    assert monitor["namespaceSelector"] == {"matchNames": [met[0]["metadata"]["namespace"]]}
+    assert [each["port"] for each in monitor["endpoints"]] == [each["name"] for each in met[0]["spec"]["ports"]]
+
+
+def test_openshift() -> None:
+    """On OpenShift no pod names a user or group, and stays hardened."""
+    manifests = of_set("openshift")
+    contexts = [pod_of(manifests)["spec"]["securityContext"], only(manifests, "Pod")["spec"]["securityContext"]]
+
+    assert not any({"runAsUser", "runAsGroup", "fsGroup"} & each.keys() for each in contexts)
+    assert all(each["runAsNonRoot"] for each in contexts)
+    assert exporter_of(manifests)["image"].startswith("image-registry.openshift-image-registry.svc:5000/media/")
+    (dns, *_) = only(manifests, "NetworkPolicy")["spec"]["egress"]
+    assert {each["port"] for each in dns["ports"]} == {5353}
+
+
+def test_credentials_file() -> None:
+    """The credentials file is mounted as a folder, so that the kubelet updates it, and its path is in the variable."""
+    manifests = of_set("credentials-file")
+    mounts = {each["name"]: each for each in exporter_of(manifests)["volumeMounts"]}
+
+    assert variables(manifests)["ALIBABA_CLOUD_CREDENTIALS_FILE"] == f"{mounts['credentials']['mountPath']}/ims.ini"
+    assert "subPath" not in mounts["credentials"]
+    assert "100.100.100.200" not in json.dumps(only(manifests, "NetworkPolicy"))
+
+
+def test_ingress() -> None:
+    """The Ingress leads each path of each host to the Service, and the rules link to it."""
+    manifests = of_set("ingress")
+    rules = only(manifests, "Ingress")["spec"]["rules"]
+    service = only(manifests, "Service", "exporter")
+
+    assert [(rule["host"], [path["path"] for path in rule["http"]["paths"]]) for rule in rules] == [
+        ("ims.example", ["/failures", "/"]),
+        ("ims.media.example", ["/failures", "/"]),
+    ]
+    assert {path["backend"]["service"]["name"] for rule in rules for path in rule["http"]["paths"]} == {
+        service["metadata"]["name"]
+    }
+    assert "https://ims.example/failures" in json.dumps(only(manifests, "PrometheusRule"))
 
 
 def test_labels_do_not_collide(tmp_path: Path) -> None:

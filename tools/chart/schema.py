@@ -65,11 +65,11 @@ def schema() -> Schema:
         for key in value.path[:-1]:
             inner = inner["properties"].setdefault(key, _closed())
         inner["properties"][value.path[-1]] = {"description": value.description, **_of_value(value, defs)}
-    for name in ("enabled", "global"):
-        whole["properties"][name] = {
-            "description": "Read by a chart that depends on this one.",
-            "type": "boolean" if name == "enabled" else "object",
-        }
+    whole["properties"]["global"]["additionalProperties"] = True  # values of an umbrella chart for its other charts
+    whole["properties"]["enabled"] = {
+        "description": "Read by a chart that depends on this one.",
+        "type": "boolean",
+    }
     return {**whole, "$defs": dict(sorted(defs.items()))}
 
 

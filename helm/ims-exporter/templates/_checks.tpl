@@ -30,6 +30,9 @@
 {{- end }}
 {{- $targets = append $targets $target }}
 {{- end }}
+{{- if and .ingress.enabled (not .ingress.hosts) }}
+{{- fail "ingress.enabled is on without a host: set ingress.hosts" }}
+{{- end }}
 {{- if and .serviceMonitor.enabled .podMonitor.enabled }}
 {{- fail "serviceMonitor and podMonitor are both enabled: every sample would be scraped twice" }}
 {{- end }}
@@ -43,7 +46,7 @@
 {{- end }}
 {{- with .credentials }}
 {{- $ways := list }}
-{{- range $name, $value := dict "existingSecret" .existingSecret "accessKeyId" .accessKeyId "ecsRole" .ecsRole "rrsa.roleName" .rrsa.roleName "rrsa.roleArn" .rrsa.roleArn }}
+{{- range $name, $value := dict "existingSecret" .existingSecret "fileSecret" .fileSecret "accessKeyId" .accessKeyId "ecsRole" .ecsRole "rrsa.roleName" .rrsa.roleName "rrsa.roleArn" .rrsa.roleArn }}
 {{- if $value }}{{ $ways = append $ways (printf "credentials.%s" $name) }}{{ end }}
 {{- end }}
 {{- if gt (len $ways) 1 }}

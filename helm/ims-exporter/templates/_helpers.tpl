@@ -6,7 +6,31 @@
 {{- define "ims-exporter.fullname" -}}
 {{- $name := include "ims-exporter.name" . -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- default $full .Values.fullnameOverride | replace "." "-" | trunc 52 | trimSuffix "-" }}
+{{- $full = default $full .Values.fullnameOverride | replace "." "-" -}}
+{{- /* The name of a Service begins with a letter. */ -}}
+{{- if regexMatch "^[0-9]" $full }}{{ $full = print "ims-" $full }}{{ end -}}
+{{- $full | trunc 52 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "ims-exporter.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
+{{- /* The headless Service, whose DNS name resolves to every pod, ready or not. */}}
+{{- define "ims-exporter.podsName" -}}
+{{- include "ims-exporter.fullname" . }}-pods
+{{- end }}
+
+{{- /* Number of pods. */}}
+{{- define "ims-exporter.replicas" -}}
+{{- ternary .Values.shards .Values.standby.replicas (eq .Values.standby.mode "none") }}
+{{- end }}
+
+{{- /* The security context of a pod; OpenShift assigns the ids. */}}
+{{- define "ims-exporter.podSecurityContext" -}}
+{{- $context := .Values.podSecurityContext -}}
+{{- if .Values.openshift }}{{ $context = omit $context "runAsUser" "runAsGroup" "fsGroup" }}{{ end -}}
+{{- toYaml $context }}
 {{- end }}
 
 {{- /* Labels that never change: a StatefulSet whose selector or claim differs cannot be upgraded. */}}
@@ -32,8 +56,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "ims-exporter.image" -}}
+{{- $registry := default .Values.image.registry .Values.global.imageRegistry | trimSuffix "/" -}}
 {{- with .Values.image -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{ if $registry }}{{ $registry }}/{{ end }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end }}
 {{- end }}
 
@@ -59,7 +84,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $root := index . 0 -}}
 {{- $values := index . 1 -}}
 name: {{ include "ims-exporter.fullname" $root }}{{ index . 2 }}
-namespace: {{ $values.namespace | default $root.Release.Namespace }}
+namespace: {{ $values.namespace | default (include "ims-exporter.namespace" $root) }}
 labels:
   {{- include "ims-exporter.labels" (list $root $values.labels) | nindent 2 }}
 {{- with $values.annotations }}
@@ -117,12 +142,23 @@ scheme: {{ include "ims-exporter.scheme" $root }}
 {{- if ne $root.Values.standby.mode "none" }}
 {{- $_ := set $monitor "metricRelabelings" (concat (include "ims-exporter.oneSource" $root | fromYamlArray) $monitor.metricRelabelings) }}
 {{- end }}
-{{- range $key := list "interval" "scrapeTimeout" "tlsConfig" "basicAuth" "relabelings" "metricRelabelings" }}
+{{- range $key := list "interval" "scrapeTimeout" "honorLabels" "proxyUrl" "tlsConfig" "basicAuth" "relabelings" "metricRelabelings" }}
 {{- with get $monitor $key }}
 {{ $key }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{- /* Fields of the spec of a ServiceMonitor or PodMonitor: (list root monitor) */}}
+{{- define "ims-exporter.monitor" -}}
+{{- range $key := list "jobLabel" "targetLabels" "podTargetLabels" "sampleLimit" "targetLimit" "labelLimit" "labelNameLengthLimit" "labelValueLengthLimit" }}
+{{- with get (index $ 1) $key }}
+{{ $key }}: {{ toJson . }}
+{{- end }}
+{{- end }}
+namespaceSelector:
+  matchNames: [{{ include "ims-exporter.namespace" (index . 0) }}]
 {{- end }}
 
 {{- /* Labels of the pod of `helm test`, which the Service and the policies of the exporter do not select. */}}

@@ -6,8 +6,10 @@ automountServiceAccountToken: {{ eq .Values.standby.mode "lease" }}
 # Variables that Kubernetes injects for Services look like settings of the exporter: IMS_..._PORT.
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
-{{- $fields := dict "securityContext" "podSecurityContext" }}
-{{- range list "imagePullSecrets" "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" "dnsPolicy" "dnsConfig" "initContainers" }}
+securityContext:
+  {{- include "ims-exporter.podSecurityContext" . | nindent 2 }}
+{{- $fields := dict }}
+{{- range list "imagePullSecrets" "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" "hostAliases" "dnsPolicy" "dnsConfig" "initContainers" }}
 {{- $_ := set $fields . . }}
 {{- end }}
 {{- range $field, $value := $fields }}
@@ -117,6 +119,10 @@ volumes:
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if .fileSecret }}
+- name: ALIBABA_CLOUD_CREDENTIALS_FILE
+  value: /etc/ims-exporter/credentials/{{ .fileKey }}
+{{- end }}
 {{- with .ecsRole }}
 - name: ALIBABA_CLOUD_ECS_METADATA
   value: {{ . | quote }}
@@ -146,6 +152,11 @@ volumes:
 - name: config
   mountPath: /etc/ims-exporter/config.yaml
   subPath: config.yaml
+  readOnly: true
+{{- end }}
+{{- if .Values.credentials.fileSecret }}
+- name: credentials # not a subPath: the kubelet updates the file when the Secret changes
+  mountPath: /etc/ims-exporter/credentials
   readOnly: true
 {{- end }}
 {{- if .Values.webConfig.existingSecret }}
@@ -182,6 +193,11 @@ volumes:
     items:
       - key: {{ ternary .Values.existingConfigMapKey "config.yaml" (not (empty .Values.existingConfigMap)) }}
         path: config.yaml
+{{- end }}
+{{- with .Values.credentials.fileSecret }}
+- name: credentials
+  secret:
+    secretName: {{ . }}
 {{- end }}
 {{- with .Values.webConfig.existingSecret }}
 - name: web

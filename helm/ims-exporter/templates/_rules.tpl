@@ -34,7 +34,7 @@ The rules of files/rules contain placeholders for everything that values can cha
 {{- $text = $text | replace ",<<selector>>" (ternary (print "," $selector) "" (ne $selector "")) -}}
 {{- $text = $text | replace "{<<selector>>}" (ternary (printf "{%s}" $selector) "" (ne $selector "")) -}}
 {{- $text = $text | replace "<<runbooks>>" (regexReplaceAll "/+$" $values.runbookBaseUrl "") -}}
-{{- $text = $text | replace "<<dashboards>>" (regexReplaceAll "/+$" $values.dashboardBaseUrl "") -}}
+{{- $text = $text | replace "<<dashboards>>/" (printf "%s/%s" (regexReplaceAll "/+$" $values.dashboardBaseUrl "") $root.Values.dashboards.uidPrefix) -}}
 {{- $text = $text | replace "<<exporter>>" (include "ims-exporter.exporterBaseUrl" $root) -}}
 {{- range $placeholder := regexFindAll "<<[a-z_:*+]+>>" $text -1 | uniq -}}
 {{- $text = replace $placeholder (include "ims-exporter.placeholder" (list $thresholds $placeholder)) $text -}}
@@ -77,7 +77,7 @@ The rules of files/rules contain placeholders for everything that values can cha
 {{- end }}
 
 {{- define "ims-exporter.exporterBaseUrl" -}}
-{{- $host := printf "%s.%s.svc" (include "ims-exporter.fullname" .) .Release.Namespace -}}
+{{- $host := printf "%s.%s.svc" (include "ims-exporter.fullname" .) (include "ims-exporter.namespace" .) -}}
 {{- $service := printf "%s://%s:%v" (include "ims-exporter.scheme" .) $host .Values.service.port -}}
 {{- default $service .Values.prometheusRule.exporterBaseUrl | trimSuffix "/" }}
 {{- end }}
