@@ -72,6 +72,7 @@ class App:
             instruments=self.instruments,
             now=time.time,
             stale_after_seconds=lambda: self.settings.stale_after_seconds,
+            duration_histograms=settings.duration_histograms,
         )
 
     def views(self) -> list[TargetView]:

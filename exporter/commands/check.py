@@ -90,6 +90,8 @@ async def check(settings: Settings, environ: Mapping[str, str]) -> bool:
     )
     kinds = dict.fromkeys(target.key.job_kind for target in settings.polled_targets)
     policy = ram_policy(KINDS[kind] for kind in kinds)
+    if not settings.polled_targets:
+        print_line(f"shard {settings.shard} of {settings.shards} has no targets: nothing to check")
     async with aclosing(clients):
         for target in settings.polled_targets:
             findings = [finding async for finding in _findings(target, clients.client(target), settings, policy)]

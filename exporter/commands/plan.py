@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from exporter.arguments import number, whole_number
 from exporter.commands.output import print_line
 from exporter.commands.startup import configure
 from exporter.jobs.kinds import KINDS
+from exporter.jobs.shards import owner
 from exporter.polling.reading import POLLS_PER_DEEP_POLL, POLLS_PER_OPEN_LISTS
 from exporter.polling.reconcile import MAX_LAG_SECONDS, MIN_SLACK_SECONDS
 
@@ -101,7 +103,10 @@ def report(settings: Settings, load: Load) -> str:
     for key in keys:
         rates[key.account] += costs[key.job_kind].per_second
     rate, allowed = max(rates.values(), default=0.0), settings.max_requests_per_second
-    survey_seconds = max((calls.survey for calls in costs.values()), default=0.0) / allowed * 2
+    surveys = {key.account: 0.0 for key in keys}
+    for key in keys:  # the surveys of an account share its rate
+        surveys[key.account] += costs[key.job_kind].survey
+    survey_seconds = max(surveys.values(), default=0.0) / allowed * 2
     verdict = "" if rate <= allowed else ": TOO FEW, increase poll_interval_seconds or max_requests_per_second"
     targets = len({(key.account, key.region_id) for key in keys})
     lines = (
@@ -115,9 +120,32 @@ def report(settings: Settings, load: Load) -> str:
         _row("all targets", "", f"{sum(costs[key.job_kind].per_day for key in keys):.0f}"),
         "",
         f"the busiest account makes {rate:.2f} calls a second; max_requests_per_second allows {allowed:g}{verdict}",
-        f"a survey takes {survey_seconds:.0f} seconds or more, at half the allowed rate",
+        (
+            f"the first surveys take {survey_seconds:.0f} seconds or more: those of an account share half the allowed"
+            " rate"
+        ),
+        *_fleet(settings, load),
     )
     return "\n".join(lines)
+
+
+def _fleet(settings: Settings, load: Load) -> Iterator[str]:
+    """Yields a line about all shards together, if there are several."""
+    if settings.shards == 1:
+        return
+    costs = {kind.name: cost(settings, load, kind) for kind in KINDS.values()}
+    keys = [target.key for target in settings.all_targets]
+    targets = {(key.account, key.region_id): owner(key, settings.shards) for key in keys}
+    sizes = Counter(targets.values())
+    least, most = min(sizes[shard] for shard in range(settings.shards)), max(sizes.values())
+    calls = sum(costs[key.job_kind].per_day for key in keys)
+    rates = {key.account: 0.0 for key in keys}
+    for key in keys:
+        rates[key.account] += costs[key.job_kind].per_second
+    yield (
+        f"all {settings.shards} shards: {len(targets)} target(s), {least} to {most} per shard, {calls:.0f} calls a day;"
+        f" the busiest account makes {max(rates.values()):.2f} calls a second"
+    )
 
 
 def _rows(settings: Settings, kind: JobKind, calls: Cost) -> Iterator[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pydantic import BaseModel
+
+MAX_TARGETS = 2000
+"""Maximum number of targets that one process polls."""
+
+SHARE_OF_FULL_SHARD = 0.9
+"""Mean share of `MAX_TARGETS` that shards should have: the hash does not divide the targets exactly."""
 
 MODELS: Mapping[str, type[BaseModel]] = {
     "": Settings,
@@ -54,6 +61,8 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str]) -> Se
     shard = _shard(settings, environ) if settings else None
     if isinstance(shard, Problem):
         problems.append(shard)
+    elif settings is not None and not problems:
+        problems += _too_many_targets(settings.model_copy(update={"shard": shard}))
     if problems or settings is None:
         raise refusal("the configuration", problems)
     return settings.model_copy(update={"shard": shard})
@@ -68,6 +77,15 @@ def undocumented_job_types(settings: Settings) -> Iterator[str]:
         for name in names:
             if name not in known:
                 yield f"{place}: {name} is not documented; known types: {', '.join(known)}{did_you_mean(name, known)}"
+
+
+def _too_many_targets(settings: Settings) -> Iterator[Problem]:
+    """Returns a problem if this process would poll more targets than one process can."""
+    polled = len({(target.key.account, target.key.region_id) for target in settings.polled_targets})
+    if polled > MAX_TARGETS:
+        needed = math.ceil(len(settings.targets) / (MAX_TARGETS * SHARE_OF_FULL_SHARD))
+        text = f"this process polls {polled} targets, {MAX_TARGETS} at most: set shards to {needed} or more"
+        yield Problem("targets", text)
 
 
 def _shard(settings: Settings, environ: Mapping[str, str]) -> int | Problem:

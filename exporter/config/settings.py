@@ -206,8 +206,8 @@ class Settings(BaseSettings):
     targets: list[TargetSettings] = Field(
         default=[],
         description="List of targets. It replaces the four settings above. No two targets have the same account and "
-        "region_id.",
-        max_length=2000,
+        "region_id. Each process polls at most 2,000 of them: see `shards`.",
+        max_length=20_000,
     )
     job_kinds: Annotated[JobKinds, JOB_KINDS_POLLED] = (SMART.name,)
     job_types: Annotated[JobTypes, JOB_TYPES_POLLED] = ()
@@ -280,6 +280,10 @@ class Settings(BaseSettings):
         description="Duration of the Lease without a renewal. Its holder stops work after two thirds of it.",
         ge=3,
         le=600,
+    )
+    duration_histograms: Annotated[bool, TakesRestart()] = Field(
+        default=True,
+        description="Whether `/metrics` has the histograms of job durations, which are half of its series.",
     )
     failure_details: bool = Field(
         default=True,

@@ -14,8 +14,8 @@ from exporter.errors import SettingsError
 MAX_BYTES = 2 * 1024 * 1024
 """Maximum size of a file."""
 
-MAX_NODES = 100_000
-"""Maximum number of YAML nodes with every alias expanded; 2,000 targets with all their keys are 60,000."""
+MAX_NODES = 200_000
+"""Maximum number of YAML nodes with every alias expanded; 20,000 targets with account and region are 100,000."""
 
 
 class _Loader(yaml.SafeLoader):

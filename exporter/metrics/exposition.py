@@ -102,7 +102,8 @@ class Exposition:
     """Makes the pages of /metrics from what `views`, `process` and `instruments` hold at the moment of a scrape.
 
     The samples of a target are rendered again only when what they show was replaced: its snapshot, its view or its
-    counts. `runtime` collects the families of the process and of Python at every scrape.
+    counts. `runtime` collects the families of the process and of Python at every scrape. Without `duration_histograms`
+    the histograms of jobs are left out.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Exposition:
         now: Callable[[], float],
         stale_after_seconds: Callable[[], float],
         runtime: Collector | None = None,
+        duration_histograms: bool = True,
     ) -> None:
         self._views = views
         self._process = process
@@ -121,10 +123,12 @@ class Exposition:
         self._now = now
         self._stale_after_seconds = stale_after_seconds
         self._runtime = runtime_collector() if runtime is None else runtime
+        jobs = tuple(metric for metric in JOB_METRICS if duration_histograms or metric.kind != "histogram")
+        self._target_groups: tuple[Group, ...] = (jobs, *TARGET_GROUPS[1:])
         self._heads = {
             form: [
                 [encode(form, make_family(metric, ())) for metric in metrics]
-                for metrics in (*TARGET_GROUPS, *ACCOUNT_GROUPS)
+                for metrics in (*self._target_groups, *ACCOUNT_GROUPS)
             ]
             for form in FORMATS
         }
@@ -191,7 +195,7 @@ class Exposition:
     def _target_samples(self, view: TargetView, counts: TargetCounts | None) -> tuple[Samples, ...]:
         key = view.key
         labels = (key.account, key.region_id, key.job_kind)
-        return self._current_samples(key, labels, TARGET_GROUPS, (view.snapshot, view, counts))
+        return self._current_samples(key, labels, self._target_groups, (view.snapshot, view, counts))
 
     def _account_samples(self, name: str, seconds: float) -> tuple[Samples, ...]:
         return self._current_samples(name, (name,), ACCOUNT_GROUPS, (seconds,))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.commands.check import ram_policy
+from exporter.jobs.shards import owner
+from exporter.jobs.snapshot import PollKey
 from exporter.simulator.authentication import Key
 from exporter.simulator.faults import Fault
 from exporter.simulator.server import Simulator
@@ -234,3 +236,12 @@ def test_every_target_is_checked(cli: CommandLine, simulator: Simulator, tmp_pat
         ("bad/cn-shanghai/smart", "NOT GOOD"),
         ("good/cn-shanghai/smart", "good"),
     ]
+
+
+def test_a_shard_without_targets(cli: CommandLine) -> None:
+    """A shard without targets says that there is nothing to check."""
+    empty = 1 - owner(PollKey("default", "cn-shanghai", "smart"), 2)
+
+    ended = cli.run("check", "--region-id", "cn-shanghai", "--shards", "2", "--shard", str(empty))
+
+    assert (ended.code, ended.out) == (0, f"shard {empty} of 2 has no targets: nothing to check\n")

@@ -11,6 +11,8 @@ from exporter.jobs.shards import owner
 from exporter.jobs.snapshot import PollKey
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.command_line import CommandLine
 
 
@@ -41,6 +43,33 @@ def test_plan_of_a_shard_without_targets(cli: CommandLine) -> None:
     ended = cli.run("plan", "--region-id", "cn-shanghai", "--shards", "2", "--shard", str(1 - busy))
 
     assert (ended.code, "0 target(s)" in ended.out, "makes 0.00 calls" in ended.out) == (0, True, True)
+
+
+def test_surveys_of_an_account_share_its_rate(cli: CommandLine, tmp_path: Path) -> None:
+    """The regions of one account survey one after the other, those of other accounts at the same time."""
+    survey = 1501 / 10 * 2
+    seconds = {}
+    for name, accounts in (("one", ["a", "a", "a"]), ("three", ["a", "b", "c"])):
+        lines = [f"- {{account: {account}, region_id: cn-{index}}}" for index, account in enumerate(accounts)]
+        (tmp_path / name).write_text("\n".join(["targets:", *lines, ""]))
+        ended = cli.run("plan", "--config", str(tmp_path / name))
+        seconds[name] = float(re.findall(r"surveys take (\d+) seconds", ended.out)[0])
+
+    assert seconds == {"one": round(3 * survey), "three": round(survey)}
+
+
+def test_plan_of_all_shards(cli: CommandLine, tmp_path: Path) -> None:
+    """With shards the plan also covers all of them."""
+    lines = [f"- {{account: a, region_id: cn-{index}}}" for index in range(60)]
+    (tmp_path / "config").write_text("\n".join(["targets:", *lines, ""]))
+    whole = cli.run("plan", "--config", str(tmp_path / "config"))
+
+    ended = cli.run("plan", "--config", str(tmp_path / "config"), "--shards", "3", "--shard", "0")
+
+    (calls,) = re.findall(r"all targets +(\d+)", whole.out)
+    (low, high) = map(int, re.findall(r"all 3 shards: 60 target\(s\), (\d+) to (\d+) per shard", ended.out)[0])
+    assert f" {calls} calls a day" in ended.out
+    assert 10 <= low <= 20 <= high <= 30
 
 
 @pytest.mark.parametrize(

@@ -131,3 +131,16 @@ def test_any_environment_is_loaded_or_refused(environ: dict[str, str]) -> None:
     unknown_variables(environ)
     with suppress(SettingsError):
         assert load_settings({}, environ).all_targets
+
+
+def test_targets_per_process(tmp_path: Path) -> None:
+    """A process polls at most 2,000 targets; with shards the list may be longer, and the message says how many."""
+    targets = "".join(f"- {{account: a{number}, region_id: cn-x}}\n" for number in range(2100))
+    flags = written(tmp_path, f"targets:\n{targets}")
+
+    with pytest.raises(SettingsError, match="polls 2100 targets, 2000 at most: set shards to 2 or more"):
+        load_settings(flags, {})
+    settings = load_settings({**flags, "shards": "2", "shard": "1"}, {})
+
+    assert len(settings.all_targets) == 2100
+    assert 950 < len(settings.polled_targets) < 1150

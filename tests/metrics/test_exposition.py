@@ -372,3 +372,26 @@ def test_no_created_samples() -> None:
     page = exposition_of(TargetView(KEY, BUSY, UP), instruments=at_work()).page(OPENMETRICS)
 
     assert b"_created{" not in page.replace(b"ims_jobs_created", b"")
+
+
+@pytest.mark.parametrize("form", FORMATS.values() if isinstance(FORMATS, dict) else FORMATS)
+def test_without_duration_histograms(form: Format) -> None:
+    """Without the histograms of jobs a page has every other series of the whole page, in the same order."""
+    whole, without = (
+        Exposition(
+            views=lambda: [TargetView(KEY, BUSY, UP)],
+            process=lambda: PROCESS,
+            instruments=instruments_of_key(),
+            now=lambda: NOW,
+            stale_after_seconds=lambda: STALE_AFTER,
+            runtime=CollectorRegistry(),
+            duration_histograms=is_shown,
+        ).page(form)
+        for is_shown in (True, False)
+    )
+    histograms = {metric.name for metric in JOB_METRICS if metric.kind == "histogram"}
+    lines = [line for line in whole.splitlines() if not any(name.encode() in line for name in histograms)]
+
+    assert histograms
+    assert without.splitlines() == lines
+    assert len(lines) < len(whole.splitlines())
