@@ -20,9 +20,9 @@ def test_plan(cli: CommandLine) -> None:
     """The numbers of a simple configuration are those calculated by hand, and no call is made."""
     ended = cli.run("plan", "--region-id", "cn-shanghai", "--endpoint", "http://127.0.0.1:1")
 
-    idle, busy = 3 * 1440, (1 + 1 + 1 + 5000 / 1440 * 1.02) * 1440
+    idle, busy = 12 * 144, (1 + 1 + 1 + 5000 / 1440 * 1.02) * 1440
     assert ended.code == 0
-    assert re.search(rf"idle +3\.0 +{idle}\n", ended.out)
+    assert re.search(rf"idle +1\.2 +{idle}\n", ended.out)
     assert re.search(rf"with the load above +6\.5 +{busy:.0f}\n", ended.out)
     assert re.search(r"survey of 30 days \(1501 calls each\) +1501\n", ended.out)
     assert re.search(rf"all targets +{busy + 1501:.0f}\n", ended.out)

@@ -153,11 +153,19 @@ def test_no_page(answer: object) -> None:
         parse_page(body(answer))
 
 
-@pytest.mark.parametrize("item", [{}, {"JobId": ""}, {"JobId": None}, {"JobId": ["a"]}, "a", None, 1])
-def test_job_without_an_id(item: object) -> None:
-    """A page with a job that cannot be named is refused as a whole: it could not be counted once."""
-    with pytest.raises(BadResponseError, match="no JobId"):
-        parse_page(body({"SmartJobList": [ITEM, item]}))
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        *((item, "no_id") for item in ({}, {"JobId": ""}, {"JobId": None}, {"JobId": ["a"]}, {"JobId": "a" * 257})),
+        *((item, "not_an_object") for item in ("a", None, 1)),
+    ],
+)
+def test_job_without_an_id(item: object, reason: str) -> None:
+    """An item that names no job is skipped and counted; the other jobs of its page are read."""
+    page = parse_page(body({"SmartJobList": [ITEM, item, {"JobId": "b"}]}))
+
+    assert [job.job_id for job in page.jobs] == [ITEM["JobId"], "b"]
+    assert page.skipped == (reason,)
 
 
 @pytest.mark.parametrize(
