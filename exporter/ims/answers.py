@@ -144,7 +144,9 @@ class PageDecoder:
             "Item",
             [(name, _TIME if name in TIME_FIELDS else str | None, None) for name in self._names],
             rename=self._names,
-            namespace=dict.fromkeys(words.keys() - self._names.keys()),  # fields that items of this kind lack are None
+            # Fields that items of this kind lack are None; a kind without types has one, its own name.
+            namespace=dict.fromkeys(words.keys() - self._names.keys())
+            | ({} if kind.job_types else {"job_type": kind.name}),
             gc=False,
         )
         self._object = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -195,27 +197,25 @@ class PageDecoder:
 
     def _jobs(self, items: list[Any]) -> Iterator[ListedJob]:
         """Yields the jobs of items that msgspec has found to be of the declared types; this loop runs for most rows."""
-        state_of, has_types, fields = self._state_of, bool(self._kind.job_types), self._kind.fields
-        has_more = bool(fields.ended or fields.error_code or fields.error_message)
+        state_of, has_reason = self._state_of, bool(self._kind.fields.error_code)
         for item in items:
             created, modified, state = item.created, item.modified, item.state
-            yield ListedJob(
+            job = ListedJob(
                 item.job_id or "",
-                (item.job_type or UNKNOWN)[:MAX_CODE] if has_types else self._kind.name,
+                (item.job_type or UNKNOWN)[:MAX_CODE],
                 state_of.get(state) or (state or UNKNOWN)[:MAX_CODE],
                 None if created is None else _seconds(created),
                 None if modified is None else _seconds(modified),
-                _seconds(item.ended) if has_more and item.ended else None,
-                (item.error_code or "")[:MAX_CODE] if has_more else "",
-                (item.error_message or "")[:MAX_MESSAGE] if has_more else "",
-                item.user_data or "",  # whoever parses it cuts what is kept of it
+                item.ended and _seconds(item.ended),
+                user_data=item.user_data or "",  # whoever parses it cuts what is kept of it
             )
+            yield _with_reason(job, item) if has_reason else job
 
     def _lenient_job(self, item: Any) -> ListedJob:  # noqa: ANN401 - a struct made at run time
         state = _text(item.state, MAX_CODE)
         return ListedJob(
             _text(item.job_id, MAX_ID + 1),
-            (_text(item.job_type, MAX_CODE) or UNKNOWN) if self._kind.job_types else self._kind.name,
+            _text(item.job_type, MAX_CODE) or UNKNOWN,
             self._state_of.get(state, state or UNKNOWN),
             parse_time(item.created),
             parse_time(item.modified),
@@ -224,6 +224,11 @@ class PageDecoder:
             _text(item.error_message, MAX_MESSAGE),
             _text(item.user_data, None),  # whoever parses it cuts what is kept of it
         )
+
+
+def _with_reason(job: ListedJob, item: Any) -> ListedJob:  # noqa: ANN401 - a struct made at run time
+    code, message = (item.error_code or "")[:MAX_CODE], (item.error_message or "")[:MAX_MESSAGE]
+    return job._replace(error_code=code, error_message=message)
 
 
 def parse_details(body: bytes, kind: JobKind, details: DetailsCall) -> JobDetails:

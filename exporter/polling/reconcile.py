@@ -25,7 +25,7 @@ reads, B is forgotten, and only the count of its hour is kept.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from exporter.jobs.labels import UNKNOWN
@@ -72,27 +72,14 @@ def slack_of(known: Known, started_at: int) -> int:
 
 def reconcile(known: Known, observed: Observed) -> Outcome:
     """Returns what the poll changes; the result depends on the arguments alone."""
-    is_first = known.polled_at is None
-    baseline = observed.started_at if is_first else known.baseline
     latest = _latest(known, observed.rows)
-    forgotten, followed = _split(
-        known.open_jobs.values(), lambda job: _is_forgotten(latest.get(job.job_id, job), known, observed)
-    )
-    new = [row for row in latest.values() if row.job_id not in known.open_jobs and _is_new(row, known, observed)]
-    returned, first_seen = _split(new, lambda row: row.job_id in known.gone)
-    history, counted = _split(first_seen, lambda row: is_first or (_has_ended(row, known) and row.ended_at < baseline))
-    known_ended = [
-        _noticed(row, observed) for row in latest.values() if row.job_id in known.open_jobs and _has_ended(row, known)
-    ]
-    came_to_an_end = [
-        *known_ended,
-        *(_noticed(row, observed) for row in (*returned, *counted) if _has_ended(row, known)),
-    ]
-    missing = list(_missing(followed, latest, observed))
-    deleted, waiting = _split(missing, lambda job: _is_deleted(job, observed))
-    gaps, given_up = _open_gaps(known, observed, {row.created_at for row in first_seen})
-    late = [] if is_first else [row for row in counted if _lag_of(row, known) > 0]
+    new = _new_jobs(known, observed, latest)
+    followed = _follow_open_jobs(known, observed, latest)
+    baseline = observed.started_at if known.polled_at is None else known.baseline
+    late = [row for row in new.counted if _lag_of(row, known) > 0]
+    gaps, gaps_given_up = _open_gaps(known, observed, {row.created_at for row in new.first_seen})
     horizon, remembered_since = _advance(known, observed, gaps)
+    counted_since = max(baseline, known.remembered_since)
     return Outcome(
         started_at=observed.started_at,
         is_deep=observed.is_deep,
@@ -100,22 +87,76 @@ def reconcile(known: Known, observed: Observed) -> Outcome:
         remembered_since=remembered_since,
         proven_to=max(known.proven_to, observed.started_at - observed.slack_seconds),
         gaps=gaps,
-        gaps_given_up=given_up,
+        gaps_given_up=gaps_given_up,
         baseline=baseline,
         lag_seconds=_lag_now(known, observed, late),
         late_jobs=sum(row.created_at < known.horizon for row in late),
-        open_jobs=(
-            *(_open(row) for row in new if not _has_ended(row, known)),
-            *_moved(followed, latest, known),
-            *waiting,
-        ),
-        closed_ids=(*(row.job_id for row in known_ended), *(job.job_id for job in (*deleted, *forgotten))),
-        ended=tuple(came_to_an_end),
-        history=tuple(row for row in history if _has_ended(row, known)),
-        created_types=tuple(row.job_type for row in counted if row.created_at >= max(baseline, known.remembered_since)),
-        deleted=tuple(deleted),
-        returned_ids=tuple(row.job_id for row in returned),
+        open_jobs=(*map(_open, new.open), *followed.changed),
+        closed_ids=followed.closed_ids,
+        ended=(*followed.ended, *new.ended),
+        history=tuple(new.history),
+        created_types=tuple(row.job_type for row in new.counted if row.created_at >= counted_since),
+        deleted=tuple(followed.deleted),
+        returned_ids=tuple(row.job_id for row in new.returned),
         is_truncated=observed.is_truncated,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _NewJobs:
+    """Jobs that were not known as open."""
+
+    first_seen: list[Row]
+    returned: list[Row]
+    """Those that had been counted as deleted."""
+    counted: list[Row]
+    """Those of the first seen that are no history: they were open, or ended after the first poll."""
+    open: list[Row]
+    ended: list[Row]
+    """Those whose end is counted."""
+    history: list[Row]
+    """Those that ended before the first poll."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FollowedJobs:
+    """Jobs that were known as open."""
+
+    changed: list[OpenJob]
+    ended: list[Row]
+    deleted: list[OpenJob]
+    closed_ids: tuple[str, ...]
+    """Those that are open no longer: ended, deleted or forgotten."""
+
+
+def _new_jobs(known: Known, observed: Observed, latest: Mapping[str, Row]) -> _NewJobs:
+    new = [row for row in latest.values() if row.job_id not in known.open_jobs and _is_new(row, known, observed)]
+    returned, first_seen = _split(new, lambda row: row.job_id in known.gone)
+    past, counted = _split(first_seen, lambda row: _is_history(row, known))
+    ended, still_open = _split([*returned, *counted], lambda row: _has_ended(row, known))
+    history, open_at_first = _split(past, lambda row: _has_ended(row, known))
+    return _NewJobs(
+        first_seen=first_seen,
+        returned=returned,
+        counted=counted,
+        open=[*still_open, *open_at_first],
+        ended=[_noticed(row, observed) for row in ended],
+        history=history,
+    )
+
+
+def _follow_open_jobs(known: Known, observed: Observed, latest: Mapping[str, Row]) -> _FollowedJobs:
+    seen = [latest[job_id] for job_id in known.open_jobs if job_id in latest]
+    ended = [_noticed(row, observed) for row in seen if _has_ended(row, known)]
+    forgotten, followed = _split(
+        known.open_jobs.values(), lambda job: _is_forgotten(latest.get(job.job_id, job), known, observed)
+    )
+    deleted, waiting = _split(_missing(followed, latest, observed), lambda job: _is_deleted(job, observed))
+    return _FollowedJobs(
+        changed=[*_moved(followed, latest, known), *waiting],
+        ended=ended,
+        deleted=deleted,
+        closed_ids=(*(row.job_id for row in ended), *(job.job_id for job in (*deleted, *forgotten))),
     )
 
 
@@ -140,9 +181,14 @@ def _latest(known: Known, rows: Iterable[Row]) -> dict[str, Row]:
         if row.job_id in known.ended_ids:
             continue
         before = latest.get(row.job_id)
-        if before is None or not _is_behind(row.job_state, before.job_state, order):
+        if before is None or not (_is_behind(row.job_state, before.job_state, order) or _un_ends(row, before, known)):
             latest[row.job_id] = row
     return latest
+
+
+def _un_ends(row: Row, before: Row, known: Known) -> bool:
+    """Returns whether a sighting shows a job as open, in whatever state, that another one has shown as ended."""
+    return _has_ended(before, known) and not _has_ended(row, known)
 
 
 def _is_behind(state: str, other: str, order: tuple[str, ...]) -> bool:
@@ -159,6 +205,11 @@ def _is_new(row: Row, known: Known, observed: Observed) -> bool:
         return not _is_forgotten(row, known, observed)
     is_young = row.is_dated and row.created_at >= known.remembered_since
     return known.polled_at is None or is_young or row.job_id in known.gone
+
+
+def _is_history(row: Row, known: Known) -> bool:
+    """Returns whether a job first seen is older than the exporter: it existed, or had ended, before the first poll."""
+    return known.polled_at is None or (_has_ended(row, known) and row.ended_at < known.baseline)
 
 
 def _noticed(row: Row, observed: Observed) -> Row:
