@@ -119,7 +119,8 @@ class Poller:
             lookback_seconds=self._settings.lookback_days * DAY,
             interval_seconds=self._settings.interval_seconds,
         )
-        reader.rows.extend(self._sightings.values())
+        sightings = dict(self._sightings)
+        reader.rows.extend(sightings.values())
         outcome = reconcile(known, observed)
         reasons = await self._ask_reasons(reader, known, outcome.ended)
         taken_at = self._now()
@@ -132,7 +133,8 @@ class Poller:
             taken_at=taken_at,
             window_start=window_start(observed.started_at, self._settings.lookback_days),
         )
-        self._sightings.clear()
+        for job_id in sightings:  # a survey may have handed on others meanwhile
+            self._sightings.pop(job_id, None)
         self._publish(snapshot, outcome, reader, observed)
         self._log_failures(known, outcome, reasons)
         self._log_lateness(outcome)
