@@ -106,20 +106,29 @@ def open_counts(counts: dict[tuple[str, str], int]) -> dict[tuple[str, str], int
     return {key: number for key, number in counts.items() if key[1] in SMART.open_states}
 
 
-def test_idle_poll_costs_three_calls() -> None:
-    """An idle target costs three list calls per poll and no other call, whatever its history."""
+async def calls_without_news(open_jobs: int, polls: int) -> list[Counter[str]]:
+    """Returns the calls of each poll of a service where nothing happens; there are 2,000 failures of an hour ago."""
+    async with service() as target:
+        now = target.jobs.now()
+        for age in range(2000, 0, -1):
+            target.jobs.create("ASR", state="Failed", created_at=now - HOUR - age)
+        for state in SMART.open_states:
+            for age in range(open_jobs):
+                target.jobs.create("ASR", state=state, created_at=now - 3 * HOUR - age)
+        return [await target.poll() for _ in range(polls)]
 
-    async def scenario() -> list[Counter[str]]:
-        async with service() as target:
-            now = target.jobs.now()
-            for age in range(2000, 0, -1):
-                target.jobs.create("ASR", state="Failed", created_at=now - 180 - age)
-            for state in SMART.open_states:
-                for age in range(40):
-                    target.jobs.create("ASR", state=state, created_at=now - 3600 - age)
-            return [await target.poll() for _ in range(11)]
 
-    assert asyncio.run(scenario()) == [{LIST: 3}] * 11
+def test_a_poll_of_open_jobs_without_news_costs_three_calls() -> None:
+    """Where jobs are open and nothing happens, a poll makes three list calls and no other, whatever the history."""
+    assert asyncio.run(calls_without_news(40, 11)) == [{LIST: 3}] * 11
+
+
+def test_an_idle_poll_costs_one_call() -> None:
+    """Where no job is open a poll makes one list call; the first one, and every tenth as a net, makes three."""
+    calls = asyncio.run(calls_without_news(0, 21))
+
+    assert calls == [{LIST: 3 if number % 10 == 0 else 1} for number in range(21)]
+    assert sum(each[LIST] for each in calls[1:]) <= 1.3 * 20
 
 
 @pytest.mark.parametrize(
