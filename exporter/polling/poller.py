@@ -19,7 +19,7 @@ from exporter.jobs.states import FAILED, FINISHED
 from exporter.polling.ledger.counting import Reasons
 from exporter.polling.observe import observe
 from exporter.polling.pagination import Labels
-from exporter.polling.reading import Reader, side_by_side
+from exporter.polling.reading import Reader
 from exporter.polling.reconcile import MAX_LAG_SECONDS, reconcile
 from exporter.threads import to_thread_shielded
 
@@ -92,6 +92,7 @@ class Poller:
         self._observe_poll = observe_poll
         self._now = now
         self._get_allowed_from = 0.0
+        self._has_got = False
         self._sightings: dict[str, Row] = {}
         self._one_at_a_time = asyncio.Lock()
         self._log = structlog.get_logger().bind(**key.labels)
@@ -175,6 +176,7 @@ class Poller:
             page_size=page_size(self._api.kind, known.polls),
             may_get=has_details and time.monotonic() >= self._get_allowed_from,
             local_time=int(self._now()),
+            has_got=self._has_got,
         )
 
     async def _ask_reasons(self, reader: Reader, known: Known, ended: Iterable[Row]) -> Reasons:
@@ -187,7 +189,7 @@ class Poller:
 
         async def ask(job_id: str) -> None:
             nonlocal errors
-            if not reader.may_get or errors >= MAX_REASON_ERRORS:
+            if errors >= MAX_REASON_ERRORS:
                 return
             asked.add(job_id)
             try:
@@ -195,8 +197,8 @@ class Poller:
             except ApiError:
                 errors += 1
 
-        if reader.may_get:
-            await side_by_side(*(ask(job_id) for job_id in to_ask))
+        await reader.ask_each(to_ask, ask)
+        self._has_got = reader.has_got
         if reader.was_forbidden:
             self._forbid_details()
         return Reasons(reader.reasons, frozenset(asked), may_ask=reader.may_get)
