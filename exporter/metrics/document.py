@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.jobs.kinds import KINDS
-from exporter.jobs.snapshot import DURATION_BOUNDS, FAILED_WINDOWS
+from exporter.jobs.snapshot import DURATION_BOUNDS, FAILED_WINDOWS, NOTICED_WINDOWS
 from exporter.metrics.exposition import runtime_collector
 from exporter.metrics.table import (
     HANDSHAKE_REASONS,
@@ -16,6 +16,8 @@ from exporter.metrics.table import (
     PROCESS_METRICS,
     REASONS,
     REQUEST_BOUNDS,
+    SKIP_REASONS,
+    WORKS,
 )
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ def series_table() -> str:
 def series_per_type(kind: JobKind) -> int:
     """Returns the maximum number of series of one job type of a target, error codes left out."""
     states, ended = len(kind.job_states), len(kind.ended_states)
-    gauges = states + len(FAILED_WINDOWS) + len(kind.open_states) + 1
+    gauges = states + len(FAILED_WINDOWS) + len(NOTICED_WINDOWS) + len(kind.open_states) + 1
     counters = 1 + ended + 1
     return gauges + counters + ended * series_of_histogram(DURATION_BOUNDS)
 
@@ -126,7 +128,8 @@ def series_per_target(kind: JobKind) -> int:
     """Returns the maximum number of series of a target that do not depend on its job types."""
     polls = series_of_histogram(POLL_BOUNDS) + 1 + len(REASONS)
     requests = len(kind.actions) * (MAX_CODES + 1 + series_of_histogram(REQUEST_BOUNDS))
-    return len(HEALTH_METRICS) + polls + requests
+    health = len(HEALTH_METRICS) - 2 + len(WORKS) + len(SKIP_REASONS)  # two of them have a label of their own
+    return health + polls + requests
 
 
 def series_of_process() -> int:
