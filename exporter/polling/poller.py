@@ -19,7 +19,7 @@ from exporter.jobs.states import FAILED, FINISHED
 from exporter.polling.ledger.counting import Reasons
 from exporter.polling.observe import observe
 from exporter.polling.pagination import Labels
-from exporter.polling.reading import Reader, side_by_side
+from exporter.polling.reading import Reader
 from exporter.polling.reconcile import MAX_LAG_SECONDS, reconcile
 from exporter.threads import to_thread_shielded
 
@@ -92,6 +92,7 @@ class Poller:
         self._observe_poll = observe_poll
         self._now = now
         self._get_allowed_from = 0.0
+        self._has_got = False
         self._sightings: dict[str, Row] = {}
         self._one_at_a_time = asyncio.Lock()
         self._log = structlog.get_logger().bind(**key.labels)
@@ -119,7 +120,8 @@ class Poller:
             lookback_seconds=self._settings.lookback_days * DAY,
             interval_seconds=self._settings.interval_seconds,
         )
-        reader.rows.extend(self._sightings.values())
+        sightings = dict(self._sightings)
+        reader.rows.extend(sightings.values())
         outcome = reconcile(known, observed)
         reasons = await self._ask_reasons(reader, known, outcome.ended)
         taken_at = self._now()
@@ -132,7 +134,8 @@ class Poller:
             taken_at=taken_at,
             window_start=window_start(observed.started_at, self._settings.lookback_days),
         )
-        self._sightings.clear()
+        for job_id in sightings:  # a survey may have handed on others meanwhile
+            self._sightings.pop(job_id, None)
         self._publish(snapshot, outcome, reader, observed)
         self._log_failures(known, outcome, reasons)
         self._log_lateness(outcome)
@@ -173,6 +176,7 @@ class Poller:
             page_size=page_size(self._api.kind, known.polls),
             may_get=has_details and time.monotonic() >= self._get_allowed_from,
             local_time=int(self._now()),
+            has_got=self._has_got,
         )
 
     async def _ask_reasons(self, reader: Reader, known: Known, ended: Iterable[Row]) -> Reasons:
@@ -185,7 +189,7 @@ class Poller:
 
         async def ask(job_id: str) -> None:
             nonlocal errors
-            if not reader.may_get or errors >= MAX_REASON_ERRORS:
+            if errors >= MAX_REASON_ERRORS:
                 return
             asked.add(job_id)
             try:
@@ -193,8 +197,8 @@ class Poller:
             except ApiError:
                 errors += 1
 
-        if reader.may_get:
-            await side_by_side(*(ask(job_id) for job_id in to_ask))
+        await reader.ask_each(to_ask, ask)
+        self._has_got = reader.has_got
         if reader.was_forbidden:
             self._forbid_details()
         return Reasons(reader.reasons, frozenset(asked), may_ask=reader.may_get)

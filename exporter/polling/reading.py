@@ -41,6 +41,8 @@ MAX_UNLISTED_JOBS = 50
 """Maximum number of jobs in a state that cannot be listed that a poll looks for."""
 MAX_POLL_PAGES = 20_000
 """Maximum number of pages that a poll reads: two million jobs."""
+MAX_GETS_AT_ONCE = 10
+"""Maximum number of details calls in flight: those in flight when the service fails or forbids them are in vain."""
 MAX_FIRST_READINGS = 8
 """Maximum number of times that the first poll reads an open list again for its page gaps."""
 PAGE_SIZE_STEP = 7
@@ -89,6 +91,8 @@ class Reader:
     """Rows that could not be read, by reason."""
     was_forbidden: bool = False
     """Whether the service refused the details call for lack of permission."""
+    has_got: bool = False
+    """Whether the service has answered a details call, in this poll or before: it is not forbidden."""
 
     def __post_init__(self) -> None:
         self.started_at = self.local_time
@@ -148,13 +152,33 @@ class Reader:
         try:
             details = await self.api.get_job(job_id, budget=budget or self.budget)
         except NotFoundError:
+            self.has_got = True
             return None
         except ForbiddenError:
-            self.may_get, self.was_forbidden = False, True
+            self.may_get, self.was_forbidden, self.has_got = False, True, False
             raise
+        self.has_got = True
         if details.error_code and details.job_state == FAILED:
             self.reasons[job_id] = Reason(details.error_code, details.error_message)
         return details
+
+    async def ask_each(self, job_ids: Iterable[str], ask: Callable[[str], Coroutine[object, object, None]]) -> None:
+        """Runs `ask`, which makes a details call, for each job: some at the same time, until the call is forbidden.
+
+        Where it is not known yet whether the call is allowed, the first one is made alone: a refusal costs one call.
+        """
+        left = list(job_ids)
+        if left and self.may_get and not self.has_got:
+            await ask(left.pop(0))
+        places = asyncio.Semaphore(MAX_GETS_AT_ONCE)
+
+        async def ask_in_turn(job_id: str) -> None:
+            async with places:
+                if self.may_get:
+                    await ask(job_id)
+
+        if self.may_get:
+            await side_by_side(*(ask_in_turn(job_id) for job_id in left))
 
 
 async def side_by_side(*calls: Coroutine[object, object, object]) -> None:

@@ -217,16 +217,14 @@ class Search:
 
     async def _ask(self, jobs: Iterable[OpenJob]) -> None:
         """Makes a details call for each job, as long as that is allowed."""
-        if self._reader.may_get:
-            await side_by_side(*(self._ask_one(job) for job in list(jobs)))
+        by_id = {job.job_id: job for job in jobs}
+        await self._reader.ask_each(by_id, lambda job_id: self._ask_one(by_id[job_id]))
 
     async def _ask_one(self, job: OpenJob) -> None:
         """Takes a job out of `wanted` if the details call says that it has ended, or gives the state it had.
 
         An open state is believed in the first poll that misses the job; later, the lists have to confirm it.
         """
-        if not self._reader.may_get:
-            return
         try:
             details = await self._reader.get(job.job_id)
         except ApiError:

@@ -156,16 +156,26 @@ def test_no_page(answer: object) -> None:
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        *((item, "no_id") for item in ({}, {"JobId": ""}, {"JobId": None}, {"JobId": ["a"]}, {"JobId": "a" * 257})),
-        *((item, "not_an_object") for item in ("a", None, 1)),
+        ({}, "no_id"),
+        ({"JobId": ""}, "no_id"),
+        ({"JobId": None}, "no_id"),
+        ({"JobId": ["a"]}, "no_id"),
+        ("a", "not_an_object"),
+        (None, "not_an_object"),
+        (1, "not_an_object"),
     ],
 )
-def test_job_without_an_id(item: object, reason: str) -> None:
-    """An item that names no job is skipped and counted; the other jobs of its page are read."""
-    page = parse_page(body({"SmartJobList": [ITEM, item, {"JobId": "b"}]}))
+def test_an_item_that_cannot_be_read(item: object, reason: str) -> None:
+    """A job that cannot be named is skipped and counted by reason; the other jobs of its page are read."""
+    page = parse_page(body({"SmartJobList": [item, ITEM, item], "NextToken": "more"}))
 
-    assert [job.job_id for job in page.jobs] == [ITEM["JobId"], "b"]
-    assert page.skipped == (reason,)
+    assert [job.job_id for job in page.jobs] == [ITEM["JobId"]]
+    assert (page.skipped, page.next_token) == ((reason, reason), "more")
+
+
+def test_a_page_that_can_be_read_skips_nothing() -> None:
+    """An ordinary page has no skipped item."""
+    assert parse_page(body({"SmartJobList": [ITEM, ITEM]})).skipped == ()
 
 
 @pytest.mark.parametrize(

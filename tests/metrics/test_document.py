@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter.jobs.kinds import SMART
-from exporter.jobs.snapshot import TargetView
+from exporter.jobs.snapshot import NOTICED_WINDOWS, TargetView
 from exporter.metrics.document import metrics_table, series_of_process, series_per_target, series_per_type
 from exporter.metrics.table import METRICS
 from tests.support.scenarios import BUSY, FAILED, KEY, UP, exposition_of, instruments_of_key, parsed
@@ -28,6 +28,7 @@ def test_bound_of_series_is_reached() -> None:
         failed_noticed={(job_type, "5m"): 1 for job_type in BUSY.created},
         failures={(job_type, code): 1 for job_type in BUSY.created for code in ("a", "b", "c")},
         oldest_open={(job_type, state): 1 for job_type in BUSY.created for state in ("Created", "Executing")},
+        failed_noticed={(job_type, window): 1 for job_type in BUSY.created for window, _ in NOTICED_WINDOWS},
         last_failure=dict.fromkeys(BUSY.created, FAILED),
     )
 

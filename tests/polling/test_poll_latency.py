@@ -71,6 +71,9 @@ def test_calls_are_made_side_by_side(ends: int, failed_share: float) -> None:
             PollKey("a", "r", "smart"), service, Ledger(":memory:"), PollSettings(60, 30, failure_details=True)
         )
         await poller.poll()
+        service.jobs.move(opened.pop(), "Failed", error=("E", "it failed"))
+        service.now += 60
+        await poller.poll()  # a process makes its first details call alone, to see whether it is allowed
         for job_id in dice.sample(opened, ends):
             service.jobs.move(
                 job_id, "Failed" if dice.random() < failed_share else "Finished", error=("E", "it failed")

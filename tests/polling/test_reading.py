@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from exporter.errors import BadRequestError, BadResponseError, BudgetExceededError, ServerError
+from exporter.errors import BadRequestError, BadResponseError, BudgetExceededError, ForbiddenError, ServerError
 from exporter.jobs.kinds import SMART
 from exporter.polling import reading as module
 from exporter.polling.poller import page_size
-from exporter.polling.reading import MAX_FIRST_READINGS, newest_floor, side_by_side
+from exporter.polling.reading import MAX_FIRST_READINGS, MAX_GETS_AT_ONCE, newest_floor, side_by_side
 from exporter.polling.records import Known, PageGap
 from exporter.simulator.habits import Habits
 from tests.support.fake_service import START, FakeService
 from tests.support.single_poll import ALL, DAY, HORIZON, KNOWN, WHOLE, look, open_before, reader_of, seen
 
 if TYPE_CHECKING:
-    from exporter.ims.answers import Page
+    from exporter.ims.answers import JobDetails, Page
+    from exporter.ims.client import RetryBudget
 
 
 class SlowService(FakeService):
-    """A service that takes a moment for each page, and notes when pages were asked for and when it answered."""
+    """A service that takes a moment for each answer, and notes when pages were asked for and when it answered."""
 
     events: ClassVar[list[str]] = []
 
@@ -35,6 +37,13 @@ class SlowService(FakeService):
         await asyncio.sleep(0.01)
         self.events.append(f"{name} answered")
         return await super().list_jobs(**options)
+
+    async def get_job(self, job_id: str, *, budget: RetryBudget) -> JobDetails:
+        """Returns one job."""
+        try:
+            return await super().get_job(job_id, budget=budget)
+        finally:
+            await asyncio.sleep(0.01)
 
 
 class GrowingService(FakeService):
@@ -314,3 +323,19 @@ def test_a_call_side_by_side_that_is_cancelled() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(side_by_side(asyncio.sleep(0), cancelled()))
+
+
+@pytest.mark.parametrize(("has_got", "calls"), [(False, 1), (True, MAX_GETS_AT_ONCE)])
+def test_a_details_call_that_is_forbidden(has_got: bool, calls: int) -> None:  # noqa: FBT001 - a parameter of the test
+    """Fifty jobs are asked for: the refusal of the first one spares the others; later, those in flight are lost."""
+    service = SlowService(may_get=False)
+    reader = reader_of(service, has_got=has_got)
+
+    async def ask(job_id: str) -> None:
+        with suppress(ForbiddenError):
+            await reader.get(job_id)
+
+    asyncio.run(reader.ask_each(map(str, range(50)), ask))
+
+    assert len(service.calls) == calls
+    assert (reader.may_get, reader.has_got) == (False, False)

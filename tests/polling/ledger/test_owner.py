@@ -14,7 +14,7 @@ from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import PollKey
 from exporter.polling.ledger import Ledger
 from exporter.polling.records import Known
-from tests.support.ledger_driver import Book, contents, execute, job
+from tests.support.ledger_driver import DAY, Book, contents, execute, job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +68,31 @@ def test_the_ledger_of_another_shard(book: Book, path: Path) -> None:
         Ledger(str(path)).claim(0, [], [book.key])
 
     assert book.ledger.load(book.key, ()).open_jobs.keys() == {"a"}
+
+
+def test_a_target_that_was_not_polled_for_a_while(book: Book) -> None:
+    """A target that was not among those polled counts as polled since its next poll: older failures are no news."""
+    book.poll()
+    book.ledger.claim(0, [], [])
+    while_away = job("away", "Failed", now=book.now + 30)
+    book.ledger.claim(0, [book.key], [])
+
+    back = book.poll(while_away, after=DAY)
+    later = book.poll(while_away, job("new", "Failed", now=book.now + 30))
+
+    assert (back.ended["ASR", "Failed"], later.ended["ASR", "Failed"]) == (1, 2)
+    assert (back.failed_noticed["ASR", "5m"], later.failed_noticed["ASR", "5m"]) == (0, 1)
+
+
+def test_targets_that_are_polled_stay_as_they_are(book: Book) -> None:
+    """A restart with the same targets changes nothing: what failed meanwhile is noticed."""
+    book.poll()
+    known = book.ledger.load(book.key, ())
+
+    assert book.ledger.claim(0, [book.key], []) == []
+
+    assert book.ledger.load(book.key, ()) == known
+    assert book.poll(job("a", "Failed", now=book.now + 30), after=DAY).failed_noticed["ASR", "5m"] == 1
 
 
 def test_closing_waits_for_one_call_only(path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.errors import LedgerError
 from exporter.jobs.kinds import SMART
@@ -71,6 +72,63 @@ def test_in_memory() -> None:
     assert book.poll(job("a")).jobs["ASR", "Created"] == 1
     assert book.ledger.size_bytes > 0
     book.ledger.close()
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_a_file_that_is_removed(path: Path, exclusive: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """It is written again from the open connection at the next transaction, and nothing is lost."""
+    ledger = Ledger(str(path), exclusive=exclusive)
+    book = Book(ledger)
+    book.poll(job("a"))
+    before = book.poll(job("a"), job("b", "Failed", now=book.now))
+    for each in path.parent.iterdir():
+        each.unlink()
+
+    with capture_logs() as logs:
+        after = book.poll(job("a"), job("b", "Failed", now=START + 60))
+    ledger.close()
+
+    assert (after.ended, after.created, after.jobs) == (before.ended, before.created, before.jobs)
+    assert [line["event"] for line in logs] == ["ledger_removed"]
+    again = Book(Ledger(str(path)), now=book.now)
+    assert again.ledger.load(again.key, ()).polls == 3
+    assert again.poll(job("a", "Finished"), job("b", "Failed", now=START + 60)).ended["ASR", "Finished"] == 1
+    again.ledger.close()
+
+
+def test_a_file_that_another_has_replaced(book: Book, path: Path, tmp_path: Path) -> None:
+    """The other file is used from the next transaction on, as a restored backup is."""
+    backup = tmp_path / "backup.db"
+    other = Book(Ledger(str(backup)))
+    other.poll(job("x"))
+    other.poll(job("x", "Finished"))
+    other.ledger.close()
+    for end in ("-wal", "-shm"):
+        Path(f"{path}{end}").unlink(missing_ok=True)
+    backup.replace(path)
+
+    with capture_logs() as logs:
+        known = book.ledger.load(book.key, ())
+
+    assert [line["event"] for line in logs] == ["ledger_replaced"]
+    assert (known.open_jobs, known.ended_ids) == ({}, {"x"})
+    book.now += 60
+    assert book.poll(job("y", "Failed", now=book.now)).ended["ASR", "Failed"] == 1
+    book.ledger.close()
+    assert value(path, "SELECT COUNT(*) FROM ended_job") == 2
+
+
+def test_a_removed_file_that_cannot_be_written_again(book: Book, path: Path) -> None:
+    """The poll fails with an error that says so; once there is a place for the file again, nothing is lost."""
+    before = book.poll(job("b", "Failed", now=book.now))
+    path.unlink()
+    Path(f"{path}.restored").mkdir()
+
+    with pytest.raises(LedgerError, match="cannot be written again"):
+        book.poll()
+    Path(f"{path}.restored").rmdir()
+
+    assert book.poll(job("b", "Failed", now=book.now)).ended == before.ended
 
 
 def test_targets_share_a_ledger(book: Book) -> None:
