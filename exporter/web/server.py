@@ -176,12 +176,17 @@ def _protect(app: web.Application, connections: Connections, security: WebConfig
 
 
 def metrics_handler(exposition: Exposition) -> Handler:
-    """Returns the handler of /metrics, which answers in the format and encoding that the request prefers."""
+    """Returns the handler of /metrics, which answers in the format and encoding that the request prefers.
+
+    One response is made at a time: several threads at once would keep the event loop waiting for Python's global lock.
+    """
+    rendering = asyncio.Lock()
 
     async def show(request: web.Request) -> web.Response:
         is_gzip = accepts_gzip(",".join(request.headers.getall("Accept-Encoding", [])))
         form = OPENMETRICS if prefers_openmetrics(",".join(request.headers.getall("Accept", []))) else TEXT
-        body = await exposition.scrape(form, is_gzip=is_gzip)
+        async with rendering:
+            body = await exposition.scrape(form, is_gzip=is_gzip)
         headers = {"Content-Type": form.content_type, "Vary": "Accept, Accept-Encoding"}
         if is_gzip:
             headers["Content-Encoding"] = "gzip"
