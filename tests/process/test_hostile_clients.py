@@ -30,7 +30,11 @@ NO_SERVICE = "http://127.0.0.1:9"
 SECURED = f"tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\nbasic_auth_users: {{alice: {HASH}}}\n"
 CONNECTIONS = 1000
 """Twice the maximum number of connections."""
-TARGETS = [{"account": f"account-{number}", "region_ids": "all", "endpoint": NO_SERVICE} for number in range(50)]
+TARGETS = [
+    {"account": f"account-{number}", "region_id": region_id, "endpoint": NO_SERVICE}
+    for number in range(50)
+    for region_id in ("cn-beijing", "cn-hangzhou", "cn-shanghai", "cn-shenzhen", "ap-southeast-1", "us-west-1")
+]
 """300 targets."""
 MAX_MEDIAN_SECONDS = 0.05
 MAX_USAGE = 0.9
@@ -88,8 +92,8 @@ def test_memory_without_tls(tmp_path: Path) -> None:
 
     async def attack(address: tuple[str, int]) -> list[int]:
         url = f"http://127.0.0.1:{address[1]}"
-        pages = await open_silent(address, CONNECTIONS, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 32)
-        scrapes = await open_silent(address, CONNECTIONS, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 32)
+        pages = await open_silent(address, CONNECTIONS, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        scrapes = await open_silent(address, CONNECTIONS, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
         heads = await open_silent(address, CONNECTIONS, UNFINISHED_HEAD)
         statuses = []
         async with held(pages, scrapes, heads):
