@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from exporter.commands.output import print_line
 from exporter.commands.startup import configure
 from exporter.errors import (
+    AccountUnusableError,
     ApiError,
     ClockSkewError,
     CredentialsError,
@@ -178,6 +179,8 @@ def _failed(target: Target, error: ApiError, policy: str) -> Finding:
         if isinstance(error, ClockSkewError)
         else "credentials"
         if isinstance(error, CredentialsError)
+        else "account"
+        if isinstance(error, AccountUnusableError)
         else "endpoint"
     )
     return Finding(part, is_good=False, text=f"{target.endpoint}: {error}; {error.hint}")

@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from exporter.rules import RUNBOOK_BASE_URL
+from exporter.rules.text_files import write_texts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,4 @@ def dashboard_files(runbook_base_url: str = RUNBOOK_BASE_URL) -> dict[str, str]:
 
 def write_dashboards(folder: Path, texts: dict[str, str]) -> list[Path]:
     """Writes dashboards to a folder, creates the folder if it is missing, and returns the paths of the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return [folder / name for name in texts]
+    return write_texts(folder, texts)

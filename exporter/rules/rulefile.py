@@ -13,6 +13,7 @@ from exporter.rules.queue_rules import queue_rules
 from exporter.rules.recordings import job_recordings, target_recordings
 from exporter.rules.rule import Links
 from exporter.rules.target_rules import target_rules
+from exporter.rules.text_files import write_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,10 +68,7 @@ def rule_files(
 
 def write_rules(folder: Path, files: Mapping[str, str]) -> list[Path]:
     """Writes rule files to a folder, creates the folder if it is missing, and returns the paths of the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return [folder / name for name in files]
+    return write_texts(folder, files)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -56,7 +56,7 @@ class LedgerLock:
     def _try(self, name: str) -> IO[bytes] | None:
         with ExitStack() as stack:
             # Mode `a` does not truncate: the holder's name must stay for those who fail to get the lock.
-            file = stack.enter_context(open(self._path, "ab+"))  # noqa: PTH123 - open for as long as it is locked
+            file = stack.enter_context(open(self._path, "ab+", opener=_open))
             if not _lock(file):
                 file.seek(0)
                 self.holder = file.read(MAX_NAME_BYTES).decode(errors="replace").strip()
@@ -67,6 +67,11 @@ class LedgerLock:
             self.holder = name
             stack.pop_all()
             return file
+
+
+def _open(path: str, flags: int) -> int:
+    """Opens the file for this user alone; refuses a symbolic link, with which another user chooses what is written."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _lock(file: IO[bytes]) -> bool:

@@ -7,6 +7,7 @@ Kubernetes Lease as well. A leader that loses its Lease ends; when it is started
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
 import socket
@@ -206,7 +207,9 @@ def exclusive_ledger(ledger_path: str) -> Iterator[None]:
     lock = ledger_lock(ledger_path)
     try:
         is_free = lock is None or lock.acquire(process_name())
-    except LedgerError:
+    except LedgerError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ELOOP:
+            raise  # a symbolic link: without a lock, two processes would count the same jobs
         is_free = True  # a folder without write permission, or a file system without locks: the ledger reports that
     if lock is not None and not is_free:
         raise LedgerInUseError(f"the ledger {ledger_path} is in use by {lock.holder}")

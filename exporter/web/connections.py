@@ -4,7 +4,7 @@ aiohttp's own sites are not used, because they count a connection only after its
 their lifetime, and have no limit for the number of connections, their memory, or the time that a slow client takes.
 
 A worked example of the limit in bytes. 40 clients request a page of 1.3 MB and read nothing. Each of them counts 16 KiB
-until the page is in its write buffer, then 1.3 MB. The 38th response takes the sum over 48 MiB: the connection that
+until the page is in its write buffer, then 1.3 MB. The 26th response takes the sum over 32 MiB: the connection that
 has been idle longest is closed, which frees what it holds. A scrape that is being answered is not idle, so it stays.
 """
 
@@ -38,8 +38,10 @@ NOT_OF_THIS_MACHINE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSU
 """Errors of an address that the machine does not have, such as `::1` where IPv6 is off; others of the host may do."""
 ACCEPT_RETRY_SECONDS = 0.01
 """Pause after a failed accept: the client has gone, or the system has no resources for the connection."""
-PLAIN_BYTES, TLS_BYTES = 16 * 1024, 96 * 1024
-"""Memory of a connection that sends and receives nothing, without and with TLS, rounded up: `docs/faults.md`."""
+PLAIN_BYTES, TLS_BYTES = 16 * 1024, 128 * 1024
+"""Memory of a connection that sends and receives nothing, without and with TLS, rounded up."""
+HEAD_FACTOR = 3
+"""Memory of a byte of a head: as received, in the parser, and in the parsed headers."""
 READ_BUFFER_BYTES = 64 * 1024
 HALF_CLOSED_SECONDS = 0.5
 """Time in which a request that was sent before the client's end must have reached its handler."""
@@ -50,7 +52,7 @@ class Limits:
     """Limits for all connections together, and for each of them."""
 
     max_connections: int = 500
-    max_bytes: int = 48 * 1024 * 1024
+    max_bytes: int = 32 * 1024 * 1024
     """Maximum memory of all connections: what each takes by itself, sent and no response made yet, or not read."""
     max_head_bytes: int = 65536
     """Maximum size of a request line and its headers, and of what a client sends while a response is made."""
@@ -99,7 +101,7 @@ class Connection(web.RequestHandler):
     @property
     def held_bytes(self) -> int:
         """Memory of the connection: its own, and what was sent to it or from it and is not used yet."""
-        return (TLS_BYTES if self.tls else PLAIN_BYTES) + self._head_bytes + self._unread_bytes
+        return (TLS_BYTES if self.tls else PLAIN_BYTES) + HEAD_FACTOR * self._head_bytes + self._unread_bytes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Starts the deadline of the first request."""
@@ -268,7 +270,7 @@ class Connections:
         return longest is not None
 
     def remove(self, connection: Connection) -> None:
-        """Removes a connection that is closed or about to be."""
+        """Removes a connection that is closed or about to be; counts nothing of it any longer."""
         self._idle.pop(connection, None)
         self._held_bytes -= self._held.pop(connection, 0)
 

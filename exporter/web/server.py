@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import os
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -22,7 +23,7 @@ from exporter.web.pages.routes import ROUTES, respond
 from exporter.web.pages.templates import STYLE, make_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from aiohttp.typedefs import Handler
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 SHUTDOWN_SECONDS = 0.5
 """Maximum time to wait for a running request when the server stops, and again after it was cancelled."""
+
+MAX_WAITING_REQUESTS = 32
+"""Maximum number of requests that wait for a page, or for /metrics of many targets; further ones are answered 503."""
 
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
@@ -175,13 +179,40 @@ def _protect(app: web.Application, connections: Connections, security: WebConfig
     app.on_cleanup.append(close_passwords)
 
 
+class Turns:
+    """Lets one response be made at a time, and few requests wait: others would hold their connections meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Waits for the turn of this request; raises HTTPServiceUnavailable if too many wait already."""
+        if self._waiting >= MAX_WAITING_REQUESTS:
+            raise web.HTTPServiceUnavailable(
+                text="too many requests wait for this page: retry later\n", headers={"Retry-After": "1"}
+            )
+        self._waiting += 1
+        try:
+            async with self._lock:
+                yield
+        finally:
+            self._waiting -= 1
+
+
 def metrics_handler(exposition: Exposition) -> Handler:
-    """Returns the handler of /metrics, which answers in the format and encoding that the request prefers."""
+    """Returns the handler of /metrics, which answers in the format and encoding that the request prefers.
+
+    One response is made at a time: several threads at once would keep the event loop waiting for Python's global lock.
+    """
+    turns = Turns()
 
     async def show(request: web.Request) -> web.Response:
         is_gzip = accepts_gzip(",".join(request.headers.getall("Accept-Encoding", [])))
         form = OPENMETRICS if prefers_openmetrics(",".join(request.headers.getall("Accept", []))) else TEXT
-        body = await exposition.scrape(form, is_gzip=is_gzip)
+        async with turns.one():
+            body = await exposition.scrape(form, is_gzip=is_gzip)
         headers = {"Content-Type": form.content_type, "Vary": "Accept, Accept-Encoding"}
         if is_gzip:
             headers["Content-Encoding"] = "gzip"
@@ -195,10 +226,10 @@ def page_handler(
 ) -> Handler:
     """Returns the handler of the pages; it renders one page at a time, in a thread, so that scrapes need not wait."""
     environment = make_environment()
-    rendering = asyncio.Lock()
+    turns = Turns()
 
     async def show(request: web.Request) -> web.Response:
-        async with rendering:
+        async with turns.one():
             page_request = PageRequest(
                 path=request.path,
                 query=tuple(request.query.items()),

@@ -23,6 +23,9 @@ RECORD_BYTES = 16 * 1024
 MAX_HANDSHAKE_BYTES = 64 * 1024
 """Maximum number of bytes that a client may send before its handshake is complete."""
 
+MAX_HELLO_BYTES = 16 * 1024
+"""Maximum size that a client may announce for its first message: OpenSSL allocates it, up to 128 KiB, at once."""
+
 LINGERING_SECONDS = 1.0
 """Maximum time to read what a refused client still sends: closing at once would discard the alert on its way."""
 
@@ -94,7 +97,7 @@ class TlsProtocol(asyncio.BufferedProtocol):
         self._on_failure = on_failure
         self._on_lost = on_lost
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.tls: ssl.SSLObject | None = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.raw = cast("asyncio.Transport", None)
         self._timer: asyncio.TimerHandle | None = None
         self._received = 0
@@ -121,7 +124,7 @@ class TlsProtocol(asyncio.BufferedProtocol):
         self._incoming.write(self._buffer[:nbytes])
         if not self._is_established:
             self._received += nbytes
-            if self._received > MAX_HANDSHAKE_BYTES:
+            if self._received > MAX_HANDSHAKE_BYTES or self._announces_too_much(nbytes):
                 self.abort("other", "handshake too large")
                 return
             self._shake_hands()
@@ -137,14 +140,18 @@ class TlsProtocol(asyncio.BufferedProtocol):
         return self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tells the protocol above, or `on_lost` if that has never heard of the connection."""
+        """Tells the protocol above, or `on_lost` if that has never heard of the connection, and frees the session."""
         self._set_timer(0, None)
         if self._is_established:
             self.protocol.connection_lost(exc)
-            return
-        if self._received:  # a load balancer that only connects is no failure
-            self._fail("closed", "the client closed the connection")
-        self._on_lost()
+        else:
+            if self._received:  # a load balancer that only connects is no failure
+                self._fail("closed", "the client closed the connection")
+            self._on_lost()
+        # Objects that refer to each other are freed late, and OpenSSL's memory is not in Python's reckoning.
+        self._has_ended = True
+        self.tls = None
+        self._incoming = self._outgoing = ssl.MemoryBIO()
 
     def pause_writing(self) -> None:
         """Tells the protocol above that the client reads slowly, when everything is in the write buffer."""
@@ -174,7 +181,7 @@ class TlsProtocol(asyncio.BufferedProtocol):
         rest = memoryview(data).cast("B")
         self._is_writing = True
         try:
-            while rest and not self.raw.is_closing():
+            while self.tls is not None and rest and not self.raw.is_closing():
                 rest = rest[self.tls.write(rest[:RECORD_BYTES]) :]
                 self._flush()
         except ssl.SSLError:  # the session is broken
@@ -186,9 +193,10 @@ class TlsProtocol(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Closes the connection after everything that was written, with TLS's notice that this is the end."""
-        with suppress(ssl.SSLError):
-            self.tls.unwrap()
-        self._flush()
+        if self.tls is not None:
+            with suppress(ssl.SSLError):
+                self.tls.unwrap()
+            self._flush()
         self.raw.close()
 
     def abort(self, reason: str = "evicted", detail: str = "") -> None:
@@ -198,7 +206,19 @@ class TlsProtocol(asyncio.BufferedProtocol):
         if self.raw is not None:
             self.raw.abort()
 
+    def _announces_too_much(self, nbytes: int) -> bool:
+        """Returns whether this is the beginning of a ClientHello that is larger than any client's.
+
+        A record begins with its type (22 for a handshake), two bytes of version and two of length. Then follows the
+        message: its type (1 for a ClientHello) and three bytes of length.
+        """
+        if self._received != nbytes or nbytes < 9 or self._buffer[0] != 22 or self._buffer[5] != 1:  # noqa: PLR2004
+            return False
+        return int.from_bytes(self._buffer[6:9], "big") > MAX_HELLO_BYTES
+
     def _shake_hands(self) -> None:
+        if self.tls is None:
+            return
         try:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -217,7 +237,7 @@ class TlsProtocol(asyncio.BufferedProtocol):
     def _decrypt(self) -> None:
         data = b""
         try:
-            while not (self._is_paused or self._has_ended or self.raw.is_closing()):
+            while self.tls is not None and not (self._is_paused or self._has_ended or self.raw.is_closing()):
                 data = self.tls.read(RECORD_BYTES)
                 if not data:  # TLS's notice that the client sends no more
                     if not self._end():
@@ -270,7 +290,7 @@ class TlsTransport(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - asyncio's signature
         """Returns facts about the TLS session by asyncio's names, and those of the plain transport."""
         if name == "peercert":
-            return self._tls.tls.getpeercert()
+            return self._tls.tls.getpeercert() if self._tls.tls else default
         found = {"sslcontext": self._tls.context, "ssl_object": self._tls.tls}.get(name)
         return found or self._tls.raw.get_extra_info(name, default)
 

@@ -245,3 +245,30 @@ def test_a_shard_without_targets(cli: CommandLine) -> None:
     ended = cli.run("check", "--region-id", "cn-shanghai", "--shards", "2", "--shard", str(empty))
 
     assert (ended.code, ended.out) == (0, f"shard {empty} of 2 has no targets: nothing to check\n")
+
+
+def test_an_account_that_owes_money(cli: CommandLine, simulator: Simulator) -> None:
+    """Arrears are a problem of the account, and no policy is printed for them."""
+    simulator.faults.add(Fault("fail", status=403, code="Forbidden.Arrears"))
+
+    ended = cli.run("check")
+
+    assert ended.code == 1
+    assert verdicts(ended.out) == {"account": "FAILED"}
+    assert "pay what is overdue" in ended.out
+    assert "Statement" not in ended.out
+
+
+@pytest.mark.usefixtures("simulator")
+def test_sts_that_cannot_be_reached(cli: CommandLine) -> None:
+    """An STS that cannot be reached is a problem of the credentials, and the hint is about the network."""
+    with dead_endpoint() as url:
+        role = {"role_arn": "acs:ram::1:role/x", "sts_endpoint": url.removeprefix("http://")}
+        cli.patch.setenv("IMS_EXPORTER_CREDENTIALS", json.dumps({**json.loads(NAMES), **role}))
+        cli.patch.setenv("IMS_EXPORTER_REQUEST_TIMEOUT_SECONDS", "0.5")
+        ended = cli.run("check")
+
+    assert ended.code == 1
+    assert verdicts(ended.out) == {"credentials": "FAILED"}
+    assert "AssumeRole at 127.0.0.1:" in ended.out
+    assert "DNS, the proxy and firewalls" in ended.out

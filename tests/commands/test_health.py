@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from exporter.commands.cli import health, make_parser
 from exporter.commands.health import base_urls, flags_of_process, urls_of_pods
 from exporter.errors import SettingsError
 from exporter.web.server import make_app, make_standby_app, serve
@@ -16,6 +20,7 @@ from tests.support.certificates import Authority
 from tests.support.dead_endpoint import dead_endpoint
 from tests.support.real_servers import poll
 from tests.support.rendered_page import PAGE_SETTINGS
+from tests.support.repository import ROOT
 from tests.support.scenarios import NOW, exposition_of
 from tests.support.secured_server import HASH
 from tests.support.simulator_thread import running_simulators
@@ -183,3 +188,12 @@ def standby() -> Iterator[int]:
 def test_a_host_without_address() -> None:
     """A name that does not resolve has no pods."""
     assert urls_of_pods("http://no-such-host.invalid:9912") == []
+
+
+def test_the_health_checks_that_are_shipped() -> None:
+    """The health checks of the image and of Compose are a command that the exporter has."""
+    (image,) = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["exporter"]["healthcheck"]["test"]
+
+    assert json.loads(image) == compose[1:] == ["ims-exporter", "health", "--pid", "1"]
+    assert make_parser().arguments(compose[2:]).command is health

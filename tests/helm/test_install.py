@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.helm_chart import REGION, VALUE_SETS, helm, of_set, only, refusal, rendered
+from tests.support.helm_chart import REGION, VALUE_SETS, exporter_of, helm, of_set, only, refusal, rendered
 from tests.support.helm_tool import need_helm
 from tools.chart.values import CHART
 
@@ -156,6 +157,21 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 
     assert links
     assert [link for link in links if not (CHART / link).exists()] == []
+
+
+def test_the_released_chart_names_the_released_image(tmp_path: Path) -> None:
+    """The script of the release workflow packages the chart with the image that was tested, by its digest."""
+    image, digest = "registry.example/team/ims-exporter", f"sha256:{'0' * 64}"
+    subprocess.run(  # noqa: S603 - ours
+        [str(CHART.parents[1] / ".ci" / "package-chart"), image, digest, str(tmp_path), "0.1.0"],
+        capture_output=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "HELM": str(need_helm())},
+    )
+    (packed,) = tmp_path.glob("*.tgz")
+
+    assert exporter_of(rendered(*REGION, chart=packed))["image"] == f"{image}@{digest}"
 
 
 def test_the_package_renders_the_same(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from exporter.errors import (
     CredentialsError,
     ServerError,
     ThrottledError,
+    TimedOutError,
     TransientError,
 )
 from exporter.ims.client import ATTEMPTS, LONGEST_PAUSE, RetryBudget
@@ -292,3 +293,28 @@ def test_no_error_tells_a_secret(given: httpx.Response | Exception) -> None:
     told = repr(caught.value) + "".join(traceback.format_exception(caught.value))
     assert SECRET not in told
     assert TOKEN not in told
+
+
+def test_a_source_of_keys_that_fails_for_a_while() -> None:
+    """If the service that issues the keys fails, the call is retried within its budget, and made with the key."""
+    failures = iter([ServerError("STS fails"), TimedOutError("STS hangs"), None])
+    script = Script()
+
+    class Source:
+        """Fails twice, then has a key."""
+
+        async def get_credentials_async(self) -> object:
+            """Returns the key."""
+            if failure := next(failures):
+                raise failure
+            return StaticAKCredentialsProvider(access_key_id="id", access_key_secret=SECRET).get_credentials()
+
+    async def scenario(budget: float) -> None:
+        async with client_of(script, CredentialSource(Source)) as client:
+            await client.list_jobs(size=10, budget=RetryBudget(budget))
+
+    with pytest.raises(ServerError):
+        run_skipping_time(lambda: scenario(0))
+    run_skipping_time(lambda: scenario(60))
+
+    assert len(script.requests) == 1

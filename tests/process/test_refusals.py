@@ -68,3 +68,30 @@ def test_two_exporters_on_one_ledger(tmp_path: Path) -> None:
     assert code == 1
     assert f"in use by {socket.gethostname()}, process {first.process.pid}; stop the other exporter" in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"])
+def test_unusable_certificates(variable: str, tmp_path: Path) -> None:
+    """CA certificates that cannot be read are wrong configuration: exit code 2, with variable and path."""
+    path = tmp_path / "missing"
+
+    others = dict.fromkeys(("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"), "")
+
+    code, text = refused_start(environment(tmp_path, {**others, variable: str(path)}, endpoint=NOBODY))
+
+    assert code == 2
+    assert text.startswith(f"ims-exporter: {variable}: ")
+    assert str(path) in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
+def test_unusable_proxy(name: str, tmp_path: Path) -> None:
+    """A proxy that is not supported is wrong configuration: exit code 2, with the variable, without its value."""
+    variables = {name: "socks5://user:canary0/?#secret@proxy:1"}
+
+    code, text = refused_start(environment(tmp_path, variables, endpoint=NOBODY))
+
+    assert code == 2
+    assert text.startswith(f"ims-exporter: {name} names no proxy that can be used")
+    assert "canary" not in text

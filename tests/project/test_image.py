@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 import urllib.request
@@ -105,6 +107,22 @@ def test_lint() -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "hadolint ignore" not in DOCKERFILE
+
+
+def test_the_smoke_test_of_a_release(image: str) -> None:
+    """The script of the release workflow accepts the image, and fails for one that does not poll."""
+    environ = {**os.environ, "DOCKER": shlex.join(command())}
+    script = [str(ROOT / ".ci" / "smoke-image"), image, *LIMITS, "--no-healthcheck"]
+    good = subprocess.run(script, capture_output=True, text=True, timeout=300, check=False, env=environ)  # noqa: S603 - ours
+
+    bad = subprocess.run(  # noqa: S603 - ours
+        [*script, "--env=IMS_EXPORTER_LOG_LEVEL=nonsense"],
+        capture_output=True, text=True, timeout=300, check=False, env=environ,
+    )  # fmt: skip
+
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert good.stdout.endswith(" polls\n")
+    assert bad.returncode != 0
 
 
 def test_base_image_can_be_chosen() -> None:

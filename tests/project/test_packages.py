@@ -110,6 +110,10 @@ def test_the_wheel_tells_what_it_is(wheel: Path) -> None:
     assert f"\nVersion: {__version__}\n" in metadata
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
     assert "\nRequires-Python: >=3.11\n" in metadata
+    assert re.findall(r"\]\((?!https://|#)[^)]*\)", metadata) == [], "relative links are dead outside the repository"
+    links = re.findall(r"\]\(https://[^)#]*/ims-exporter/(?:blob|raw)/main/([^)#]+)", metadata)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
     plain = [line for line in metadata.splitlines() if line.startswith("Requires-Dist: ") and "extra ==" not in line]
     assert len(plain) == len(PROJECT["dependencies"])
 

@@ -136,11 +136,37 @@ def test_what_a_release_has() -> None:
     given = {step["uses"].split("@")[0]: step.get("with", {}) for step in (*packages, *image) if "uses" in step}
 
     assert given["docker/build-push-action"]["platforms"] == "linux/amd64,linux/arm64"
-    assert given["docker/build-push-action"]["push"] == "true"
     assert given["actions/attest-sbom"]["sbom-path"] == "dist/ims-exporter.cdx.json"
     assert [step["with"] for step in packages if "attest-build-provenance" in step.get("uses", "")] == [
         {"subject-path": "dist/*"}
     ]
     assert given["actions/attest-build-provenance"]["push-to-registry"] == "true"
-    assert "helm push" in image[-1]["run"]
     assert "dist/*" in release[-1]["run"]
+
+
+def test_the_released_image_is_the_tested_one() -> None:
+    """The image is pushed without a tag, run and scanned on both platforms, and then gets its tag and its chart."""
+    steps = jobs("release.yml")["image"]["steps"]
+    text = [f"{step.get('uses', '')} {step.get('run', '')}" for step in steps]
+    order = ["imagetools inspect", "build-push-action", ".ci/smoke-image", "imagetools create", "helm push"]
+    places = [next(place for place, step in enumerate(text) if word in step) for word in order]
+    build = steps[places[1]]["with"]
+
+    assert places == sorted(places)
+    assert ".ci/scan-image" in text[places[2]]
+    assert all(platform in text[places[2]] for platform in build["platforms"].split(","))
+    assert "push-by-digest=true" in build["outputs"]
+    assert "tags" not in build
+    assert "BASE=${{ steps.base.outputs.image }}" in build["build-args"]
+    assert steps[-1]["with"]["subject-digest"] == "${{ steps.chart.outputs.digest }}"
+
+
+def test_updates_are_proposed() -> None:
+    """Dependabot watches the actions, the locks and the base image."""
+    config = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text(encoding="utf-8"))
+
+    assert {each["package-ecosystem"]: each["directory"] for each in config["updates"]} == {
+        "github-actions": "/",
+        "pip": "/requirements",
+        "docker": "/",
+    }

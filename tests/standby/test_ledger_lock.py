@@ -11,6 +11,7 @@ import pytest
 
 from exporter.errors import LedgerError
 from exporter.standby.ledger_lock import LedgerLock
+from exporter.standby.standby import exclusive_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +63,29 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
         LedgerLock(str(tmp_path / "ledger.db")).acquire("one")
 
     assert "put the ledger on a local disk" in refused.value.hint
+
+
+def test_the_lock_file_is_no_symbolic_link(tmp_path: Path) -> None:
+    """A lock file that is a symbolic link is refused, and the file that it points to is not written."""
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    (tmp_path / "ledger.db.lock").symlink_to(victim)
+
+    with pytest.raises(LedgerError, match=r"cannot lock .+ symbolic links"):
+        LedgerLock(str(tmp_path / "ledger.db")).acquire("one")
+    with pytest.raises(LedgerError), exclusive_ledger(str(tmp_path / "ledger.db")):
+        pass
+    assert victim.read_text() == "kept"
+
+
+def test_the_lock_file_is_private(tmp_path: Path) -> None:
+    """Only the user of the exporter can read and write the lock file, whatever the umask."""
+    lock = LedgerLock(str(tmp_path / "ledger.db"))
+    before = os.umask(0)
+    try:
+        assert lock.acquire("one")
+    finally:
+        os.umask(before)
+    lock.release()
+
+    assert (tmp_path / "ledger.db.lock").stat().st_mode & 0o777 == 0o600

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 TLS = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n"
 MUTUAL = f"{TLS}  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n"
-HELLO_WITHOUT_END = b"\x16\x03\x01\x40\x00\x01\x01\xff\xf0\x03\x03"
+HELLO_WITHOUT_END = b"\x16\x03\x01\x10\x00\x01\x00\x0f\xf0\x03\x03"
 """The beginning of a ClientHello that announces far more bytes than follow."""
+HUGE_HELLO = b"\x16\x03\x01\x40\x00\x01\x01\xff\xf0\x03\x03"
+"""The beginning of a ClientHello that announces more bytes than any client's has."""
 SECONDS = 10.0
 
 
@@ -160,6 +162,7 @@ def test_plain_http(authority: Authority) -> None:
         (HELLO_WITHOUT_END, True, "closed"),
         (HELLO_WITHOUT_END, False, "timeout"),
         (HELLO_WITHOUT_END + b"a" * MAX_HANDSHAKE_BYTES, False, "other"),
+        (HUGE_HELLO, False, "other"),
     ],
 )
 def test_no_handshake(authority: Authority, sent: bytes, closes: bool, reason: str) -> None:  # noqa: FBT001 - a case

@@ -23,14 +23,23 @@ helm install ims ./helm/ims-exporter --set image.repository=registry.example/ims
 helm test ims
 ```
 
-See [Installation on Kubernetes](../../docs/install-kubernetes.md) for a guide, and [ci](ci) for examples of values. The
-chart supports Kubernetes 1.25 or newer and Helm 3.8 or newer.
+See [Installation on Kubernetes]({guide}) for a guide, and [ci](ci) for examples of values. The chart
+supports Kubernetes 1.25 or newer and Helm 3.8 or newer.
 
 `values.schema.json` rejects unknown values and values of the wrong type, including the settings of the exporter.
 
 ## Values
 
 {values}
+
+## Compared with other exporters' charts
+
+By reading the values of the charts `kube-state-metrics`, `prometheus-yet-another-cloudwatch-exporter` (YACE) and
+`prometheus-blackbox-exporter` of prometheus-community. *No* means that the chart has no value for it.
+
+| | this chart | kube-state-metrics | YACE | blackbox |
+| --- | --- | --- | --- | --- |
+{peers}
 
 ## Alert thresholds
 
@@ -41,9 +50,42 @@ command.
 """
 
 
+GUIDE = "https://github.com/ims-exporter/ims-exporter/blob/main/docs/install-kubernetes.md"
+"""Absolute: the package of the chart contains this README, but not the guide."""
+
+YES, NO = "yes", "no"
+PEERS = (
+    ("`image.registry`, `global.imageRegistry`", YES, YES, "`image.registry`", YES),
+    ("image digest", YES, YES, NO, YES),
+    ("schema that rejects unknown values", YES, NO, NO, NO),
+    ("`namespaceOverride`", YES, YES, NO, YES),
+    ("`rbac.create`", "yes (Lease)", YES, "needs none", "needs none"),
+    ("`revisionHistoryLimit`, update strategy", YES, YES, NO, YES),
+    ("IP families", YES, YES, NO, YES),
+    ("`nodePort`, `clusterIP`", YES, YES, NO, NO),
+    ("Ingress", YES, "no pages", YES, YES),
+    ("NetworkPolicy", "ingress and egress", YES, NO, "ingress"),
+    ("read-only root, no capabilities, as non-root by default", YES, YES, NO, YES),
+    ("OpenShift", "`openshift: true`", "by removing ids", "by adding ids", "by removing ids"),
+    ("`hostAliases`", YES, NO, NO, YES),
+    ("ServiceMonitor: `jobLabel`, limits, `proxyUrl`, `honorLabels`", YES, YES, NO, NO),
+    ("PodMonitor", YES, NO, NO, "of Google"),
+    ("shards", "by target", "by object", NO, NO),
+    ("standby", "Lease or file lock", NO, NO, NO),
+    ("bundled alerts, with thresholds as values", YES, NO, NO, NO),
+    ("bundled dashboards", YES, NO, NO, NO),
+    ("`helm test`", "every pod", NO, "one connection", NO),
+    ("vertical autoscaler", "by `extraObjects`", YES, NO, YES),
+    ("Deployment or DaemonSet instead of a StatefulSet", "no: a ledger has one writer", YES, YES, YES),
+)
+"""Features of this chart and of its peers."""
+
+
 def document() -> str:
     """Returns the text of the chart's README."""
     return PAGE.format(
+        guide=GUIDE,
+        peers="\n".join(f"| {' | '.join(row)} |" for row in PEERS),
         values=_table(
             ("value", "default", "description"),
             ((f"`{'.'.join(value.path)}`", _code(value.default), value.description) for value in chart_values()),

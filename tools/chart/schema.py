@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from exporter.config.settings import Settings
+from exporter.config.validators import DURATION, UNITS_OF_SETTINGS
 from exporter.rules import Alert, Thresholds, groups
 from tools.chart.values import Value, chart_values
 
@@ -151,6 +152,9 @@ def settings(defs: Schema) -> Schema:
     for properties in (found["properties"], defs["TargetSettings"]["properties"]):
         for name in ("job_kinds", "job_types"):
             properties[name] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    for name, inner in found["properties"].items():
+        if name.endswith(tuple(UNITS_OF_SETTINGS)):
+            found["properties"][name] = {"anyOf": [inner, {"type": "string", "pattern": f"^{DURATION.pattern}$"}]}
     return dict(_without_notes(found))
 
 

@@ -8,6 +8,7 @@ reads answers of any size, and returns errors as one text that holds secrets.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ DEFAULT_TIMEOUT = 5000
 
 OWN_CODES = {"Timeout", "ConnectError", "ProxyError", "NetworkError", "StreamError", "BodyTooLarge", "BadEncoding"}
 """The codes of errors whose text is ours or httpx's, and quotes nothing."""
+
+CODE = re.compile(r"[A-Za-z0-9_.]{1,64}")
+"""What an error code looks like; anything else may repeat what was sent."""
 
 HINT_OF_CODE = {
     "NoPermission": "allow sts:AssumeRole on the role to the caller, and name the caller in the role's trust policy",
@@ -107,7 +111,8 @@ def refused(error: ApiError, what: str) -> ApiError:
     """
     passes = isinstance(error, TransientError | ClockSkewError)
     kind = type(error) if passes else CredentialsError
-    detail = str(error) if error.code in OWN_CODES else error.code
+    code = error.code if CODE.fullmatch(error.code) else "an odd answer"
+    detail = str(error) if error.code in OWN_CODES else code
     found = kind(f"no credentials: {what} failed ({detail})", code=NO_CREDENTIALS, retry_after=error.retry_after)
     by_code = next((hint for code, hint in HINT_OF_CODE.items() if error.code.startswith(code)), "")
     by_class = next((hint for kind_, hint in HINTS if isinstance(error, kind_)), "")

@@ -184,6 +184,7 @@ class Ledger:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise LedgerError(f"SQLite {sqlite3.sqlite_version} is too old: it must be 3.37 or newer")
         check_file(self._path)
+        create_private(self._path)
         with sqlite_errors_translated(self._path):
             db = sqlite3.connect(self._path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
             try:
@@ -414,3 +415,16 @@ def _store_poll(db: sqlite3.Connection, target_id: int, known: Known, outcome: O
     )
     if stored.rowcount != 1:
         raise LedgerInUseError("another process has stored a poll of the same target: only one may use a ledger")
+
+
+def create_private(path: str) -> None:
+    """Creates the ledger's file, readable and writable by this user alone, whatever the umask, unless it exists.
+
+    SQLite gives its other files the permissions of this one.
+    """
+    if path == IN_MEMORY:
+        return
+    with suppress(OSError):  # it exists; or SQLite reports why it cannot be created
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.fchmod(descriptor, 0o600)
+        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -315,3 +316,18 @@ def test_a_file_system_without_locks(name: str) -> None:
         raise error
 
     assert ("put the ledger on a local disk" in failed.value.hint) == (name != "SQLITE_IOERR_WRITE")
+
+
+@pytest.mark.parametrize("umask", [0, 0o077, 0o777])
+def test_the_ledger_is_private(path: Path, umask: int) -> None:
+    """Only the user of the exporter can read and write a new ledger and SQLite's other files, whatever the umask."""
+    before = os.umask(umask)
+    try:
+        ledger = Ledger(str(path))
+    finally:
+        os.umask(before)
+
+    files = [file for file in path.parent.iterdir() if file.name.startswith(path.name)]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    assert len(files) == 3
+    ledger.close()
