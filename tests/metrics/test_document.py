@@ -25,7 +25,6 @@ def test_bound_of_series_is_reached() -> None:
             instruments.observe_request(KEY, action, f"Code{number}", 0.1)
     full = replace(
         BUSY,
-        failed_noticed={(job_type, "5m"): 1 for job_type in BUSY.created},
         failures={(job_type, code): 1 for job_type in BUSY.created for code in ("a", "b", "c")},
         oldest_open={(job_type, state): 1 for job_type in BUSY.created for state in ("Created", "Executing")},
         failed_noticed={(job_type, window): 1 for job_type in BUSY.created for window, _ in NOTICED_WINDOWS},
