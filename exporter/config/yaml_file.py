@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from exporter.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_BYTES = 2 * 1024 * 1024
 """Maximum size of a file."""
@@ -18,14 +21,24 @@ MAX_NODES = 200_000
 """Maximum number of YAML nodes with every alias expanded; 20,000 targets with account and region are 100,000."""
 
 
+TEXT = "tag:yaml.org,2002:str"
+NOT_TEXT = {f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "int", "timestamp")}
+"""What YAML takes an unquoted scalar for that looks like it."""
+
+
 class _Loader(yaml.SafeLoader):
     """The safe loader of PyYAML, which also refuses duplicate keys, and aliases that expand to too many nodes."""
+
+    text_mappings: Sequence[tuple[str, ...]] = ()
+    """The paths of mappings whose keys and values are text, quoted or not."""
 
     def get_single_node(self) -> yaml.Node | None:
         """Returns the root node of the file; raises YAMLError for too many nodes."""
         node = super().get_single_node()
         if node is not None and _expanded_size(node, {}) > MAX_NODES:
             raise yaml.MarkedYAMLError(problem="the aliases expand to too many values", problem_mark=node.start_mark)
+        for path in self.text_mappings:
+            _take_as_text(_at(node, path))
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - PyYAML's own
@@ -44,6 +57,22 @@ class _Loader(yaml.SafeLoader):
             if len(keys) != len(set(keys)):
                 raise yaml.MarkedYAMLError(problem="this mapping has a duplicate key", problem_mark=node.start_mark)
         return super().construct_mapping(node, deep=deep)
+
+
+def _at(node: yaml.Node | None, path: tuple[str, ...]) -> yaml.Node | None:
+    """Returns the node at a path of keys; None if there is none."""
+    for name in path:
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        node = next((value for key, value in node.value if key.value == name), None)
+    return node
+
+
+def _take_as_text(node: yaml.Node | None) -> None:
+    """Makes the scalars of a mapping text, except for empty ones: `X-XSS-Protection: 1` has the value "1", not 1."""
+    if isinstance(node, yaml.MappingNode):
+        for scalar in (each for pair in node.value for each in pair if each.tag in NOT_TEXT):
+            scalar.tag = TEXT
 
 
 def _expanded_size(node: yaml.Node, known: dict[yaml.Node, float]) -> float:
@@ -70,12 +99,17 @@ def read_settings_file(path: str) -> dict[object, object]:
     return parse_settings(content)
 
 
-def parse_settings(content: bytes) -> dict[object, object]:
-    """Returns the mapping in the content of a file, empty for no content; raises SettingsError with the problem."""
+def parse_settings(content: bytes, text_mappings: Sequence[tuple[str, ...]] = ()) -> dict[object, object]:
+    """Returns the mapping in the content of a file, empty for no content; raises SettingsError with the problem.
+
+    In the mappings at the paths of `text_mappings`, keys and values are text, quoted or not.
+    """
     if len(content) > MAX_BYTES:
         raise SettingsError(f"is larger than {MAX_BYTES} bytes")
     try:
-        found = yaml.load(content.decode(), Loader=_Loader)  # noqa: S506 - is safe
+        loader = _Loader(content.decode())
+        loader.text_mappings = text_mappings
+        found = loader.get_single_data()
     except UnicodeDecodeError:
         raise SettingsError("is not UTF-8 text") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:

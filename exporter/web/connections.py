@@ -176,6 +176,15 @@ class Connection(web.RequestHandler):
         response.force_close()
         return response
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Sends a response, and drops its body, which aiohttp would keep until the next request of the connection."""
+        found = await super().finish_response(request, resp, start_time)
+        if isinstance(resp, web.Response):
+            resp.body = None
+        return found
+
     @contextmanager
     def responding(self) -> Iterator[None]:
         """Limits the time to make a response and, after that, the time for the client to read it."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +30,12 @@ OPENSSL_REASONS = {
     "CA_KEY_TOO_SMALL": "the key of the CA is too short: RSA needs 2048 bits",
     "CA_MD_TOO_WEAK": "the signature is too weak: use SHA-256",
 }
+
+
+PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
+VERSION_TAG, UTC_TIME_TAG = 0xA0, 0x17
+MAX_NOTICE_SECONDS, NOTICE_SHARE = 14 * 86400, 0.1
+"""How long before its end a certificate is warned about: 14 days, but at most a tenth of its life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,55 @@ def server_context(tls: TlsServerConfig, material: TlsMaterial) -> ssl.SSLContex
         _load_client_ca(context, material)
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
+
+
+def validity_warnings(material: TlsMaterial, now: float) -> Iterator[str]:
+    """Yields a warning for each certificate that is not valid at a Unix time, or soon no longer."""
+    for name, pem in (("certificate", material.cert), ("CA of clients", material.client_ca)):
+        for starts_at, ends_at in map(validity, PEM_CERTIFICATE.findall(pem.decode("ascii", "ignore"))):
+            until = f"{datetime.fromtimestamp(ends_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            notice = min(MAX_NOTICE_SECONDS, NOTICE_SHARE * (ends_at - starts_at))
+            if now >= ends_at:
+                yield f"the {name} expired at {until}, so that handshakes fail: renew it"
+            elif now < starts_at:
+                yield f"the {name} is valid only from {datetime.fromtimestamp(starts_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            elif ends_at - now < notice:
+                yield f"the {name} expires at {until}: renew it"
+
+
+def validity(pem: str) -> tuple[float, float]:
+    """Returns the Unix times of a certificate's validity; raises ValueError if it cannot be read.
+
+    The validity is the fourth element of the certificate's first sequence, or the fifth after a version:
+    `SEQUENCE { SEQUENCE { [0] version, serial, algorithm, issuer, SEQUENCE { not before, not after }, ... } ... }`.
+    """
+    (_, certificate), *_ = _elements(ssl.PEM_cert_to_DER_cert(pem))
+    (_, signed), *_ = _elements(certificate)
+    parts = [part for part in _elements(signed) if part[0] != VERSION_TAG]
+    starts_at, ends_at = (_timestamp(tag, text) for tag, text in _elements(parts[3][1]))
+    return starts_at, ends_at
+
+
+def _elements(der: bytes) -> list[tuple[int, bytes]]:
+    """Returns tag and content of each element of a sequence in DER: tag, length, content, one after the other."""
+    found: list[tuple[int, bytes]] = []
+    rest = der
+    while len(rest) > 1:
+        tag, length, start = rest[0], rest[1], 2
+        if length & 0x80:  # the length of the length
+            start += length & 0x7F
+            length = int.from_bytes(rest[2:start], "big")
+        found.append((tag, rest[start : start + length]))
+        rest = rest[start + length :]
+    return found
+
+
+def _timestamp(tag: int, text: bytes) -> float:
+    """Returns the Unix time of a UTCTime (`991231235959Z`, years from 1950) or GeneralizedTime (with four digits)."""
+    digits = text.decode("ascii").removesuffix("Z")
+    if tag == UTC_TIME_TAG:
+        digits = ("19" if digits >= "50" else "20") + digits
+    return datetime.strptime(f"{digits}+0000", "%Y%m%d%H%M%S%z").timestamp()
 
 
 def subject_alternative_names(certificate: Mapping[str, object] | None) -> set[str]:

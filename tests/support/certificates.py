@@ -33,9 +33,11 @@ class Files:
 class Authority:
     """A CA that writes its certificate, and those that it signs, to a folder."""
 
-    def __init__(self, folder: Path, name: str = "ca") -> None:
+    def __init__(self, folder: Path, name: str = "ca", validity: tuple[datetime, datetime] | None = None) -> None:
         self.folder = folder
         self.name = name
+        now = datetime.now(UTC)
+        self._not_before, self._not_after = validity or (now - LIFE, now + LIFE)
         self._key = ec.generate_private_key(ec.SECP256R1())
 
     @cached_property
@@ -79,15 +81,14 @@ class Authority:
         return Files(self._written(f"{name}.crt", certificate.public_bytes(Encoding.PEM)), private)
 
     def _builder(self, name: str, key: CertificateIssuerPrivateKeyTypes) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)]))
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - LIFE)
-            .not_valid_after(now + LIFE)
+            .not_valid_before(self._not_before)
+            .not_valid_after(self._not_after)
         )
 
     def _written(self, name: str, content: bytes) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from exporter.config.problems import FileValues, Problem, explain, refusal
 from exporter.config.yaml_file import parse_settings
 from exporter.errors import SettingsError
 from exporter.web.config.model import HttpServerConfig, RateLimit, TlsServerConfig, WebConfig, conflicts
-from exporter.web.tls import TlsMaterial, chain_problem, client_ca_problem, server_context
+from exporter.web.tls import TlsMaterial, chain_problem, client_ca_problem, server_context, validity_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "rate_limit": RateLimit,
 }
 USERS = "basic_auth_users"
+TEXT_MAPPINGS = ((USERS,), ("http_server_config", "headers"))
+"""The mappings whose keys and values are text, as in Go, where a number is text where text is expected."""
 OTHERS_MAY_READ = 0o004
 
 
@@ -79,13 +82,15 @@ def load_web_config(path: str, files: FileReader | None = None) -> WebSecurity:
         raise refusal(CONFIGURATION, [*problems, *explain(error, [source], MODELS)]) from None
     if problems:
         raise refusal(CONFIGURATION, problems)
-    return WebSecurity(config, _context(config, material, path), material, tuple(_warnings(config, config_path)))
+    return WebSecurity(
+        config, _context(config, material, path), material, tuple(_warnings(config, config_path, material))
+    )
 
 
 def _read_config(path: Path, files: FileReader) -> tuple[dict[str, object], list[Problem]]:
     """Returns the mapping of the file without its empty keys, and the problems."""
     try:
-        found = parse_settings(files.read(path))
+        found = parse_settings(files.read(path), TEXT_MAPPINGS)
     except OSError as error:
         return {}, [Problem(str(path), f"cannot be read ({error.strerror}); check web_config_file")]
     except SettingsError as error:
@@ -136,7 +141,7 @@ def _context(config: WebConfig, material: TlsMaterial, path: str) -> ssl.SSLCont
         raise refusal(CONFIGURATION, [Problem(f"{path}: tls_server_config", text)]) from None
 
 
-def _warnings(config: WebConfig, config_path: Path) -> Iterator[str]:
+def _warnings(config: WebConfig, config_path: Path, material: TlsMaterial) -> Iterator[str]:
     tls = config.tls_server_config
     if tls is None:
         if config.basic_auth_users:
@@ -145,6 +150,7 @@ def _warnings(config: WebConfig, config_path: Path) -> Iterator[str]:
     secret = config_path.parent / tls.key_file if tls.key_file else config_path
     if secret.stat().st_mode & OTHERS_MAY_READ:
         yield f"every user of this machine can read the private key in {secret}: remove that permission"
+    yield from validity_warnings(material, time.time())
 
 
 def _digest(path: Path) -> bytes:

@@ -204,8 +204,16 @@ def conflicts(given: Mapping[str, object]) -> Iterator[tuple[Place, str]]:
     tls, limit = given.get("tls_server_config"), given.get("rate_limit")
     if isinstance(tls, dict):
         yield from ((("tls_server_config", name), text) for name, is_broken, text in _tls_rules(tls) if is_broken)
-    if isinstance(limit, dict) and str(limit.get("interval", 0)) != "0" and not limit.get("burst"):
+    if isinstance(limit, dict) and _is_limiting(limit.get("interval", 0)) and not limit.get("burst"):
         yield ("rate_limit", "burst"), "must be 1 or more, or every request would be refused"
+
+
+def _is_limiting(interval: object) -> bool:
+    """Returns whether an interval of a rate limit is one: `0`, `0s` or `0ms` means no limit."""
+    try:
+        return duration_seconds(interval) > 0
+    except ValueError:
+        return False  # reported as such
 
 
 def _tls_rules(tls: Mapping[str, object]) -> Iterator[tuple[str, bool, str]]:

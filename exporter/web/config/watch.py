@@ -22,12 +22,15 @@ import structlog
 from exporter.errors import SettingsError
 from exporter.web.config.file import FileReader, WebSecurity, load_web_config
 from exporter.web.config.model import REQUIRED
+from exporter.web.tls import validity_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHECK_SECONDS = 1.0
 """Minimum time between two checks for changes."""
+WARNING_SECONDS = 86400.0
+"""Time between two warnings about a certificate that has expired or is about to."""
 
 
 class WebConfigWatcher:
@@ -47,7 +50,7 @@ class WebConfigWatcher:
         self._files = FileReader()
         self._on_new_tls = on_new_tls
         self._clock = clock
-        self._checked_at = clock()
+        self._checked_at = self._warned_at = clock()
         self._current = WebSecurity()
         if path:
             self._current = load_web_config(path, self._files)
@@ -59,6 +62,8 @@ class WebConfigWatcher:
             self._checked_at = self._clock()
             if self._files.have_changed():
                 self._reload()
+            elif self._clock() - self._warned_at >= WARNING_SECONDS:
+                self._warn_of_expiry()
         return self._current
 
     def _reload(self) -> None:
@@ -76,7 +81,13 @@ class WebConfigWatcher:
         if (old.config.tls_server_config, old.material) != (new.config.tls_server_config, new.material):
             self._on_new_tls()
 
+    def _warn_of_expiry(self) -> None:
+        self._warned_at = self._clock()
+        for text in validity_warnings(self._current.material, time.time()):
+            structlog.get_logger().warning("web_config_weak", path=self._path, message=text)
+
     def _log_warnings(self) -> None:
+        self._warned_at = self._clock()
         for text in self._current.warnings:
             structlog.get_logger().warning("web_config_weak", path=self._path, message=text)
 

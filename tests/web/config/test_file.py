@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import bcrypt
@@ -13,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import SettingsError
+from exporter.web.auth import TokenBucket
 from exporter.web.config.file import FileReader, WebSecurity, load_web_config
 from exporter.web.config.model import HttpServerConfig, RateLimit, TlsServerConfig
+from exporter.web.tls import _timestamp
 from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
@@ -107,6 +110,65 @@ def test_warnings(folder: Path) -> None:
     assert len(readable) == len(plain) == 1
     assert f"can read the private key in {folder / 'server.key'}" in readable[0]
     assert "plain HTTP" in plain[0]
+
+
+@pytest.mark.parametrize(
+    ("days", "life_days", "warning"),
+    [
+        (30, 365, ""),
+        (13, 365, "expires at"),
+        (13, 90, ""),
+        (8, 90, "expires at"),
+        (0.5, 1, ""),
+        (0.05, 1, "expires at"),
+        (-1, 90, "expired at"),
+        (100, 90, "valid only from"),
+    ],
+)
+def test_validity(folder: Path, days: float, life_days: float, warning: str) -> None:
+    """A certificate that has expired, is about to, or is not valid yet, causes a warning, also a CA of clients."""
+    ends_at = datetime.now(UTC) + timedelta(days=days)
+    authority = Authority(folder, validity=(ends_at - timedelta(days=life_days), ends_at))
+    authority.server()
+    assert authority.cert.exists()
+
+    found = load(folder, MUTUAL).warnings
+
+    assert [warning in text for text in found] == ([True] * 2 if warning else [])
+
+
+def test_generalized_time() -> None:
+    """The validity of a certificate beyond 2049 has another form, which is read too."""
+    assert _timestamp(0x17, b"500101000000Z") == datetime(1950, 1, 1, tzinfo=UTC).timestamp()
+    assert _timestamp(0x18, b"20500101000000Z") == datetime(2050, 1, 1, tzinfo=UTC).timestamp()
+
+
+def test_unquoted_scalars(folder: Path) -> None:
+    """Header values and user names are text, whether YAML would take them for something else or not."""
+    text = (
+        "http_server_config: {headers: {X-XSS-Protection: 1, Strict-Transport-Security: 010, "
+        "Content-Security-Policy: 2026-01-01}}\n"
+        f"basic_auth_users: {{1: {HASH}, yes: {HASH}, 1.50: {HASH}, 2026-01-01: {HASH}}}\n"
+    )
+
+    config = load(folder, text).config
+
+    assert config.http_server_config.headers == {
+        "X-XSS-Protection": "1",
+        "Strict-Transport-Security": "010",
+        "Content-Security-Policy": "2026-01-01",
+    }
+    assert list(config.basic_auth_users) == ["1", "yes", "1.50", "2026-01-01"]
+
+
+@pytest.mark.parametrize("interval", ["0", "0s", "0ms", "0h0m0s"])
+@pytest.mark.parametrize("burst", ["", ", burst: 0", ", burst: 5"])
+def test_no_rate_limit(folder: Path, interval: str, burst: str) -> None:
+    """An interval of zero, in any unit, turns the rate limit off, whatever the burst."""
+    limit = load(folder, f"rate_limit: {{interval: {interval}{burst}}}\n").config.rate_limit
+
+    assert TokenBucket().take(limit)
+    assert limit.interval == 0
 
 
 def test_secrets_have_no_repr(folder: Path) -> None:
