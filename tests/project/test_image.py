@@ -116,7 +116,7 @@ def test_the_smoke_test_of_a_release(image: str) -> None:
     good = subprocess.run(script, capture_output=True, text=True, timeout=300, check=False, env=environ)  # noqa: S603 - ours
 
     bad = subprocess.run(  # noqa: S603 - ours
-        [*script, "--env=IMS_EXPORTER_LOG_LEVEL=nonsense"],
+        [*script, "--entrypoint=/bin/false"],
         capture_output=True, text=True, timeout=300, check=False, env=environ,
     )  # fmt: skip
 
