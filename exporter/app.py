@@ -214,6 +214,7 @@ class App:
             stale_after_seconds=self.settings.stale_after_seconds,
             refresh_seconds=max(MIN_REFRESH_SECONDS, self.settings.poll_interval_seconds),
             shard=f"shard {self.settings.shard} of {self.settings.shards}" if self.settings.shards > 1 else "",
+            shards=self.settings.shards,
         )
 
     def _process(self) -> Process:

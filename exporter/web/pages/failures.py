@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from exporter.jobs.snapshot import FAILED_JOBS_SHOWN
+from exporter.jobs.shards import owner
+from exporter.jobs.snapshot import FAILED_JOBS_SHOWN, PollKey
 from exporter.web.accept import prefers_json
 from exporter.web.pages.formatting import iso_time
 from exporter.web.pages.request import PageError, PageResponse, matches_target, parse_choice, parse_number
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from exporter.jobs.snapshot import FailedJob, PollKey, TargetView
+    from exporter.jobs.snapshot import FailedJob, TargetView
     from exporter.web.pages.request import PageRequest
 
 JSON = "application/json"
@@ -123,11 +124,19 @@ def all_failures(views: Iterable[TargetView]) -> list[Failure]:
 
 
 def refuse_target_of_other_shard(request: PageRequest, filters: Mapping[str, str]) -> None:
-    """Raises PageError if the filters name an account or region of which this shard has no target."""
+    """Raises PageError if the filters name an account or region of which this shard has no target.
+
+    For an account and a region, as in the links of alerts, the message names the shard that polls them.
+    """
     if not request.settings.shard or not {"account", "region_id"} & filters.keys():
         return
     if not any(matches_target(view.key, filters) for view in request.views):
-        raise PageError(404, f"this is {request.settings.shard}, which polls no such target: ask the other shards")
+        others = "ask the other shards"
+        if {"account", "region_id"} <= filters.keys():
+            shard = owner(PollKey(filters["account"], filters["region_id"], ""), request.settings.shards)
+            is_here = request.settings.shard == f"shard {shard} of {request.settings.shards}"
+            others = "no shard does" if is_here else f"ask shard {shard}, whose pod has a name that ends in -{shard}"
+        raise PageError(404, f"this is {request.settings.shard}, which polls no such target: {others}")
 
 
 def _options(failures: Sequence[Failure], name: str, chosen: str | None) -> list[str]:

@@ -27,6 +27,8 @@ class PageSettings:
     refresh_seconds: float
     shard: str = ""
     """Which shard this exporter is, in words; empty without shards."""
+    shards: int = 1
+    """Number of shards among which the targets are divided."""
 
     def stuck_after_seconds(self, job_type: str) -> int:
         """Returns the age from which an open job of a type counts as stuck."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.jobs.shards import owner
 from exporter.jobs.snapshot import FailedJob, PollKey, TargetView
 from exporter.web.pages.failures import CONSOLE_URL, FILTERS
 from tests.support.rendered_page import PAGE_SETTINGS, get, see
@@ -144,6 +145,20 @@ def test_target_of_another_shard() -> None:
         (404, "this is shard 0 of 3, which polls no such target: ask the other shards\n")
     }
     assert (detail.status, detail.text) == (404, "there is no target nobody/cn-x in shard 0 of 3; see /targets\n")
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_shard_of_a_target(number: int) -> None:
+    """The link of an alert, which names account and region, leads from any shard to the one that polls the target."""
+    shards = 3
+    polled_by = owner(PollKey("nobody", "cn-x", "smart"), shards)
+    settings = replace(PAGE_SETTINGS, shard=f"shard {number} of {shards}", shards=shards)
+
+    found = get("/failures?account=nobody&region_id=cn-x", *VIEWS, settings=settings)
+
+    where = f"ask shard {polled_by}, whose pod has a name that ends in -{polled_by}"
+    wanted = "no shard does" if number == polled_by else where
+    assert (found.status, found.text) == (404, f"this is shard {number} of 3, which polls no such target: {wanted}\n")
 
 
 def test_escapes_what_comes_from_outside() -> None:
