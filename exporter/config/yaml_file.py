@@ -53,9 +53,11 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's own
         """Returns the dict of a mapping; raises YAMLError for duplicate keys."""
         if isinstance(node, yaml.MappingNode):  # PyYAML itself refuses `!!map` for another type
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            if len(keys) != len(set(keys)):
-                raise yaml.MarkedYAMLError(problem="this mapping has a duplicate key", problem_mark=node.start_mark)
+            seen: set[str] = set()
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(problem="this mapping has a duplicate key", problem_mark=key.start_mark)
+                seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 

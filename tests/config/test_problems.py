@@ -122,7 +122,7 @@ BAD_FILES = {
     "- region_id: cn-a": "must be a mapping of settings",
     "region_id: [": "is not YAML at line 1, column 13",
     "\tregion_id: cn-a": "is not YAML at line 1, column 1",
-    "region_id: cn-a\nregion_id: cn-b": "this mapping has a duplicate key",
+    "region_id: cn-a\nregion_id: cn-b": "at line 2, column 1: this mapping has a duplicate key",
     "region_id: \u0000": "is not YAML",
 }
 """Complete files with the problem of each."""

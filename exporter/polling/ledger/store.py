@@ -279,6 +279,16 @@ class Ledger:
                 self._db.execute("ROLLBACK")
 
 
+def _hint_of_place(path: str) -> str:
+    """Returns what to do about a path at which no file can be opened."""
+    folder = Path(path).absolute().parent
+    if Path(path).is_dir():
+        return "ledger_path is a folder: add the name of a file"
+    if not folder.is_dir():
+        return f"create the folder {folder}, or set another ledger_path"
+    return LedgerError.hint
+
+
 @contextmanager
 def sqlite_errors_translated(path: str) -> Iterator[None]:
     """Raises every error of SQLite as a LedgerError that names the file."""
@@ -287,6 +297,8 @@ def sqlite_errors_translated(path: str) -> Iterator[None]:
     except sqlite3.Error as error:
         is_damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
         failed = (LedgerDamagedError if is_damaged else LedgerError)(f"the ledger {path} failed: {error}")
+        if getattr(error, "sqlite_errorname", "").startswith("SQLITE_CANTOPEN"):
+            failed.hint = _hint_of_place(path)
         if getattr(error, "sqlite_errorname", "").startswith(NO_LOCKS):
             failed.hint = NO_LOCKS_HINT
         raise failed from error

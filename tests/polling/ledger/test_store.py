@@ -245,15 +245,23 @@ def test_a_ledger_tampered_with_in_use(book: Book, path: Path) -> None:
         book.poll(job("a"))
 
 
-@pytest.mark.parametrize("place", [".", "missing/ledger.db", "file/ledger.db"])
-def test_no_place_for_a_ledger(tmp_path: Path, place: str) -> None:
-    """Where no file can be, the error names it."""
+@pytest.mark.parametrize(
+    ("place", "hint"),
+    [
+        (".", "is a folder: add the name of a file"),
+        ("missing/ledger.db", "create the folder"),
+        ("file/ledger.db", "create the folder"),
+    ],
+)
+def test_no_place_for_a_ledger(tmp_path: Path, place: str, hint: str) -> None:
+    """Where no file can be, the error names it and says what to do."""
     (tmp_path / "file").touch()
 
     with pytest.raises(LedgerError, match="unable to open") as refused:
         Ledger(str(tmp_path / place))
 
     assert str(tmp_path / place) in str(refused.value)
+    assert hint in refused.value.hint
 
 
 def test_a_ledger_in_use_by_another_process(book: Book, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
