@@ -33,6 +33,8 @@ CLI_DISABLED = "ALIBABA_CLOUD_CLI_PROFILE_DISABLED"
 ECS_ROLE = "ALIBABA_CLOUD_ECS_METADATA"
 ECS_DISABLED = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
 CREDENTIALS_URI = "ALIBABA_CLOUD_CREDENTIALS_URI"
+NONE = "no credentials: "
+"""Beginning of the message of a source without credentials."""
 
 
 class NoCredentialsError(CredentialsError):
@@ -94,12 +96,17 @@ class DefaultChain:
             except Exception as error:  # noqa: BLE001 - the library raises errors of many kinds
                 if isinstance(error, TransientError) and not link.reason:
                     passing = passing or error
-                message = str(error) if isinstance(error, ApiError) else redact_library_message(str(error))
+                is_ours = isinstance(error, ApiError)
+                message = str(error).removeprefix(NONE) if is_ours else redact_library_message(str(error))
                 bom = bom_problem(link.name)
                 reasons.append(link.reason or bom or f"{link.name} failed ({message})")
-        if passing is not None:  # the source that is set up does not answer now: that is no lack of credentials
-            raise passing
-        raise NoCredentialsError(tuple(reasons))
+        missing = NoCredentialsError(tuple(reasons))
+        if passing is None:
+            raise missing
+        # A source that is set up does not answer now: that is no lack of credentials.
+        failed = type(passing)(str(missing), code=passing.code, retry_after=passing.retry_after)
+        failed.hint = passing.hint
+        raise failed
 
 
 def chain_links(environ: Mapping[str, str]) -> Iterator[ChainLink]:
