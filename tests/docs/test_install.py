@@ -115,13 +115,14 @@ def test_the_unit_uses_the_paths_of_the_guide() -> None:
     copied = dict(re.findall(r"^(?:\$ install -m \d+|cp) (examples/systemd/\S+) (/etc/\S+)$", text, re.MULTILINE))
     unit = (ROOT / "examples" / "systemd" / "ims-exporter.service").read_text(encoding="utf-8")
     (program,) = re.findall(r"^ExecStart=(\S+)/bin/ims-exporter run$", unit, re.MULTILINE)
-    (credential,) = re.findall(r"^LoadCredential=(\S+)$", unit, re.MULTILINE)
+    credentials = re.findall(r"^LoadCredential=(\S+)$", unit, re.MULTILINE)
     settings = set(re.findall(r"^(?:Environment=IMS_EXPORTER_CONFIG|EnvironmentFile)=-?(\S+)$", unit, re.MULTILINE))
 
     assert sorted(copied) == sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/systemd/*"))
     assert settings == {path for path in copied.values() if not path.endswith("/")}
     assert f"python3 -m venv {program}\n" in text
-    assert f"cat >/etc/credstore/{credential} <<" in text
+    assert f"cat >/etc/credstore/{credentials[0]} <<" in text
+    assert [name for name in credentials if f"/etc/credstore/{name}" not in text] == []
     assert "=%S/ims-exporter/ledger.db\n" in unit
 
 
