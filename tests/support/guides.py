@@ -25,7 +25,7 @@ DOCS = ROOT / "docs"
 PARTS = re.compile(r"^#+ (?P<heading>[^\n]+)$|^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 FOLDERS = re.compile(r"(?<![\w.])/(?:etc|opt|var)/")
 LISTENS = re.compile(r"event=listening url=http://(127\.0\.0\.1:\d+)")
-SOURCES = ("exporter", "requirements", "examples", "LICENSE", "README.md", "pyproject.toml")
+SOURCES = ("exporter", "requirements", "examples", "LICENSE", "README.md", "hatch_build.py", "pyproject.toml")
 LONGEST_SECONDS = 300
 
 
