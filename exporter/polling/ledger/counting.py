@@ -135,8 +135,9 @@ def prune(db: sqlite3.Connection, target_id: int, *, window_start: int, now: int
         db.execute("DELETE FROM bucket WHERE target_id = ? AND series = ? AND start < ?", (target_id, series, oldest))
     db.execute("DELETE FROM gone_job WHERE target_id = ? AND gone_at < ?", (target_id, now - GONE_SECONDS))
     longest = max(seconds for _, seconds in NOTICED_WINDOWS)
-    db.execute(
-        "DELETE FROM noticed_failure WHERE target_id = ? AND published_at <= ?", (target_id, published_at - longest)
+    db.execute(  # a time in the future was noted before this machine's clock was set back
+        "DELETE FROM noticed_failure WHERE target_id = ? AND published_at NOT BETWEEN ? AND ?",
+        (target_id, published_at - longest, published_at + longest),
     )
     db.execute(
         "DELETE FROM failure WHERE (target_id, job_id) IN (SELECT target_id, job_id FROM ("

@@ -138,7 +138,9 @@ MIGRATIONS = (
     INSERT INTO new_target
       SELECT id, account, region_id, 'smart', polls, horizon + 120, coalesce(horizon + 120, 0), coalesce(horizon, 0),
         coalesce(horizon, 0), proven_to,
-        (SELECT json_group_array(json_array(value ->> 0, value ->> 1, value ->> 2, 0)) FROM json_each(seams)),
+        (SELECT json_group_array(json_array(
+          json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), 0
+        )) FROM json_each(seams)),
         baseline, '{}', 0, truncated_at, surveyed_at, surveyed_from, job_types
       FROM target;
     DROP TABLE target;

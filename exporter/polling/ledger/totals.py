@@ -218,8 +218,8 @@ def _failed_jobs(db: sqlite3.Connection, target_id: int, types: tuple[str, ...])
 
 def _oldest_jobs(db: sqlite3.Connection, target_id: int, types: tuple[str, ...]) -> tuple[WaitingJob, ...]:
     rows = db.execute(
-        "SELECT job_id, job_type, job_state, created_at FROM open_job"
-        " WHERE target_id = ? AND job_type IN (SELECT value FROM json_each(?)) ORDER BY created_at, job_id LIMIT ?",
-        (target_id, json.dumps(types), OLDEST_JOBS_SHOWN),
+        "SELECT job_id, job_type, job_state, created_at FROM open_job WHERE target_id = ? AND missing_polls < ?"
+        " AND job_type IN (SELECT value FROM json_each(?)) ORDER BY created_at, job_id LIMIT ?",
+        (target_id, POLLS_UNTIL_HIDDEN, json.dumps(types), OLDEST_JOBS_SHOWN),
     )
     return tuple(WaitingJob(*row) for row in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from exporter.jobs.kinds import SMART
 from exporter.jobs.snapshot import DURATION_BOUNDS, FAILED_WINDOWS, FailedJob
 from exporter.polling.ledger import Ledger
-from exporter.polling.ledger.counting import MAX_ERROR_CODES, MAX_FAILURES_KEPT, MAX_MESSAGE
+from exporter.polling.ledger.counting import MAX_ERROR_CODES, MAX_FAILURES_KEPT, MAX_MESSAGE, Reasons
+from exporter.polling.ledger.totals import POLLS_UNTIL_HIDDEN
 from exporter.polling.records import Reason
 from tests.support.ledger_driver import DAY, HOUR, LOOKBACK_DAYS, START, Book, job
 
@@ -233,3 +235,28 @@ def test_ledger_jobs(book: Book) -> None:
     snapshot = book.poll(job("a"), job("b", "Finished", now=book.now + 60))
 
     assert snapshot.ledger_jobs == 2
+
+
+def test_a_job_that_polls_miss_is_not_among_the_oldest() -> None:
+    """What the gauges show as open no more, the list of the oldest open jobs does not show either."""
+    book = Book(Ledger(":memory:"))
+    book.poll(job("a", age=HOUR))
+    known, outcome = book.outcome()
+    unseen = replace(known.open_jobs["a"], missing_polls=POLLS_UNTIL_HIDDEN)
+
+    snapshot = book.store(known, replace(outcome, open_jobs=(unseen,), closed_ids=(), deleted=()))
+
+    assert (snapshot.jobs["ASR", "Created"], snapshot.oldest_open, snapshot.oldest_jobs) == (0, {}, ())
+    book.ledger.close()
+
+
+def test_noticed_failures_after_the_clock_was_set_back(book: Book) -> None:
+    """A failure is not noticed for as long as the clock was set back, but for the window at most."""
+    noticed = fails(book, "a").failed_noticed["ASR", "5m"]
+    known, outcome = book.outcome()
+
+    snapshot = book.ledger.commit(
+        book.key, known, outcome, Reasons(), taken_at=float(book.now - HOUR), window_start=book.window_start
+    )
+
+    assert (noticed, snapshot.failed_noticed["ASR", "5m"]) == (1, 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.jobs.kinds import SMART
-from exporter.polling.ledger import Ledger, schema
+from exporter.polling.ledger import Ledger, schema, store
 from exporter.polling.records import OpenGap, OpenJob, PageGap, Row
 from tests.support.ledger_driver import HOUR, KEY, START, Book, execute, job, value
 
@@ -147,3 +147,9 @@ def test_a_ledger_of_the_first_version(path: Path) -> None:
 
     assert (snapshot.jobs["ASR", "Created"], snapshot.created["ASR"]) == (2, 5)
     assert ("ASR", "Finished") not in snapshot.jobs
+
+
+def test_the_oldest_sqlite() -> None:
+    """The migrations do without the operators `->` and `->>`: SQLite has them since 3.38, STRICT tables since 3.37."""
+    assert not [migration for migration in schema.MIGRATIONS if "->" in migration]
+    assert store.OLDEST_SQLITE < (3, 38)
