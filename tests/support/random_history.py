@@ -275,7 +275,7 @@ class History:
             KEY,
             self.service,
             self.ledger,
-            PollSettings(60, days, failure_details=True, job_types=self.job_types),
+            PollSettings(self.interval, days, failure_details=True, job_types=self.job_types),
             now=lambda: self.service.time + 30,
         )
         self.survey = Survey(
