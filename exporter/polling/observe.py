@@ -13,7 +13,7 @@ from exporter.polling.reading import (
     read_open_lists,
     side_by_side,
 )
-from exporter.polling.reconcile import slack_of
+from exporter.polling.reconcile import MAX_LAG_SECONDS, POLLS_UNTIL_DELETED_UNPROVEN, slack_of
 from exporter.polling.records import Observed, OpenJob
 from exporter.polling.search import Findings, Search
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 RECHECKS = 5
 """Times that the lists are searched again for a job that was counted as deleted: after 1, 2, 4, 8 and 16 minutes."""
+
+SEARCHES_IN_EVERY_POLL = 2 * POLLS_UNTIL_DELETED_UNPROVEN
+SEARCH_SECONDS = 2 * MAX_LAG_SECONDS
+"""A missing job is searched in every poll for so many polls and seconds: that is enough to prove its deletion."""
 
 
 async def observe(reader: Reader, known: Known, *, lookback_seconds: int, interval_seconds: float) -> Observed:
@@ -50,8 +54,9 @@ async def observe(reader: Reader, known: Known, *, lookback_seconds: int, interv
 
     seen = {row.job_id for row in reader.rows}
     vanished = [job for job in known.open_jobs.values() if job.job_id not in seen]
-    sought = jobs_to_search(vanished, undocumented, reader.kind, known.polls)
     started_at = reader.started_at
+    due = [job for job in vanished if _is_due(job, known, started_at)]
+    sought = jobs_to_search(due, undocumented, reader.kind, known.polls)
     jobs = [*sought, *_gone_to_recheck(known, started_at, seen)]
     findings = await Search(reader, jobs, newest).run() if jobs else Findings()
     return Observed(
@@ -74,10 +79,21 @@ def _gone_to_recheck(known: Known, started_at: int, seen: set[str]) -> list[Open
     """Returns the deleted jobs that are due to be searched again, as open jobs that are missing."""
     since = started_at if known.polled_at is None else known.polled_at
     due = [60 * 2**number for number in range(RECHECKS)]
+    state = known.kind.open_states[0]
     return [
-        OpenJob(job_id, gone.job_type, reader_state, gone.created_at, missing_polls=1)
+        OpenJob(job_id, gone.job_type, state, gone.created_at, missing_polls=1)
         for job_id, gone in known.gone.items()
-        if job_id not in seen
-        for reader_state in known.kind.open_states[:1]
-        if any(since < gone.gone_at + seconds <= started_at for seconds in due)
+        if job_id not in seen and any(since < gone.gone_at + seconds <= started_at for seconds in due)
     ]
+
+
+def _is_due(job: OpenJob, known: Known, started_at: int) -> bool:
+    """Returns whether a job that has vanished is searched in this poll.
+
+    If the lists are too long to prove that the job is deleted, each search costs hundreds of calls, and the next one
+    finds no more: after half an hour and 20 searches, the next ones follow after 1, 2, 4, 8 ... hours.
+    """
+    if job.missing_since is None or known.polled_at is None or job.missing_polls < SEARCHES_IN_EVERY_POLL:
+        return True
+    before, now = (max(0, moment - job.missing_since) // SEARCH_SECONDS for moment in (known.polled_at, started_at))
+    return now == 0 or now.bit_length() > before.bit_length()

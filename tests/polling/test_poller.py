@@ -22,8 +22,9 @@ from exporter.errors import (
     TimedOutError,
 )
 from exporter.metrics.table import REASONS
+from exporter.polling import search
 from exporter.polling.reconcile import POLLS_UNTIL_DELETED_UNPROVEN
-from tests.support.fake_service import START
+from tests.support.fake_service import START, FakeService
 from tests.support.polled_target import DAY, HOUR, MINUTE, Polled, polled_target
 
 if TYPE_CHECKING:
@@ -230,3 +231,21 @@ def test_other_types_chosen_after_a_restart(tmp_path: Path) -> None:
 
         assert set(target.shown.deleted.values()) == {0}
         assert (target.shown.jobs["ASR", "Created"], target.shown.jobs["TextToSpeech", "Created"]) == (1, 1)
+
+
+def test_a_deletion_that_cannot_be_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deleted job that is older than the pages that a poll reads for a proof is searched less and less often."""
+    monkeypatch.setattr(search, "MAX_PROOF_PAGES", 3)
+    service = FakeService(rows_per_page=10)
+    for number in range(200):
+        service.create(f"{number}", age=HOUR + number, state="Finished")
+    service.create("deleted", age=DAY, state="Executing")
+    for target in polled_target(service=service):
+        service.jobs.delete("deleted")
+
+        calls = [target.poll() for _ in range(5 * HOUR // MINUTE)]
+
+        searches = [minute for minute, made in enumerate(calls) if "get deleted" in made]
+        assert searches[:31] == list(range(31))
+        assert searches[31:] == [60, 120, 240]
+        assert target.shown.jobs["ASR", "Executing"] == 0
