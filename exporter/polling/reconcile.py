@@ -10,7 +10,8 @@ A pure function. These rules count every job once:
   late; both are counted, since every ended job that young and counted is remembered.
 - Not known and ended, created before that: it is counted already, or older than the exporter.
 - Known as open, and missing: after two polls in which no list shows it, it is counted as deleted if the details call
-  does not know it either, else after 15 minutes.
+  does not know it either (where the lists have been late, once it has been missing for longer than that), else after
+  15 minutes.
 - In a state that is not documented, and created before the lookback: it is forgotten; nobody knows whether it ended.
 
 The first poll of a job kind counts nothing: what exists then is history.
@@ -249,7 +250,8 @@ def _is_deleted(job: OpenJob, observed: Observed) -> bool:
     missing_for = observed.started_at - (job.missing_since or observed.started_at)
     if job.absent_polls < POLLS_UNTIL_DELETED:
         return False
-    if job.job_id in observed.denied:
+    patience = observed.slack_seconds if observed.slack_seconds > MIN_SLACK_SECONDS else 0
+    if job.job_id in observed.denied and missing_for >= patience:
         return True
     is_proven = job.job_id in observed.proven_absent or job.absent_polls >= POLLS_UNTIL_DELETED_UNPROVEN
     return is_proven and missing_for >= MAX_LAG_SECONDS
