@@ -234,8 +234,8 @@ class Search:
             self.findings.denied.add(job.job_id)
             return
         state, kind = self._reader.labels.job_state(details.job_state), self._reader.kind
-        is_credible = state == job.job_state or (state in kind.open_states and not job.missing_polls)
-        if state in kind.ended_states or (is_credible and not (job.missing_polls and state in kind.open_states)):
+        is_credible = not job.missing_polls if state in kind.open_states else state == job.job_state
+        if state in kind.ended_states or is_credible:
             self._reader.rows.append(Row(job.job_id, job.job_type, state, job.created_at, details.modified_at))
             self.wanted.pop(job.job_id, None)
 

@@ -149,9 +149,10 @@ class Survey:
             self._log.info("survey", outcome="in progress", progress_ratio=round(progress, 3))
 
     def _check_progress(self, before: SurveyState, after: SurveyState) -> None:
-        """Raises BadResponseError for a list that shows the same jobs again and again under new tokens."""
+        """Raises BadResponseError, and counts it, for a list that shows the same jobs again under ever new tokens."""
         place = (before.job_state, before.reading, before.cursor_at, before.cursor_ids)
         has_moved = place != (after.job_state, after.reading, after.cursor_at, after.cursor_ids)
         self._pages_without_progress = 0 if has_moved or after.reading > 1 else self._pages_without_progress + 1
         if self._pages_without_progress > MAX_PAGES_WITHOUT_PROGRESS:
+            self._poller.add_exceeded_budget("survey")
             raise BadResponseError("the list shows the same jobs again and again", code="EndlessList")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from exporter.errors import SettingsError
 from exporter.metrics.table import METRICS
 from exporter.rules.promql import REPLICA_LABELS
+from exporter.rules.regular_expression import check_pattern
 from exporter.rules.thresholds import Thresholds
 from exporter.spelling import did_you_mean
 
@@ -27,8 +27,9 @@ QUOTED = rf'"(?:[^"\\]|{ESCAPE % chr(34)})*"|\'(?:[^\'\\]|{ESCAPE % chr(39)})*\'
 MATCHER = re.compile(rf"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(=~|!~|!=|=)\s*({QUOTED})\s*(?:,|$)")
 """One label matcher of PromQL, with the comma or the end of the text after it."""
 
-ESCAPED = re.compile(r"\\([\\\"'])")
-LOOK_AROUND = re.compile(r"\(\?<?[=!]")
+ESCAPED = re.compile(r"\\(x[0-9A-Fa-f]{2}|[0-3][0-7]{2}|u[0-9A-Fa-f]{4}|.)", re.DOTALL)
+SINGLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+SURROGATES = range(0xD800, 0xE000)
 
 UNSELECTABLE = {"__name__", *REPLICA_LABELS, "le", *(label for metric in METRICS for label in metric.labels)}
 """Labels that a selector cannot use: the rules aggregate over them, or some metrics lack them."""
@@ -122,15 +123,32 @@ def _number(field: Field[object], path: str, text: str) -> float:
 
 def _check_pattern(option: str, quoted: str) -> None:
     """Raises SettingsError for a regular expression that Prometheus would reject."""
-    text = quoted[1:-1] if quoted.startswith("`") else ESCAPED.sub(r"\1", quoted[1:-1])
-    problem = "Prometheus does not support look-around" if LOOK_AROUND.search(text) else ""
     try:
-        with warnings.catch_warnings(action="ignore"):
-            re.compile(text)
-    except re.error as error:
-        problem = error.msg
-    if problem:
-        raise SettingsError(f"{option}: {quoted} is not a regular expression: {problem}")
+        check_pattern(_unquoted(quoted))
+    except ValueError as error:
+        raise SettingsError(f"{option}: {quoted} is not a regular expression: {error}") from None
+
+
+def _unquoted(quoted: str) -> str:
+    """Returns the text of a string of PromQL; raises ValueError if it is not UTF-8."""
+    if quoted.startswith("`"):
+        return quoted[1:-1]
+
+    def character(match: re.Match[str]) -> str:
+        code = match[1]
+        if code in SINGLE:
+            return SINGLE[code]
+        if code[0] in "xu":
+            number = int(code[1:], 16)
+        elif code[0].isdigit():
+            number = int(code, 8)
+        else:
+            return code
+        if number in SURROGATES or (code[0] != "u" and number > 127):  # noqa: PLR2004 - a byte, and not of ASCII
+            raise ValueError(f"{match[0]} is not UTF-8")
+        return chr(number)
+
+    return ESCAPED.sub(character, quoted[1:-1])
 
 
 def _url_problem(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ import yaml
 
 from exporter.dashboards import dashboard_files
 from exporter.rules import Thresholds, changed, rule_files
+from tests.rules.test_regular_expression import ACCEPTED, REFUSED
 from tests.support.dashboard_queries import boards
-from tests.support.helm_chart import REGION, VALUE_SETS, of_set, only, refusal, rendered_from
+from tests.support.helm_chart import REGION, VALUE_SETS, helm, of_set, only, refusal, rendered_from
 from tests.support.real_tools import NEWEST, OLDEST, need
 from tools.chart import rules as chart_rules
 from tools.chart.values import CHART
@@ -191,3 +193,20 @@ def test_dashboards_are_the_bundled_ones() -> None:
 
     assert texts == dashboard_files(URLS["runbook_base_url"])
     assert all(each["metadata"]["labels"]["grafana_dashboard"] == "1" for each in maps)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "are_accepted"), [(ACCEPTED[::4], True), (REFUSED[::5], False), (["(?<n>a)", ")|("], False)]
+)
+def test_regular_expressions(tmp_path: Path, patterns: list[str], are_accepted: bool) -> None:  # noqa: FBT001 - a case
+    """The chart accepts the regular expressions that the command accepts, and refuses the others by name."""
+    path = tmp_path / "values.yaml"
+    for pattern in (pattern for pattern in patterns if '"' not in pattern):
+        selector = "namespace=~" + json.dumps(pattern, ensure_ascii=False)
+        rule = {"enabled": True, "selector": selector}
+        path.write_text(yaml.safe_dump({"config": {"region_id": "cn-shanghai"}, "prometheusRule": rule}))
+
+        done = helm("template", "--values", str(path))
+
+        assert (done.returncode == 0) == are_accepted, (pattern, done.stderr)
+        assert are_accepted or "is not a regular expression that all versions of Prometheus accept" in done.stderr

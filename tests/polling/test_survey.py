@@ -235,6 +235,7 @@ def test_endless_lists(target: Polled, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 7
     assert logs[-1]["reason"] == "parse"
     assert not target.poller.view.health.survey_complete
+    assert target.poller.view.health.budgets_exceeded == {"survey": 1}
 
 
 @pytest.mark.parametrize(("chosen", "first"), [(("ASR",), "ASR Finished 0"), (("ASR", "DynamicChart"), "* Finished 0")])

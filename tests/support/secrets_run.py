@@ -142,7 +142,7 @@ def played(folder: Path) -> Iterator[Scene]:
         with served(scene):  # the others run meanwhile
             _start_commands(scene)
             _start_roles(scene, stack, here)
-            poll(PATIENCE_SECONDS, lambda: f"{MARK} good" in polled(scene), "a first good poll")
+            poll(PATIENCE_SECONDS, lambda: "" in polled(scene).get(f"{MARK} good", ()), "a first good poll")
             here.do(lambda: simulator.jobs.create("ASR", state="Failed", error=("E.Code", "words")))
         stop_demo(scene)
         scene.wait()

@@ -102,9 +102,8 @@ def _ended(
         {"id": target_id, "series": BY_HOUR, "start": window_start},
     )
     counts = {(job_type, state): number for job_type, state, number in rows}
-    return zeros | {
-        key: number for key, number in counts.items() if key in zeros or key[1] in {state for _, state in zeros}
-    }
+    ended_states = {state for _, state in zeros}
+    return zeros | {key: number for key, number in counts.items() if key[1] in ended_states}
 
 
 def _failed_recent(

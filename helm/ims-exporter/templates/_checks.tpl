@@ -44,6 +44,17 @@
 {{- fail (printf "prometheusRule.selector: not every series that the rules read has the label %s; choose a label of the scrape target, such as namespace, cluster or job" .) }}
 {{- end }}
 {{- end }}
+{{- /* The common subset of all versions of Prometheus, as the command `rules` checks it; helm itself uses RE2. */}}
+{{- range regexFindAll "[=!]~\"[^\"\n]*\"" $.Values.prometheusRule.selector -1 }}
+{{- $quoted := regexReplaceAll "^[=!]~" . "" }}
+{{- if not (regexMatch "^\"([^\\\\]|\\\\[\\\\nrt])*\"$" $quoted) }}
+{{- fail (printf "prometheusRule.selector: %s is not a string of PromQL: write a backslash as \\\\" $quoted) }}
+{{- end }}
+{{- $pattern := fromJson (printf "{\"pattern\": %s}" $quoted) | dig "pattern" "" }}
+{{- if or (gt (len $pattern) 1000) (contains "(?<" $pattern) (not (regexMatch (printf "%s|" $pattern) "")) }}
+{{- fail (printf "prometheusRule.selector: %s is not a regular expression that all versions of Prometheus accept" $quoted) }}
+{{- end }}
+{{- end }}
 {{- with .credentials }}
 {{- $ways := list }}
 {{- range $name, $value := dict "existingSecret" .existingSecret "fileSecret" .fileSecret "accessKeyId" .accessKeyId "ecsRole" .ecsRole "rrsa.roleName" .rrsa.roleName "rrsa.roleArn" .rrsa.roleArn }}
