@@ -128,9 +128,9 @@ def test_everything_has_happened(scene: Scene) -> None:
 
 
 def test_the_service_was_told(scene: Scene) -> None:
-    """Service, proxy, metadata and STS have received or sent their secrets, so there were secrets to print."""
+    """Service, proxy and STS have received or sent their secrets, so there were secrets to print."""
     heads = "".join(scene.service.heads).encode()
     told = scene.watch.found(heads)
 
-    assert {"security token", "metadata token", "proxy password", "URI path", "URI query", "STS token"} <= told
+    assert {"security token", "proxy password", "URI path", "URI query", "STS token"} <= told
     assert {name for name in told if name.startswith("signature")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import threading
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ from exporter.ims.credentials.source import AccessKey, credential_source
 from exporter.ims.http import Network
 from exporter.ims.proxies import Proxies, Proxy, proxies_of
 from exporter.jobs.target import Credentials
+from exporter.logs import configure_logging
 from tests.support.dead_endpoint import dead_endpoint
+from tests.support.logging_state import restored_logging
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -256,3 +259,20 @@ def test_a_byte_order_mark(empty: dict[str, str], tmp_path: Path, name: str) -> 
     path = written(tmp_path, name, "\ufeff" + (json.dumps(CLI) if name.endswith("json") else INI))
 
     assert f"{path} begins with a byte order mark (BOM): save it as UTF-8 without one" in str(refusal_of(empty))
+
+
+def test_metadata_show_no_secret(tmp_path: Path) -> None:
+    """Neither the token of the metadata service nor a key in its answer is in the error or in the log."""
+    key = {"AccessKeyId": "STS.1", "AccessKeySecret": CANARY, "SecurityToken": CANARY, "Code": "Failure"}
+    network = Metadata({"token": CANARY, "reader": json.dumps(key)})
+    environ = {"HOME": str(tmp_path), "ALIBABA_CLOUD_ECS_METADATA": "reader"}
+    stream = io.StringIO()
+
+    with restored_logging():
+        configure_logging("debug", "logfmt", stream)
+        with pytest.raises(NoCredentialsError) as refused:
+            asyncio.run(credential_source(None, environ, network).current())
+
+    assert "the RAM role reader of the ECS instance failed (" in str(refused.value)
+    assert len(network.asked) > 1
+    assert CANARY not in str(refused.value) + stream.getvalue()
