@@ -97,6 +97,9 @@ class Reload:
                 hint = "the previous configuration stays active"
                 log.error("reload", outcome="refused", error=str(error), hint=hint)  # noqa: TRY400 - no bug of the exporter
                 raise
+            except Exception:
+                self.is_successful = False
+                raise
             finally:
                 self._notify(READY)
             self.is_successful = True
@@ -112,6 +115,8 @@ class Reload:
                 await self()
             except ExporterError:
                 continue  # it is in the log and in the metrics
+            except Exception as error:  # noqa: BLE001 - a bug must not end the reloads that follow
+                structlog.get_logger().exception("background", task="reload", error=str(error))
 
 
 def _of_all_targets(settings: Settings) -> dict[str, object]:

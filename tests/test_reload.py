@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from exporter.config.load import load_settings
 from exporter.errors import SettingsError
 from exporter.jobs.snapshot import PollKey
-from exporter.reload import plan_reload
+from exporter.reload import Reload, plan_reload
 
 if TYPE_CHECKING:
     from exporter.config.settings import Settings
@@ -80,3 +82,28 @@ def test_a_change_that_takes_a_restart() -> None:
 
     with pytest.raises(SettingsError, match=r"^a change of lease_seconds, log_level takes a restart$"):
         plan_reload(old, new, old.polled_targets)
+
+
+def test_a_bug_does_not_end_the_reloads() -> None:
+    """After an error that nobody foresaw the metric says that the reload failed, and the next signal reloads again."""
+    loads: list[None] = []
+
+    def load() -> Settings:
+        loads.append(None)
+        raise RuntimeError("a bug")
+
+    async def apply(_: Settings) -> None:
+        pass
+
+    async def scenario() -> Reload:
+        reload, hangup = Reload(load, apply, time.time), asyncio.Event()
+        reloading = asyncio.create_task(reload.on(hangup))
+        for _ in range(2):
+            hangup.set()
+            await asyncio.sleep(0.01)
+        reloading.cancel()
+        return reload
+
+    reload = asyncio.run(scenario())
+
+    assert (len(loads), reload.is_successful) == (2, False)
