@@ -55,6 +55,7 @@ def test_first_polls_are_spread(interval: float, pause: float, monkeypatch: pyte
 
 
 CHANGES: dict[str, object] = {
+    "duration_histograms": False,
     "lease_name": "other",
     "lease_seconds": 60.0,
     "ledger_path": "other.db",
