@@ -98,6 +98,9 @@ class Thresholds:
     throttled_ratio: float = _ratio(0.2, "maximum share of throttled API requests")
     throttled_window_seconds: int = _whole(300, "window of that share")
     throttled_for_seconds: int = _for(120, "how long the share must exceed the maximum")
+    late_jobs: int = _whole(1, "minimum number of late jobs within late_window_seconds")
+    late_window_seconds: int = _whole(480, "window of late jobs; at least two poll intervals")
+    incomplete_window_seconds: int = _whole(480, "window of what was not read; at least two poll intervals")
     survey_stuck_seconds: int = _whole(HOUR, "maximum time without progress of an incomplete survey")
 
     exporter_down_for_seconds: int = _for(180, "how long scrapes of an exporter must fail; longer than a restart")
