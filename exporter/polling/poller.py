@@ -16,11 +16,12 @@ from exporter.jobs.count_history import extended
 from exporter.jobs.labels import UNKNOWN
 from exporter.jobs.snapshot import TargetView
 from exporter.jobs.states import FAILED, FINISHED
-from exporter.polling.ledger.counting import Reasons
+from exporter.polling.ledger.counting import Reasons, is_given_up
 from exporter.polling.observe import observe
 from exporter.polling.pagination import Labels
 from exporter.polling.reading import Reader
 from exporter.polling.reconcile import MAX_LAG_SECONDS, reconcile
+from exporter.polling.records import Reason
 from exporter.threads import to_thread_shielded
 
 if TYPE_CHECKING:
@@ -253,19 +254,22 @@ class Poller:
         self._log.error("poll", **fields, duration_seconds=round(seconds, 3), exc_info=None if is_ours else error)
 
     def _log_failures(self, known: Known, outcome: Outcome, reasons: Reasons) -> None:
-        """Logs each failure once: as soon as its reason is known, or right away if it never will be."""
-        owed = {job.job_id: job.job_type for job in known.owed}
+        """Logs each failure once: as soon as its reason is known, or once it is given up."""
+        given_up = {job.job_id for job in known.owed if is_given_up(job, reasons, outcome.started_at)}
         failed = {row.job_id: row for row in outcome.ended if row.job_state == FAILED}
-        for job_id, job_type in {**owed, **{job_id: row.job_type for job_id, row in failed.items()}}.items():
+        types = {job.job_id: job.job_type for job in known.owed} | {key: row.job_type for key, row in failed.items()}
+        for job_id, job_type in types.items():
             row = failed.get(job_id)
             reason = (row.reason if row else None) or reasons.known.get(job_id)
-            if reason or (row and not reasons.may_ask):
+            if reason is None and (job_id in given_up or (row and not reasons.may_ask)):
+                reason = Reason(UNKNOWN)
+            if reason:
                 self._log.warning(
                     "job_failed",
                     job_id=job_id,
                     job_type=job_type,
-                    error_code=reason.error_code if reason else UNKNOWN,
-                    error_message=reason.error_message if reason else "",
+                    error_code=reason.error_code,
+                    error_message=reason.error_message,
                 )
 
     def _log_lateness(self, outcome: Outcome) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.rules.promql import all_of, any_of, duration, increase
-from exporter.rules.recordings import AN_HOUR, FAILED, FAST, RECENT, SLOW, ended_jobs
+from exporter.rules.promql import all_of, any_of, duration
+from exporter.rules.recordings import AN_HOUR, FAILED, FAST, NOTICED, RECENT, SLOW, failed_unscraped
 from exporter.rules.rule import COUNT, JOBS, Alert, Severity
 
 if TYPE_CHECKING:
     from exporter.rules.promql import Series
     from exporter.rules.thresholds import Thresholds
+
+NOTICED_BEFORE_SECONDS = 1800
+"""How long before its error code is known a failure may have been noticed: 15 minutes, and the window of the codes."""
 
 RATIO = "ims_jobs_ended:failure_ratio_"
 INCREASE = "ims_jobs_ended:increase_"
@@ -31,16 +34,18 @@ def failure_rules(limits: Thresholds, series: Series) -> list[Alert]:
 
 
 def failed(limits: Thresholds, series: Series) -> Alert:
-    """Fires on every new failure, also on one found after an outage; resolves one window after the last failure."""
-    failures = increase(ended_jobs(series, FAILED), limits.failed_window_seconds, limits.catchup_seconds)
+    """Fires on every failure that is noticed, or was noticed while Prometheus was away; resolves by itself."""
     return Alert(
         name="ImsJobFailed",
         severity="warning",
-        expr=f"{failures} >= {limits.failed_jobs}",
+        expr=any_of(
+            f"{series(NOTICED)} >= {limits.failed_jobs}",
+            f"({failed_unscraped(limits, series)}) >= {limits.failed_jobs}",
+        ),
         summary="IMS jobs failed.",
         description=(
-            f"{COUNT} {JOBS} failed during the last {duration(limits.failed_window_seconds)} "
-            "or during an outage of the exporter. The /failures page of the exporter lists them."
+            f"{COUNT} {JOBS} failed: the exporter noticed them during the last minutes, or while Prometheus did not "
+            "scrape it. The /failures page of the exporter lists them."
         ),
     )
 
@@ -54,6 +59,7 @@ def failure_ratio(name: str, severity: Severity, ratio: float, limits: Threshold
             f"{series(RATIO + RECENT)} > {ratio}",
             f"sum without (job_state) ({series(INCREASE + RECENT, FAILED)}) >= {limits.failure_ratio_failed}",
             f"sum without (job_state) ({series(INCREASE + AN_HOUR)}) >= {limits.failure_ratio_jobs}",
+            _noticed_within(limits.failure_ratio_window_seconds, series),
         ),
         summary="IMS job failure ratio is high." if severity == "warning" else "IMS job failure ratio is critical.",
         description=(
@@ -88,7 +94,10 @@ def failure_budget_burn(limits: Thresholds, series: Series) -> Alert:
 
 
 def reason_dominates(limits: Thresholds, series: Series) -> Alert:
-    """Fires while enough jobs fail and most of them have the same known error code."""
+    """Fires while enough failures get an error code and most of them get the same known one.
+
+    A failure is counted by error code once its code is known, up to 15 minutes after it was noticed.
+    """
     failures = "ims_job_failures:increase_recent"
     of_code = series(failures, 'error_code!~"unknown|other"')
     return Alert(
@@ -97,12 +106,13 @@ def reason_dominates(limits: Thresholds, series: Series) -> Alert:
         expr=all_of(
             f"{of_code}\n/ ignoring (error_code) group_left\n"
             f"sum without (error_code) ({series(failures)}) >= {limits.reason_ratio}",
-            f"{of_code} >= {limits.reason_jobs}",
+            f"{of_code} >= {limits.reason_jobs}\nand ignoring (error_code) "
+            + _noticed_within(NOTICED_BEFORE_SECONDS, series),
         ),
         summary="Most IMS job failures have the same error code.",
         description=(
-            f"{{{{ $value | humanizePercentage }}}} of the {JOBS} that failed during the last "
-            f"{duration(limits.failed_window_seconds)} failed with error code {{{{ $labels.error_code }}}} "
+            f"{{{{ $value | humanizePercentage }}}} of the failed {JOBS} whose error code became known during the last "
+            f"{duration(limits.failed_window_seconds)} have error code {{{{ $labels.error_code }}}} "
             f"(threshold: {_percent(limits.reason_ratio)})."
         ),
         further_labels=("error_code",),
@@ -116,7 +126,13 @@ def _burns(window: str, factor: float, limits: Thresholds, series: Series) -> st
         f"{series(RATIO + RECENT)} > {ratio}",
         f"sum without (job_state) ({series(INCREASE + window, FAILED)}) >= {limits.failure_ratio_failed}",
         f"sum without (job_state) ({series(INCREASE + window)}) >= {limits.failure_ratio_jobs}",
+        _noticed_within(limits.failure_ratio_window_seconds, series),
     )
+
+
+def _noticed_within(seconds: int, series: Series) -> str:
+    """Returns the job types of which a failure was noticed; a counter also grows when another replica returns."""
+    return f"max_over_time({series(NOTICED)}[{duration(seconds)}]) > 0"
 
 
 def _percent(ratio: float) -> str:

@@ -49,9 +49,9 @@ def highest(expr: str, *labels: str) -> str:
     return f"max {without(*labels)} ({expr})"
 
 
-def lowest(expr: str) -> str:
-    """Returns the minimum over replicas."""
-    return f"min {without()} ({expr})"
+def lowest(expr: str, *labels: str) -> str:
+    """Returns the minimum over replicas, and over these labels."""
+    return f"min {without(*labels)} ({expr})"
 
 
 def last_known(series: str, gap_seconds: int) -> str:

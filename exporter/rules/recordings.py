@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from exporter.jobs import states
 from exporter.jobs.kinds import KINDS
+from exporter.jobs.snapshot import NOTICED_WINDOWS
 from exporter.rules.promql import Counter, any_of, duration, highest, increase, last_known, lowest
 from exporter.rules.rule import Recording
 from exporter.rules.thresholds import HOUR
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
 FAILED = f'job_state="{states.FAILED}"'
 """The matcher of failed jobs."""
+UNKNOWN_TYPE = 'job_type!~"{}"'.format("|".join(name for kind in KINDS.values() for name in kind.known_types))
+"""The matcher of job types that no job kind declares."""
+NOTICED_WINDOW = f'window="{NOTICED_WINDOWS[0][0]}"'
 
 ENDED, FAILURES = "ims_jobs_ended:total", "ims_job_failures:total"
+NOTICED, RETURNED = "ims_jobs:failed_noticed", "ims_exporter_target:returned"
 WAITING, FINISHED, OLDEST_OPEN = "ims_jobs:waiting", "ims_jobs:finished", "ims_jobs:oldest_open"
 RECENT, AN_HOUR, FAST, SLOW = "recent", "hour", "burn_fast", "burn_slow"
 """The windows over which increases and ratios are recorded."""
@@ -36,6 +41,8 @@ def job_recordings(limits: Thresholds, series: Series) -> list[Recording]:
     return [
         Recording(ENDED, highest(series("ims_jobs_ended_total"))),
         Recording(FAILURES, highest(series("ims_job_failures_total"))),
+        _noticed(limits, series),
+        _returned(limits, series),
         *(recording for name, seconds in windows.items() for recording in _window(name, seconds, limits, series)),
         _error_codes(limits, series),
         Recording(WAITING, last_known(waiting, limits.gap_seconds)),
@@ -53,15 +60,33 @@ def target_recordings(limits: Thresholds, series: Series) -> list[Recording]:
     ]
 
 
-def ended_jobs(series: Series, *matchers: str) -> Counter:
+def ended_jobs(series: Series) -> Counter:
     """Returns the counter of ended jobs; only unknown job types start late, the known ones are exported at zero."""
-    known = "|".join(job_type for kind in KINDS.values() for job_type in kind.known_types)
     return Counter(
-        raw=series("ims_jobs_ended_total", *matchers),
-        recorded=series(ENDED, *matchers),
-        recorded_late=series(ENDED, *matchers, f'job_type!~"{known}"'),
+        raw=series("ims_jobs_ended_total"),
+        recorded=series(ENDED),
+        recorded_late=series(ENDED, UNKNOWN_TYPE),
         late_labels="job_type, job_state",
     )
+
+
+def failed_unscraped(limits: Thresholds, series: Series) -> str:
+    """Returns how many jobs failed while Prometheus did not scrape a target, for one window after its return.
+
+    The exporter shows a new failure for some minutes only, so a failure during a longer absence of Prometheus is known
+    by the counters alone: their values now, less their last values before the absence. An unknown job type that was
+    not there before has failed as often as its series says.
+    """
+    window, absence = duration(limits.failed_window_seconds), duration(limits.absence_seconds)
+
+    def now_and_before(*matchers: str) -> tuple[str, str]:
+        ended = series(ENDED, FAILED, *matchers)
+        now = f"last_over_time({ended}[{duration(limits.gap_seconds)}])"
+        return now, f"last_over_time({ended}[{absence}] offset {window})"
+
+    grown, new = "{} - {}".format(*now_and_before()), "{} unless {}".format(*now_and_before(UNKNOWN_TYPE))
+    returned = f"last_over_time({series(RETURNED)}[{window}])"
+    return f"sum without (job_state) ({grown} or ({new}))\nand ignoring (job_type) {returned}"
 
 
 def _window(name: str, seconds: int, limits: Thresholds, series: Series) -> list[Recording]:
@@ -84,6 +109,30 @@ def _error_codes(limits: Thresholds, series: Series) -> Recording:
     )
     failed = increase(failures, limits.failed_window_seconds, limits.catchup_seconds)
     return Recording("ims_job_failures:increase_recent", failed)
+
+
+def _noticed(limits: Thresholds, series: Series) -> Recording:
+    """Returns the number of failures that every replica that shows the target has noticed lately.
+
+    The minimum over replicas: a replica with a ledger of its own that returns after hours has news that is old. Each
+    replica's value is held for a while, so that replicas whose polls are minutes apart agree. During a gap, such as a
+    restart, the last value counts.
+    """
+    noticed = series("ims_jobs_failed_noticed", NOTICED_WINDOW)
+    held = f"max_over_time({noticed}[{duration(limits.failed_overlap_seconds)}]) and {noticed}"
+    last = f"last_over_time({noticed}[{duration(limits.gap_seconds)}])"
+    return Recording(NOTICED, any_of(lowest(held, "window"), lowest(last, "window")))
+
+
+def _returned(limits: Thresholds, series: Series) -> Recording:
+    """Returns the targets that are scraped again after an absence that is longer than a gap; at their return only."""
+    up = series("ims_exporter_target_up")
+    gap, absence = duration(limits.gap_seconds), duration(limits.absence_seconds)
+    return Recording(
+        RETURNED,
+        f"{highest(up)}\nunless {highest(f'last_over_time({up}[{gap}] offset 1m)')}\n"
+        f"and {highest(f'last_over_time({up}[{absence}] offset {gap})')}",
+    )
 
 
 def _oldest_open(limits: Thresholds, series: Series) -> Recording:

@@ -1,4 +1,4 @@
-"""The alerts about the polls of a target: failing, rejected, throttled, stale, surveys without progress."""
+"""The alerts about the polls of a target: failing, rejected, throttled, stale, late, incomplete, stuck surveys."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def target_rules(limits: Thresholds, series: Series) -> list[Alert]:
         data_stale(limits, series),
         survey_stuck(limits, series),
         catchup_truncated(limits, series),
+        lists_late(limits, series),
+        counts_incomplete(limits, series),
     ]
 
 
@@ -161,6 +163,48 @@ def catchup_truncated(limits: Thresholds, series: Series) -> Alert:
         description=(
             f"The exporter did not poll {TARGET} for longer than its lookback. Jobs that ended before the lookback are "
             "not in the counters. The alert resolves with the next complete survey."
+        ),
+        dashboard=EXPORTER_DASHBOARD,
+    )
+
+
+def lists_late(limits: Thresholds, series: Series) -> Alert:
+    """Fires while the lists of IMS show jobs later than two successive polls overlap."""
+    window = duration(limits.late_window_seconds)
+    late = highest(f"increase({series('ims_exporter_late_jobs_total')}[{window}])")
+    return Alert(
+        name="ImsExporterListsLate",
+        severity="warning",
+        expr=f"ceil({late}) >= {limits.late_jobs}",
+        summary="IMS job lists are late.",
+        description=(
+            f"During the last {window}, IMS listed about {COUNT} job(s) of {TARGET} for the first time minutes after "
+            "their creation. Lists that are up to 15 minutes late lose nothing; beyond that, jobs can be missed."
+        ),
+        dashboard=EXPORTER_DASHBOARD,
+    )
+
+
+def counts_incomplete(limits: Thresholds, series: Series) -> Alert:
+    """Fires while a poll or a survey of a target leaves something out: a page gap, a row, or all beyond its budget."""
+    window = duration(limits.incomplete_window_seconds)
+    causes = {
+        "page gap": ("ims_exporter_gaps_given_up_total", ()),
+        "budget": ("ims_exporter_budget_exceeded_total", ("work",)),
+        "unreadable row": ("ims_exporter_rows_skipped_total", ("reason",)),
+    }
+    grown = (
+        f'label_replace({highest(f"increase({series(metric)}[{window}])", *labels)} > 0, "cause", "{cause}", "", "")'
+        for cause, (metric, labels) in causes.items()
+    )
+    return Alert(
+        name="ImsExporterCountsIncomplete",
+        severity="warning",
+        expr=any_of(*grown),
+        summary="IMS exporter could not read everything.",
+        description=(
+            f"During the last {window}, polls or surveys of {TARGET} left something out about {COUNT} time(s) "
+            "(cause: {{ $labels.cause }}). Counts of its jobs may be too low."
         ),
         dashboard=EXPORTER_DASHBOARD,
     )

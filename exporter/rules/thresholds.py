@@ -53,8 +53,11 @@ class Thresholds:
     catchup_seconds: int = _whole(DAY, "how far back the rules look for a counter's value before an outage")
     gap_seconds: int = _whole(300, "maximum gap in the series, as in a restart, across which alerts keep their state")
 
-    failed_jobs: int = _whole(1, "minimum number of failed jobs within failed_window_seconds")
-    failed_window_seconds: int = _whole(480, "window of failed jobs and of their error codes")
+    absence_seconds: int = _whole(3 * DAY, "maximum absence of Prometheus after which failed jobs are still found")
+
+    failed_jobs: int = _whole(1, "minimum number of failed jobs that the exporter has noticed within 5 minutes")
+    failed_overlap_seconds: int = _whole(210, "how long a noticed failure is held; at least two poll intervals")
+    failed_window_seconds: int = _whole(480, "window of error codes, and of failures in an absence of Prometheus")
 
     failure_ratio: float = _ratio(0.1, "failure ratio above which the warning fires")
     failure_ratio_critical: float = _ratio(0.5, "failure ratio above which the critical alert fires")
@@ -95,6 +98,9 @@ class Thresholds:
     throttled_ratio: float = _ratio(0.2, "maximum share of throttled API requests")
     throttled_window_seconds: int = _whole(300, "window of that share")
     throttled_for_seconds: int = _for(120, "how long the share must exceed the maximum")
+    late_jobs: int = _whole(1, "minimum number of late jobs within late_window_seconds")
+    late_window_seconds: int = _whole(480, "window of late jobs; at least two poll intervals")
+    incomplete_window_seconds: int = _whole(480, "window of what was not read; at least two poll intervals")
     survey_stuck_seconds: int = _whole(HOUR, "maximum time without progress of an incomplete survey")
 
     exporter_down_for_seconds: int = _for(180, "how long scrapes of an exporter must fail; longer than a restart")

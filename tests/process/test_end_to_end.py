@@ -33,7 +33,9 @@ SIMULATOR = [sys.executable, "-m", "exporter.simulator", "--no-workload", "--lis
 EXPORTER = [sys.executable, "-m", "exporter", "run"]
 SIMULATOR_LISTENS = re.compile(r"simulated IMS endpoint: http://127\.0\.0\.1:(\d+)")
 EXPORTER_LISTENS = re.compile(r"event=listening url=http://127\.0\.0\.1:([1-9]\d*)")
-QUICK = Thresholds(failed_window_seconds=10)
+NOTICED_SECONDS = 300
+"""Time for which the exporter shows a new failure."""
+QUICK = Thresholds(failed_window_seconds=10, failed_overlap_seconds=1)
 FAILED = 'ims_jobs_ended_total{job_type="ASR",job_state="Failed"}'
 PATIENCE_SECONDS = 120.0
 
@@ -97,7 +99,8 @@ class Stack:
 
     def wait_for_pager(self, status: str, number: int) -> dict[str, Any]:
         """Waits for this number of alerts of a status, and returns the last one."""
-        poll(PATIENCE_SECONDS, lambda: len(self.pager.told(status)) >= number, f"{number} alert(s) {status}")
+        patience = PATIENCE_SECONDS + (NOTICED_SECONDS if status == "resolved" else 0)
+        poll(patience, lambda: len(self.pager.told(status)) >= number, f"{number} alert(s) {status}")
         return self.pager.told(status)[-1]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +14,8 @@ from tests.support.repository import ROOT
 CATALOGUE = ROOT / "tests" / "rules" / "incidents"
 WHERE = 'account="prod",region_id="cn-shanghai",job_kind="smart"'
 SCRAPED = 'instance="{pod}:9912",pod="{pod}",namespace="media",job="ims"'
+TARGET_LABELS = ("account", "region_id", "job_kind")
+NOTATION = re.compile(r"(_|stale|-?[\d.]+)([+-][\d.]+)?(?:x(\d+))?")
 ASR = 'job_type="ASR"'
 
 HEALTHY: dict[str, tuple[float, float, bool]] = {
@@ -99,12 +103,92 @@ def played(incident: Incident) -> dict[str, str]:
     given = {full(name): values for name, values in incident.series.items()}
     pods = incident.pods or {"p-1": [0, incident.lasts]}
     healthy = HEALTHY | (BUSY if incident.busy else {})
-    return {
+    series = {
         full(name, pod): values(incident, shape, *span)
         for pod, span in pods.items()
         for name, shape in healthy.items()
         if full(name, pod) not in given
     } | given
+    return noticed(incident, series) | series
+
+
+def noticed(incident: Incident, series: dict[str, str]) -> dict[str, str]:
+    """Returns what exporters would show as `ims_jobs_failed_noticed`: what their counters grew by in five minutes.
+
+    An exporter with the ledger of an earlier one has noticed what failed in between. What a counter starts with is
+    history, unless its target was there before it.
+    """
+    counters = {name: expanded(text) for name, text in series.items() if is_failed(name)}
+    seen = {
+        tuple(labels_of(name)[label] for label in (*TARGET_LABELS, "pod", "job")): first(expanded(text))
+        for name, text in series.items()
+        if name.startswith("ims_exporter_target_up{")
+    }
+    shown = {}
+    for name, counts in counters.items():
+        labels = labels_of(name)
+        start = first(counts)
+        history = earlier(name, counters, start)
+        known_from = seen.get(tuple(labels[label] for label in (*TARGET_LABELS, "pod", "job")), start)
+        before = 0.0 if known_from < start else None
+        news: list[int] = []
+        for count in (*history, *counts[len(history) :]):
+            news.append(0 if count is None or before is None else max(0, math.floor(count) - math.floor(before)))
+            before = before if count is None else count
+        steps = max(1, 5 // incident.interval)
+        labels = {**labels, "window": "5m"}
+        inner = ",".join(f'{label}="{labels[label]}"' for label in sorted(labels) if label != "job_state")
+        shown[f"ims_jobs_failed_noticed{{{inner}}}"] = " ".join(
+            "stale" if count is None else f"{sum(news[max(0, at - steps + 1) : at + 1])}"
+            for at, count in enumerate(counts)
+        )
+    return shown
+
+
+def earlier(name: str, counters: dict[str, list[float | None]], start: int) -> list[float | None]:
+    """Returns the values of the same counter of an exporter that was gone before this one came, if any."""
+    found: list[float | None] = []
+    for other, counts in counters.items():
+        if core(other) == core(name) and other != name and last(counts) < start:
+            found += [None] * (first(counts) - len(found)) + counts[max(len(found), first(counts)) : last(counts) + 1]
+    return found
+
+
+def is_failed(name: str) -> bool:
+    """Returns whether a series counts failed jobs."""
+    return name.startswith("ims_jobs_ended_total{") and 'job_state="Failed"' in name
+
+
+def labels_of(name: str) -> dict[str, str]:
+    """Returns the labels of a series."""
+    return dict(re.findall(r'(\w+)="([^"]*)"', name))
+
+
+def core(name: str) -> dict[str, str]:
+    """Returns the labels of a series without those of its scrape."""
+    return {label: value for label, value in labels_of(name).items() if label not in {"instance", "pod", "job"}}
+
+
+def first(counts: list[float | None]) -> int:
+    """Returns when a series begins."""
+    return next((at for at, count in enumerate(counts) if count is not None), len(counts))
+
+
+def last(counts: list[float | None]) -> int:
+    """Returns when a series has its last value."""
+    return max((at for at, count in enumerate(counts) if count is not None), default=-1)
+
+
+def expanded(text: str) -> list[float | None]:
+    """Returns the values of a series in promtool's notation, None for what is missing."""
+    found: list[float | None] = []
+    for token in text.split():
+        value, growth, times = NOTATION.fullmatch(token).groups()  # type: ignore[union-attr] # the catalogue is ours
+        if value in {"_", "stale"}:
+            found += [None] * int(times or 1)
+        else:
+            found += [float(value) + float(growth or 0) * step for step in range(int(times or 0) + 1)]
+    return found
 
 
 def full(name: str, pod: str = "p-1") -> str:

@@ -274,6 +274,34 @@ def process() -> list[Panel]:
                 "Failed polls": f"round({total(BY_TARGET, own_increase('ims_exporter_poll_failures_total'))})",
             },
         ),
+        graph(
+            About(
+                "Lateness of the lists",
+                "How late IMS has listed jobs lately. Up to 15 minutes lose nothing; polls read further back then.",
+                "s",
+                12,
+                6,
+                alerts=("ImsExporterListsLate",),
+            ),
+            Query(value("ims_exporter_list_lag_seconds"), TARGET),
+        ),
+        columns(
+            About(
+                "Not read",
+                "Within the time range: jobs that were listed late, page gaps given up, polls and surveys cut short by "
+                "their budget, and rows that could not be read.",
+                "short",
+                12,
+                6,
+                alerts=("ImsExporterListsLate", "ImsExporterCountsIncomplete"),
+            ),
+            {
+                "Late jobs": f"round({total(BY_TARGET, own_increase('ims_exporter_late_jobs_total'))})",
+                "Page gaps": f"round({total(BY_TARGET, own_increase('ims_exporter_gaps_given_up_total'))})",
+                "Budget exceeded": f"round({total(BY_TARGET, own_increase('ims_exporter_budget_exceeded_total'))})",
+                "Rows skipped": f"round({total(BY_TARGET, own_increase('ims_exporter_rows_skipped_total'))})",
+            },
+        ),
         columns(
             About(
                 "Exporters",

@@ -195,7 +195,7 @@ def _settle_reasons(
     labels = _codes(db, target_id)
     for job in owed:
         reason = reasons.known.get(job.job_id)
-        if reason is None and reasons.may_ask and now - job.noticed_at < REASON_OWED_SECONDS:
+        if reason is None and not is_given_up(job, reasons, now):
             if job.job_id in reasons.asked:
                 db.execute(
                     "UPDATE owed_reason SET tries = tries + 1 WHERE target_id = ? AND job_id = ?",
@@ -209,6 +209,11 @@ def _settle_reasons(
         )
         db.execute("DELETE FROM owed_reason WHERE target_id = ? AND job_id = ?", (target_id, job.job_id))
         add_to_counter(db, target_id, "failures", [(job.job_type, labels.bounded(code))])
+
+
+def is_given_up(job: OwedReason, reasons: Reasons, now: int) -> bool:
+    """Returns whether the reason of a failure is not asked for any more, if it is not known by now."""
+    return not reasons.may_ask or now - job.noticed_at >= REASON_OWED_SECONDS
 
 
 def _codes(db: sqlite3.Connection, target_id: int) -> LabelSet:
