@@ -53,7 +53,7 @@ def check_alive(started: Exporter, limit: MemoryLimit) -> None:
     log = started.log.read_text()
     assert started.process.poll() is None, log[-2000:]
     assert "Traceback" not in log
-    assert len(log) < 100_000
+    assert sum(len(line) for line in log.splitlines() if '"event": "poll"' not in line) < 20_000
     assert limit.peak_bytes < MAX_USAGE * chart_limit_bytes(), f"{limit.peak_bytes / 2**20:.0f} MiB"
 
 
@@ -110,34 +110,46 @@ def test_memory_without_tls(tmp_path: Path) -> None:
     assert statuses == [200, 200, 200]
 
 
+async def seconds_of(address: tuple[str, int], path: str) -> float:
+    """Returns the seconds that a request takes, on a connection of its own."""
+    started = time.monotonic()
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    assert b" 200 " in (await reader.read())[:20]
+    writer.close()
+    return time.monotonic() - started
+
+
 @pytest.mark.parametrize("path", ["/", "/failures", "/metrics"])
 def test_large_responses_do_not_delay_probes(path: str, tmp_path: Path) -> None:
-    """While 20 clients load a page of 300 targets without a pause, half of the probes are answered within 50 ms."""
+    """While 20 clients load a page of 300 targets without a pause, half of the probes are answered within 50 ms.
+
+    More is allowed on a machine that is too busy to answer a probe at once without these clients.
+    """
     (tmp_path / "config.yml").write_text(yaml.safe_dump({"targets": TARGETS}))
     env = environment(tmp_path, config=tmp_path / "config.yml", poll_interval_seconds=60)
 
-    async def load(url: str) -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
-            while True:
-                assert (await http.get(f"{url}{path}", headers={"Accept-Encoding": "identity"})).status_code == 200
+    async def load(address: tuple[str, int]) -> None:
+        while True:
+            await seconds_of(address, path)
 
-    async def probe(address: tuple[str, int]) -> float:
-        url = f"http://127.0.0.1:{address[1]}"
-        clients = [asyncio.create_task(load(url)) for _ in range(20)]
+    async def median_of_probes(address: tuple[str, int]) -> float:
         seconds = []
-        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
-            await http.get(f"{url}/livez")
-            for _ in range(40):
-                started = time.monotonic()
-                await http.get(f"{url}/livez")
-                seconds.append(time.monotonic() - started)
-                await asyncio.sleep(0.05)
+        for _ in range(40):
+            seconds.append(await seconds_of(address, "/livez"))
+            await asyncio.sleep(0.05)
+        return statistics.median(seconds)
+
+    async def measure(address: tuple[str, int]) -> tuple[float, float]:
+        before = await median_of_probes(address)
+        clients = [asyncio.create_task(load(address)) for _ in range(20)]
+        during = await median_of_probes(address)
         for each in clients:
             each.cancel()
         await asyncio.gather(*clients, return_exceptions=True)
-        return statistics.median(seconds)
+        return before, during
 
     with exporter(env, tmp_path / "log") as started:
-        median = asyncio.run(probe(address_of(started)))
+        before, during = asyncio.run(measure(address_of(started)))
 
-    assert median < MAX_MEDIAN_SECONDS
+    assert during < MAX_MEDIAN_SECONDS + 5 * before, (before, during)
