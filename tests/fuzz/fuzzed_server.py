@@ -47,11 +47,16 @@ async def refuse_to_reload() -> None:
 
 
 @contextmanager
-def fuzzed_server(*, refuses_reloads: bool = False) -> Iterator[tuple[PageServer, Errors]]:
+def fuzzed_server(*, refuses_reloads: bool = False, web_config_file: str = "") -> Iterator[tuple[PageServer, Errors]]:
     """Yields a running server, and the list of its errors, which must stay empty."""
     errors = Errors()
     server = PageServer(
-        VIEWS, PAGE_SETTINGS, NOW, limits=LIMITS, reload=refuse_to_reload if refuses_reloads else reload
+        VIEWS,
+        PAGE_SETTINGS,
+        NOW,
+        limits=LIMITS,
+        reload=refuse_to_reload if refuses_reloads else reload,
+        web_config_file=web_config_file,
     )
     logging.root.addHandler(errors)
     try:

@@ -104,6 +104,15 @@ HEADERS = (
     "Content-Encoding: gzip",
     "Expect: 100-continue",
     "Expect: x",
+    "Expect: \udcff",
+    "Expect: 100-continue\r\nExpect: \udc80",
+    "Authorization: Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==",
+    "Authorization: Basic YWxpY2U6d3Jvbmc=",
+    "Authorization: Basic \udcff",
+    "Authorization: Digest x",
+    "Origin: http://a",
+    "Origin: http://[",
+    "Sec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site",
     "Accept: application/json",
     "Accept: application/json;q=nan, text/html;q=inf",
     "Accept: ;;q=,=",
@@ -171,7 +180,7 @@ def _line(method: str, path: str, query: list[tuple[str, str]], version: str) ->
 
 
 def _request(line: str, headers: list[str], body: str) -> bytes:
-    return "\r\n".join((line, *headers, "", body)).encode()
+    return "\r\n".join((line, *headers, "", body)).encode("utf-8", "surrogateescape")
 
 
 LINES = st.builds(

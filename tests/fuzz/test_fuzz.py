@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.property
 
 SEED = 1
-INPUTS = {"wire": 200, "polls": 30, "settings": 150, "web-config": 150, "http": 150, "openapi": 100}
+INPUTS = {"wire": 200, "polls": 30, "settings": 150, "web-config": 150, "http": 150, "https": 100, "openapi": 100}
 
 
 @contextmanager

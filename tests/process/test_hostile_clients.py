@@ -114,9 +114,11 @@ async def seconds_of(address: tuple[str, int], path: str) -> float:
     """Returns the seconds that a request takes, on a connection of its own."""
     started = time.monotonic()
     reader, writer = await asyncio.open_connection(*address)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-    assert b" 200 " in (await reader.read())[:20]
-    writer.close()
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        assert b" 200 " in (await reader.read())[:20]
+    finally:
+        writer.transport.abort()
     return time.monotonic() - started
 
 

@@ -34,12 +34,14 @@ class PageServer:
         *,
         limits: Limits | None = None,
         reload: Callable[[], Awaitable[None]] | None = None,
+        web_config_file: str = "",
     ) -> None:
         self.views = views
         self.url = ""
         self.address = ("", 0)
         self._limits = limits or Limits()
         self._reload = reload
+        self._web_config_file = web_config_file
         self._settings = settings
         self._now = now
         self._loop = asyncio.new_event_loop()
@@ -57,7 +59,7 @@ class PageServer:
             now=lambda: self._now,
             reload=self._reload,
         )
-        runner, self.address = await serve(app, "127.0.0.1", 0, limits=self._limits)
+        runner, self.address = await serve(app, "127.0.0.1", 0, self._web_config_file, self._limits)
         self.url = base_url(runner)
         self._listens.set()
         try:
