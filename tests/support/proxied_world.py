@@ -57,7 +57,8 @@ class Proxy:
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         else:
             request = head.replace(f"http://{address}".encode(), b"", 1)
-            to_writer.write(request.replace(b"onnection: keep-alive", b"onnection: close", 1))
+            lines = [line for line in request.rstrip().split(b"\r\n") if not line.lower().startswith(b"connection:")]
+            to_writer.write(b"\r\n".join([*lines, b"Connection: close\r\n\r\n"]))  # each call asks the proxy again
         await asyncio.gather(pump(reader, to_writer), pump(to_reader, writer))
 
 
