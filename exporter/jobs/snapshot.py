@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -144,3 +145,11 @@ class TargetView:
     health: Health = field(default_factory=Health)
     history: tuple[PastCounts, ...] = ()
     """The counts of the last polls, oldest first, the shown one included; see `exporter.jobs.count_history`."""
+    published_at: float | None = None
+    """When the snapshot was published, on the monotonic clock: its age does not depend on the time of day."""
+
+    def age_seconds(self, now: float, monotonic: float) -> float:
+        """Returns the age of the snapshot, by Unix time if `published_at` is not set; infinite if there is none."""
+        if self.snapshot is None:
+            return math.inf
+        return now - self.snapshot.taken_at if self.published_at is None else monotonic - self.published_at

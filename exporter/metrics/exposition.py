@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -81,8 +82,8 @@ class Moment:
     """Everything that a page shows, captured at one moment. None of it changes afterwards."""
 
     targets: Sequence[tuple[TargetView, TargetCounts | None]]
-    oldest_fresh: float
-    """Unix time of the oldest snapshot that is not stale."""
+    fresh: frozenset[PollKey]
+    """Targets whose snapshot is not stale."""
     waits: Sequence[tuple[str, float]]
     process: Process
 
@@ -154,10 +155,11 @@ class Exposition:
         return await asyncio.to_thread(self._make_body, moment, form, is_gzip=is_gzip)
 
     def _capture(self) -> Moment:
-        counts = self._instruments.counts
+        counts, views = self._instruments.counts, self._views()
+        now, monotonic, limit = self._now(), time.monotonic(), self._stale_after_seconds()
         return Moment(
-            targets=[(view, counts.get(view.key)) for view in self._views()],
-            oldest_fresh=self._now() - self._stale_after_seconds(),
+            targets=[(view, counts.get(view.key)) for view in views],
+            fresh=frozenset(view.key for view in views if view.age_seconds(now, monotonic) <= limit),
             waits=list(self._instruments.waits.items()),
             process=self._process(),
         )
@@ -176,9 +178,7 @@ class Exposition:
         if len(self._rendered) > len(targets) + len(accounts):
             self._drop_all_but({view.key for view, _ in moment.targets} | {name for name, _ in moment.waits})
         fresh = [
-            samples
-            for samples, (view, _) in zip(targets, moment.targets, strict=True)
-            if view.snapshot and view.snapshot.taken_at >= moment.oldest_fresh
+            samples for samples, (view, _) in zip(targets, moment.targets, strict=True) if view.key in moment.fresh
         ]
         jobs, health, counted, waited = self._heads[form]
         groups = ((jobs, fresh, 0), (health, targets, 1), (counted, targets, 2), (waited, accounts, 0))

@@ -30,28 +30,8 @@ SEARCH_SECONDS = 2 * MAX_LAG_SECONDS
 
 
 async def observe(reader: Reader, known: Known, *, lookback_seconds: int, interval_seconds: float) -> Observed:
-    """Makes the calls of one poll; raises ApiError for what the retries did not mend.
-
-    The list of all jobs is read first, or beside the open lists. If no job is known to be open, and that list shows
-    none, the open lists are read in every tenth poll only.
-    """
-    newest, undocumented = ListReading(), dict[str, ListReading]()
-
-    async def newest_jobs() -> None:
-        nonlocal newest
-        newest = await read_newest(reader, known, oldest_age=lookback_seconds, interval_seconds=interval_seconds)
-
-    async def open_jobs() -> None:
-        nonlocal undocumented
-        undocumented = await read_open_lists(reader, known)
-
-    if known.open_jobs or known.polled_at is None or known.has_new_types or known.polls % POLLS_PER_OPEN_LISTS == 0:
-        await side_by_side(newest_jobs(), open_jobs())
-    else:
-        await newest_jobs()
-        if any(row.job_state not in reader.kind.ended_states for row in reader.rows):
-            await open_jobs()
-
+    """Makes the calls of one poll; raises ApiError for what the retries did not mend."""
+    newest, undocumented = await _read_lists(reader, known, lookback_seconds, interval_seconds)
     seen = {row.job_id for row in reader.rows}
     vanished = [job for job in known.open_jobs.values() if job.job_id not in seen]
     started_at = reader.started_at
@@ -73,6 +53,32 @@ async def observe(reader: Reader, known: Known, *, lookback_seconds: int, interv
         is_truncated=known.polled_at is not None and known.horizon < started_at - lookback_seconds,
         was_cut_short=findings.was_cut_short,
     )
+
+
+async def _read_lists(
+    reader: Reader, known: Known, lookback_seconds: int, interval_seconds: float
+) -> tuple[ListReading, dict[str, ListReading]]:
+    """Reads the list of all jobs first, or beside the open lists; returns it, and those of undocumented states.
+
+    If no job is known to be open, and that list shows none, the open lists are read in every tenth poll only.
+    """
+    newest, undocumented = ListReading(), dict[str, ListReading]()
+
+    async def newest_jobs() -> None:
+        nonlocal newest
+        newest = await read_newest(reader, known, oldest_age=lookback_seconds, interval_seconds=interval_seconds)
+
+    async def open_jobs() -> None:
+        nonlocal undocumented
+        undocumented = await read_open_lists(reader, known)
+
+    if known.open_jobs or known.polled_at is None or known.has_new_types or known.polls % POLLS_PER_OPEN_LISTS == 0:
+        await side_by_side(newest_jobs(), open_jobs())
+    else:
+        await newest_jobs()
+        if any(row.job_state not in reader.kind.ended_states for row in reader.rows):
+            await open_jobs()
+    return newest, undocumented
 
 
 def _gone_to_recheck(known: Known, started_at: int, seen: set[str]) -> list[OpenJob]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from exporter.ims.answers import ListedJob, Page
     from exporter.jobs.kinds import JobKind
 
+EMPTY_ANSWER_RETRIES = 2
+"""Times that a page is asked for again if it is empty where jobs are expected."""
 MAX_UNKNOWN_VALUES = 20
 """Maximum number of undocumented job types, and of undocumented states, that get a label; others are `other`."""
 
@@ -133,6 +135,7 @@ def _first_of_each(jobs: Iterable[ListedJob]) -> Iterable[ListedJob]:
 class ListCursor:
     """Reads one list page by page, newest job first.
 
+    An empty answer is asked again after a page with rows, and where the list has some for certain (`expects_rows`).
     `ask` returns the page that a token leads to; `list_state` is the state that the list is filtered by, and `token`
     where to begin. `oldest_at` is the creation time down to which the list has been read.
     """
@@ -145,6 +148,7 @@ class ListCursor:
         *,
         list_state: str = "",
         token: str = "",
+        expects_rows: bool = False,
     ) -> None:
         self.is_complete = False
         self.skipped: Counter[str] = Counter()
@@ -154,12 +158,17 @@ class ListCursor:
         self._ask = ask
         self._labels = labels
         self._list_state = list_state
+        self._expects_rows = expects_rows
         self._asked = {token}
         self._last: tuple[Row, ...] = ()
 
     async def next_page(self) -> tuple[Row, ...]:
         """Returns the rows of the next page; raises BadResponseError for a list that never ends or is out of order."""
         page = await self._ask(self.token)
+        for _ in range(EMPTY_ANSWER_RETRIES):
+            if page.jobs or page.skipped or not (self._last or self._expects_rows):
+                break
+            page = await self._ask(self.token)
         rows = self._labels.rows(page, self.oldest_at, self._list_state)
         if rows and rows == self._last:
             raise BadResponseError("the list repeats the same page: it would never end", code="EndlessList")

@@ -224,7 +224,9 @@ class Poller:
             catchup_truncated=self.view.health.catchup_truncated or outcome.is_truncated,
         )
         self.polled_at = outcome.started_at
-        self.view = TargetView(self.key, snapshot, health, extended(self.view.history, snapshot))
+        self.view = TargetView(
+            self.key, snapshot, health, extended(self.view.history, snapshot), published_at=time.monotonic()
+        )
         self.add_skipped_rows(reader.skipped)
         if observed.was_cut_short:
             self.add_exceeded_budget("poll")

@@ -43,6 +43,8 @@ MAX_POLL_PAGES = 20_000
 """Maximum number of pages that a poll reads: two million jobs."""
 MAX_GETS_AT_ONCE = 10
 """Maximum number of details calls in flight: those in flight when the service fails or forbids them are in vain."""
+MAX_CLOCK_SKEW_SECONDS = 900
+"""Maximum difference of the clocks: a service that is further behind would refuse the signature of a call."""
 MAX_FIRST_READINGS = 8
 """Maximum number of times that the first poll reads an open list again for its page gaps."""
 PAGE_SIZE_STEP = 7
@@ -98,11 +100,17 @@ class Reader:
         self.started_at = self.local_time
 
     @property
+    def _earliest_start(self) -> int:
+        return self.local_time - MAX_CLOCK_SKEW_SECONDS
+
+    @property
     def kind(self) -> JobKind:
         """The job kind that is polled."""
         return self.api.kind
 
-    def cursor(self, job_type: str = "", word: str = "", page_size: int = 0) -> ListCursor:
+    def cursor(
+        self, job_type: str = "", word: str = "", page_size: int = 0, *, expects_rows: bool = False
+    ) -> ListCursor:
         """Returns a cursor on a list, filtered by a type and by a state in the service's word; empty for all."""
         only_type = self.job_types[0] if len(self.job_types) == 1 else ""
         type_filter = (job_type or only_type) if self.kind.filters.job_type else ""
@@ -118,10 +126,12 @@ class Reader:
                 token=token,
                 budget=self.budget,
             )
-            self.started_at = min(self.started_at, page.server_time or self.started_at)
+            self.started_at = min(self.started_at, max(page.server_time or self.started_at, self._earliest_start))
             return page
 
-        return ListCursor(ask, self.labels, self.local_time, list_state=self.kind.state_of(word))
+        return ListCursor(
+            ask, self.labels, self.local_time, list_state=self.kind.state_of(word), expects_rows=expects_rows
+        )
 
     async def read_page(self, cursor: ListCursor, reading: ListReading) -> tuple[Row, ...]:
         """Reads the next page; adds it to the reading, and its rows to those of the poll, if their types are polled."""
@@ -220,7 +230,7 @@ async def read_newest(reader: Reader, known: Known, *, oldest_age: int, interval
         floor = newest_floor(known, reader.started_at, interval_seconds)
         return not rows or rows[-1].created_at >= max(floor, reader.started_at - oldest_age)
 
-    return await reader.read_list(reader.cursor(), wants_more)
+    return await reader.read_list(reader.cursor(expects_rows=bool(known.open_jobs or known.ended_ids)), wants_more)
 
 
 async def read_open_lists(reader: Reader, known: Known) -> dict[str, ListReading]:

@@ -43,6 +43,8 @@ MIN_SLACK_SECONDS = 120
 """Time that a new job may need to appear in the lists, clocks of the service that differ included."""
 MAX_LAG_SECONDS = 900
 """Maximum lateness of the lists that loses nothing; also the time that a deletion without details call takes."""
+MAX_SHOWN_LAG_SECONDS = 2.0 * MAX_LAG_SECONDS
+"""Maximum lateness that is remembered: it only says that more was late than can be bridged."""
 LAG_MARGIN_SECONDS = 30
 LAG_DECAY_SECONDS = 6 * 3600.0
 """Time constant with which an observed lateness is forgotten."""
@@ -272,7 +274,8 @@ def _lag_of(row: Row, known: Known) -> int:
 def _lag_now(known: Known, observed: Observed, late: Iterable[Row]) -> float:
     elapsed = max(0, observed.started_at - (known.polled_at or observed.started_at))
     faded = known.lag_seconds * math.exp(-elapsed / LAG_DECAY_SECONDS)
-    return max([faded if faded >= 1 else 0.0, *(float(_lag_of(row, known)) for row in late)])
+    seen = max([faded if faded >= 1 else 0.0, *(float(_lag_of(row, known)) for row in late)])
+    return min(seen, MAX_SHOWN_LAG_SECONDS)
 
 
 def _advance(known: Known, observed: Observed, gaps: tuple[OpenGap, ...]) -> tuple[int, int]:

@@ -190,14 +190,18 @@ class Search:
         return {job.job_type if job.job_type in known else "" for job in self.wanted.values()}
 
     def _choose_lists(self) -> None:
-        """Chooses the lists to read: those of all types, or those of each type wanted, whichever are shorter."""
+        """Chooses the lists to read: those of all types, or those of each type wanted, whichever are shorter.
+
+        What has been read is given up only for half of the pages: the length of a list not read yet is a rough guess.
+        """
         types, jobs = self._types(), list(self.wanted.values())
         if self._lists and (self._lists[0].job_type or "" in types):
             return
-        candidates = [self._lists or self._ended_lists("")]
-        if "" not in types:
-            candidates.append([each for job_type in sorted(types) for each in self._ended_lists(job_type)])
-        self._lists = min(candidates, key=lambda lists: sum(each.pages_left(jobs) for each in lists))
+        unfiltered = self._lists or self._ended_lists("")
+        pages = sum(each.pages_left(jobs) for each in unfiltered) / (2 if self._lists else 1)
+        by_type = [each for job_type in sorted(types - {""}) for each in self._ended_lists(job_type)]
+        is_shorter = "" not in types and sum(each.pages_left(jobs) for each in by_type) < pages
+        self._lists = by_type if is_shorter else unfiltered
 
     def _ended_lists(self, job_type: str) -> list[EndedList]:
         kind, reader = self._reader.kind, self._reader

@@ -26,6 +26,8 @@ RETRY_SECONDS = 60.0
 MAX_AGE_SECONDS = 86400
 """Age from which an interrupted survey starts from the beginning."""
 MAX_PAGES_WITHOUT_PROGRESS = 1000
+MAX_PAGES_AGAIN = 50_000
+"""Maximum number of pages of a list that is read again for its ties, in which nothing tells progress from a loop."""
 LOG_STEPS = 10
 PAGE_SIZES = 7
 """Number of page sizes that the readings of one list take in turn."""
@@ -128,7 +130,14 @@ class Survey:
             )
 
         newest = state.started_at if state.cursor_at is None or state.reading > 1 else state.cursor_at
-        cursor = ListCursor(ask, labels, newest, list_state=kind.state_of(state.job_state), token=state.next_token)
+        cursor = ListCursor(
+            ask,
+            labels,
+            newest,
+            list_state=kind.state_of(state.job_state),
+            token=state.next_token,
+            expects_rows=bool(state.next_token),
+        )
         rows = await cursor.next_page()
         self._poller.add_skipped_rows(cursor.skipped)
         following, missing = await to_thread_shielded(
@@ -152,7 +161,7 @@ class Survey:
         """Raises BadResponseError, and counts it, for a list that shows the same jobs again under ever new tokens."""
         place = (before.job_state, before.reading, before.cursor_at, before.cursor_ids)
         has_moved = place != (after.job_state, after.reading, after.cursor_at, after.cursor_ids)
-        self._pages_without_progress = 0 if has_moved or after.reading > 1 else self._pages_without_progress + 1
-        if self._pages_without_progress > MAX_PAGES_WITHOUT_PROGRESS:
+        self._pages_without_progress = 0 if has_moved else self._pages_without_progress + 1
+        if self._pages_without_progress > (MAX_PAGES_WITHOUT_PROGRESS if after.reading == 1 else MAX_PAGES_AGAIN):
             self._poller.add_exceeded_budget("survey")
             raise BadResponseError("the list shows the same jobs again and again", code="EndlessList")

@@ -194,6 +194,7 @@ class Ledger:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 check(db, self._path)
+                db.execute("PRAGMA foreign_keys = OFF")
                 migrate(db)
                 db.execute("PRAGMA foreign_keys = ON")  # after the migrations, which replace tables others refer to
                 self._measure(db)
@@ -328,11 +329,15 @@ def _drop(db: sqlite3.Connection, key: PollKey) -> bool:
 
 def _identity(path: str) -> tuple[int, int] | None:
     """Returns device and inode of a file; None for a ledger in memory, and where there is no file."""
-    with suppress(OSError):
-        if path != IN_MEMORY:
-            status = Path(path).stat()
-            return status.st_dev, status.st_ino
-    return None
+    if path == IN_MEMORY:
+        return None
+    try:
+        status = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LedgerError(f"the ledger {path} cannot be looked at: {error.strerror}") from error
+    return status.st_dev, status.st_ino
 
 
 def _choose(db: sqlite3.Connection, target_id: int, job_types: tuple[str, ...]) -> None:

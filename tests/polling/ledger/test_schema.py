@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from exporter.jobs.snapshot import Snapshot
 
-VERSION_2 = Path(__file__).parent / "data" / "version_2.db"
+VERSION_2 = Path(__file__).parent / "data" / "version_2.sqlite3"
 """Written by the release before the job kinds, which polled smart jobs only; its last poll was at `LAST_POLL`.
 
 It knows four open jobs. Of the ended jobs, three are remembered one by one, the others are counts: two that it counted
