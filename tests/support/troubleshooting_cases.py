@@ -107,8 +107,9 @@ def ledger_in_use(place: Place) -> str:
 
 
 def ledger_not_opened(place: Place) -> str:
-    """Starts with a ledger in a folder that does not exist."""
-    return place.says("run", "--ledger-path", str(place.folder / "missing" / "ledger.db"))
+    """Starts with a ledger in a folder that does not exist, that is a folder, and where nobody can create files."""
+    paths = (place.folder / "missing" / "ledger.db", place.folder, "/proc/ledger.db")
+    return "".join(place.says("run", "--ledger-path", str(path)) for path in paths)
 
 
 def ledger_of_a_shard(place: Place) -> str:
