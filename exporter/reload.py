@@ -67,7 +67,7 @@ def plan_reload(current: Settings, new: Settings, polled: Iterable[Target]) -> R
 class Reload:
     """Loads the settings and applies them, one reload at a time; invalid settings change nothing.
 
-    `now` is the local clock in Unix seconds, `notify` tells systemd; the start counts as the first successful reload.
+    `now` is the local clock in Unix seconds, `notify` informs systemd; the start counts as the first successful reload.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ def test_without_systemd(path: str) -> None:
 
 
 def watchdog_states(environ: dict[str, str], *, is_alive: bool) -> list[str]:
-    """Returns what the watchdog is told within some hundredths of a second."""
+    """Returns what is sent to the watchdog within some hundredths of a second."""
     sent: list[str] = []
 
     async def run() -> None:
@@ -55,7 +55,7 @@ def watchdog_states(environ: dict[str, str], *, is_alive: bool) -> list[str]:
 
 
 def test_the_watchdog() -> None:
-    """The watchdog is told again and again that the service is alive, unless a poll loop hangs or it is off."""
+    """The watchdog hears again and again that the service is alive, unless a poll loop hangs or it is off."""
     assert len(watchdog_states({"WATCHDOG_USEC": "3000"}, is_alive=True)) > 1
     assert watchdog_states({"WATCHDOG_USEC": "3000"}, is_alive=False) == []
     assert watchdog_states({}, is_alive=True) == watchdog_states({"WATCHDOG_USEC": "x"}, is_alive=True) == []

@@ -248,7 +248,7 @@ def parse_details(body: bytes, kind: JobKind, details: DetailsCall) -> JobDetail
 def parse_error(
     status: int, body: bytes, retry_after: float = 0.0, masked: Callable[[str], str] = lambda text: text
 ) -> ApiError:
-    """Returns the error that an HTTP error answer stands for; its class decides what the caller does.
+    """Returns the error that an HTTP error answer means; its class decides what the caller does.
 
     `masked` removes the secrets of the request from the texts of the answer, since services repeat what they were sent.
     """

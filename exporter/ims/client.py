@@ -52,7 +52,7 @@ LONGEST_PAUSE = 60.0
 
 
 def sign(request: httpx.Request, key: AccessKey, now: float) -> None:
-    """Signs one attempt of a call as it goes on the wire: adds date, a new nonce, token and `Authorization`."""
+    """Signs one attempt of a call as it is sent: adds date, a new nonce, token and `Authorization`."""
     moment = datetime.fromtimestamp(now, UTC)
     request.headers["x-acs-date"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     request.headers["x-acs-signature-nonce"] = secrets.token_hex(16)

@@ -26,7 +26,7 @@ RECHECKS = 5
 
 SEARCHES_IN_EVERY_POLL = 2 * POLLS_UNTIL_DELETED_UNPROVEN
 SEARCH_SECONDS = 2 * MAX_LAG_SECONDS
-"""A missing job is searched in every poll for so many polls and seconds: that is enough to prove its deletion."""
+"""Minimum number of polls, and seconds, in which a missing job is searched in every poll: that proves its deletion."""
 
 
 async def observe(reader: Reader, known: Known, *, lookback_seconds: int, interval_seconds: float) -> Observed:

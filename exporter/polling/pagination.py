@@ -125,7 +125,7 @@ class Labels:
 
 
 def _first_of_each(jobs: Iterable[ListedJob]) -> Iterable[ListedJob]:
-    """Returns the jobs in their order; of a repeated one the first, where it stands in order."""
+    """Returns the jobs in their order; of a repeated one the first, which is in order."""
     first: dict[str, ListedJob] = {}
     for job in jobs:
         first.setdefault(job.job_id, job)

@@ -126,7 +126,7 @@ class Known:
     baseline: int = 0
     """Start of the first good poll: jobs that ended before it are not counted."""
     polled_since: Mapping[str, int] = field(default_factory=dict)
-    """Start of the first poll that polled a type (again), by type; the empty text stands for all other types."""
+    """Start of the first poll that polled a type (again), by type; the empty text means all other types."""
     lag_seconds: float = 0.0
     """How late the lists have been lately."""
     has_new_types: bool = False

@@ -64,7 +64,7 @@ class Density:
         self._counts = Counter((row.job_type, row.job_state) for row in rows)
 
     def rate(self, job_type: str = "", job_state: str = "") -> float:
-        """Returns the jobs per second of a type and a state; an empty text stands for all."""
+        """Returns the jobs per second of a type and a state; an empty text means all."""
         matching = (
             count
             for (row_type, row_state), count in self._counts.items()
@@ -184,7 +184,7 @@ class Search:
         return worth
 
     def _types(self) -> set[str]:
-        """Returns the types of the jobs wanted; an empty text stands for types that lists cannot be filtered by."""
+        """Returns the types of the jobs wanted; an empty text means types that lists cannot be filtered by."""
         kind = self._reader.kind
         known = kind.job_types if kind.filters.job_type else ()
         return {job.job_type if job.job_type in known else "" for job in self.wanted.values()}

@@ -27,7 +27,7 @@ MAX_AGE_SECONDS = 86400
 """Age from which an interrupted survey starts from the beginning."""
 MAX_PAGES_WITHOUT_PROGRESS = 1000
 MAX_PAGES_AGAIN = 50_000
-"""Maximum number of pages of a list that is read again for its ties, in which nothing tells progress from a loop."""
+"""Maximum number of pages of a list that is read again for its ties, in which progress looks like a loop."""
 LOG_STEPS = 10
 PAGE_SIZES = 7
 """Number of page sizes that the readings of one list take in turn."""

@@ -24,7 +24,7 @@ CHARACTER = re.compile(
     r"\\(?:[1-7][0-7]{1,2}|0[0-7]{0,2}|x[0-9A-Fa-f]{2}|x\{([0-9A-Fa-f]{1,8})\}|[afnrtv]|[^0-9A-Za-z\x80-\U0010ffff])",
     re.DOTALL,
 )
-"""An escape that stands for one character."""
+"""An escape that means one character."""
 PERL_CLASS = re.compile(r"\\[dDsSwW]")
 POSITION = re.compile(r"\\[AbBz]")
 QUOTED = re.compile(r"\\Q(.*?)\\E", re.DOTALL)

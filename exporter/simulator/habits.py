@@ -76,7 +76,7 @@ class Habits:
     filtered_lists_late_seconds: float = 0.0
     """The lists with a filter by type, state or both are behind the truth."""
     varied: bool = False
-    """Each delay of this class is drawn anew for each change, between 0 and its value."""
+    """Each delay of this class is drawn again for each change, between 0 and its value."""
 
     stopped: bool = False
     """The index takes in no change; it catches up at once when this is off again."""

@@ -112,7 +112,7 @@ def test_architecture_names_packages_and_files_that_exist() -> None:
     "document", [path for path in DOCUMENTS if path.name != "CHANGELOG.md"], ids=lambda path: path.name
 )
 def test_every_file_named_exists(document: Path) -> None:
-    """A path of the repository that a document names exists; `*` and words in capitals stand for any name."""
+    """A path of the repository that a document names exists; `*` and words in capitals mean any name."""
     named = FILE.findall(text_of(document))
 
     assert [path for path in named if not [*ROOT.glob(re.sub(r"[A-Z]{3,}", "*", path))]] == []

@@ -186,7 +186,7 @@ def test_values_met_before_keep_their_label() -> None:
 
 
 def test_when_a_job_ended() -> None:
-    """A job ended at its last modification; never before its creation, which stands in where there is none."""
+    """A job ended at its last modification; never before its creation, which is used where there is none."""
     assert Row("a", "ASR", "Failed", 5, 9).ended_at == 9
     assert Row("a", "ASR", "Failed", 5, None).ended_at == 5
     assert Row("a", "ASR", "Failed", 5, 3).ended_at == 5

@@ -418,7 +418,7 @@ def test_an_answer_can_be_empty() -> None:
 
 
 def test_rows_can_be_left_out_or_broken() -> None:
-    """Rows are left out, null or without id by chance, each request anew; what else they say is true."""
+    """Rows are left out, null or without id by chance, drawn for each request; what else they say is true."""
     habits = Habits(left_out_probability=0.2, null_row_probability=0.2, row_without_id_probability=0.2)
     bench = Bench(habits)
     truth = [bench.store.get(bench.store.create("ASR")) for _ in range(1000)]

@@ -54,7 +54,7 @@ BUSY: dict[str, tuple[float, float, bool]] = {
 class Incident:
     """One kind of incident; times are minutes, `fires` after `starts` and `clears` after `ends`.
 
-    `threshold` is how long the condition must last before it is one at all. `pods` tells which exporters ran from
+    `threshold` is how long the condition must last before it is one at all. `pods` says which exporters ran from
     when to when; `lost_ledger` that each began a ledger of its own. `pages` says that somebody is woken, `page_late`
     why it may take longer than the detection by a warning.
     `series` in promtool's notation replace or complete the healthy ones.

@@ -189,7 +189,7 @@ def _ecs(environ: Mapping[str, str]) -> ChainLink:
 class EcsRole(EcsRamRoleCredentialsProvider):  # type: ignore[misc] # the library is untyped
     """The RAM role of the ECS instance; an empty name means the one that the instance has.
 
-    The library starts a thread for each provider unless it is told not to, and takes an empty name for a name.
+    The library starts a thread for each provider unless it is forbidden, and takes an empty name for a name.
     """
 
     def __init__(self, role_name: str | None) -> None:

@@ -213,8 +213,8 @@ class Ledger:
     def _check_file(self) -> None:
         """Notices that the file was removed or replaced since it was opened.
 
-        The open connection goes on in a file that nobody else can see. If no other file has taken its place, the ledger
-        is written there again from that connection, so that nothing is lost; else the other file is used.
+        The open connection keeps writing to a file that nobody else can see. If no other file has taken its place, the
+        ledger is written there again from that connection, so that nothing is lost; else the other file is used.
         """
         found = _identity(self._path)
         if found == self._file:
