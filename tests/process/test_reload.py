@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.process
 
+REASON = ("Timeout", "took too long")
 REGIONS = ("cn-shanghai", "cn-beijing", "cn-hangzhou")
 
 
@@ -203,14 +204,14 @@ def test_a_target_that_moves_to_another_shard_and_back(tmp_path: Path) -> None:
         config.write(*REGIONS)
         assert config.post()[0] == 200
         config.running.wait_for("all", lambda scrape: scrape.total("ims_exporter_target_up") == len(REGIONS))
-        service.jobs.create("ASR", state="Failed")
+        service.jobs.create("ASR", state="Failed", error=REASON)
         config.running.wait_for("failures", lambda scrape: scrape.total("ims_job_failures_total") == len(REGIONS))
 
         config.write(*REGIONS, shards=2, shard=0)
         assert config.post()[0] == 200
         mine = config.regions()
         assert mine == sorted(region for region in REGIONS if owner(PollKey("prod", region, "smart"), 2) == 0)
-        service.jobs.create("ASR", state="Failed")
+        service.jobs.create("ASR", state="Failed", error=REASON)
         config.running.wait_for(
             "a failure of those that stayed",
             lambda scrape: scrape.total("ims_job_failures_total") == 2 * len(mine),
