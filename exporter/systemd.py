@@ -1,4 +1,4 @@
-"""Tells systemd how the service is doing, by its notification socket; does nothing where there is none."""
+"""Reports to systemd how the service is doing, by its notification socket; does nothing where there is none."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def notifier(environ: Mapping[str, str]) -> Callable[[str], None]:
 
 
 async def keep_alive(environ: Mapping[str, str], notify: Callable[[str], None], is_alive: Callable[[], bool]) -> None:
-    """Tells systemd's watchdog, three times per period, that the service is alive, as long as it is."""
+    """Reports to systemd's watchdog, three times per period, that the service is alive, as long as it is."""
     period = environ.get("WATCHDOG_USEC", "")
     if not (period.isascii() and period.isdigit() and int(period)):
         return

@@ -80,7 +80,7 @@ class FileValues:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands in for a value that a source could not read, with the reason; no setting accepts it."""
+    """Replaces a value that a source could not read, with the reason; no setting accepts it."""
 
     reason: str
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from exporter.config.problems import Place
 
 ALL_KINDS = "all"
-"""Stands for every job kind in `job_kinds`."""
+"""Means every job kind in `job_kinds`."""
 
 DURATION_PART = re.compile("([0-9]{1,9}(?:[.][0-9]{1,9})?)(ms|s|m|h|d|w)")
 DURATION = re.compile(f"({DURATION_PART.pattern})+")

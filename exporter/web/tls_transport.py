@@ -140,7 +140,7 @@ class TlsProtocol(asyncio.BufferedProtocol):
         return self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tells the protocol above, or `on_lost` if that has never heard of the connection, and frees the session."""
+        """Informs the protocol above, or `on_lost` if that has never heard of the connection, and frees the session."""
         self._set_timer(0, None)
         if self._is_established:
             self.protocol.connection_lost(exc)
@@ -154,14 +154,14 @@ class TlsProtocol(asyncio.BufferedProtocol):
         self._incoming = self._outgoing = ssl.MemoryBIO()
 
     def pause_writing(self) -> None:
-        """Tells the protocol above that the client reads slowly, when everything is in the write buffer."""
+        """Informs the protocol above that the client reads slowly, when everything is in the write buffer."""
         if self._is_writing:
             self._pauses_after_write = True
         elif self._is_established:
             self.protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        """Tells the protocol above that the client has caught up."""
+        """Informs the protocol above that the client has caught up."""
         if self._is_established:
             self.protocol.resume_writing()
 
@@ -253,7 +253,7 @@ class TlsProtocol(asyncio.BufferedProtocol):
         self._flush()
 
     def _end(self) -> bool:
-        """Tells the protocol above, once, that the client sends no more; returns whether it still has to respond."""
+        """Informs the protocol above, once, that the client sends no more; returns whether it still has to respond."""
         if not self._has_ended:
             self._has_ended = True
             return bool(self.protocol.eof_received())
